@@ -1,0 +1,41 @@
+# Two commands: `make repro` runs the pipeline, `make test` checks everything. Each sets up .venv by itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+unexport PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test lint hub lock
+
+help: ## Show what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"refit needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt
+	@touch $@
+
+repro: $(VENV)/.installed ## Run the pipeline and print the scores
+	dvc repro
+	@echo
+	@python -m refit.summary
+
+test: $(VENV)/.installed lint ## Check types and style, run every test
+	python -m pytest
+
+lint: $(VENV)/.installed
+	ruff check .
+	ruff format --check .
+	mypy
+
+hub: $(VENV)/.installed ## Run every recipe against the hub in ../shared/hub
+	python -m pytest -m hub tests/test_recipes.py
+
+lock: $(VENV)/.installed ## Pin every package anew from pyproject.toml
+	$(BIN)/pip install --quiet uv
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements.txt

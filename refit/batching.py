@@ -1,0 +1,102 @@
+"""From rows of token ids to padded batches of tensors, and in which order the rows come."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from refit.arrow import Rows
+
+Example = tuple[npt.NDArray[np.int32], Any, int]  # token ids, label, how many of the ids have token type 0
+GROUP_BATCHES = 50
+
+
+class Examples(Dataset[Example]):
+    """Rows as a torch dataset, for the Trainer's data loaders."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        ids = self.rows.ids(index)
+        first = len(ids) if self.rows.first_length is None else int(self.rows.first_length[index])
+        return ids, self.rows.label[index], first
+
+
+class Collator:
+    """Pads examples to one length and makes the tensors that a model's forward takes.
+
+    `width` is `longest`, or the number of tokens to pad every batch to; a width is rounded up to a multiple of
+    `multiple` (8 suits a GPU's tensor cores). input_ids, attention_mask and token_type_ids are (rows, width) int64.
+    """
+
+    def __init__(
+        self, *, pad_id: int, token_types: bool, width: int | Literal["longest"] = "longest", multiple: int = 1
+    ) -> None:
+        self.pad_id = pad_id
+        self.token_types = token_types
+        self.width = width
+        self.multiple = multiple
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """The tensors of a batch: input_ids, attention_mask, token_type_ids where wanted, and labels."""
+        lengths = np.fromiter((len(ids) for ids, _, _ in examples), np.int64, len(examples))
+        width = int(lengths.max()) if self.width == "longest" else self.width
+        width = -(-width // self.multiple) * self.multiple
+        places = np.arange(width)
+        mask = places < lengths[:, None]
+        input_ids = np.full((len(examples), width), self.pad_id, dtype=np.int64)
+        input_ids[mask] = np.concatenate([ids for ids, _, _ in examples])
+        batch = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+        if self.token_types:
+            first = np.fromiter((first for _, _, first in examples), np.int64, len(examples))
+            types = ((places >= first[:, None]) & mask).astype(np.int64)
+            batch["token_type_ids"] = torch.from_numpy(types)
+        labels = np.stack([label for _, label, _ in examples])
+        batch["labels"] = torch.from_numpy(labels)
+        return batch
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Batches of similar lengths in random order, a new one each epoch, the same one for the same seed and epoch.
+
+    Rows are shuffled, cut into groups of fifty batches, sorted by length inside a group and cut into batches, which
+    are shuffled again. The short batch, if any, comes last, so that the data loader cuts where we did. The
+    Trainer's own sampler of this kind has neither a seed of its own nor an epoch, and resumes in another order.
+    """
+
+    def __init__(self, lengths: npt.NDArray[np.int64], batch_size: int, seed: int) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch; called by the data loader before it starts one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        order = generator.permutation(len(self.lengths))
+        group = self.batch_size * GROUP_BATCHES
+        grouped = [order[start : start + group] for start in range(0, len(order), group)]
+        order = np.concatenate([part[np.argsort(-self.lengths[part], kind="stable")] for part in grouped])
+        whole = len(order) // self.batch_size * self.batch_size
+        batches = order[:whole].reshape(-1, self.batch_size)
+        generator.shuffle(batches)
+        yield from batches.ravel().tolist()
+        yield from order[whole:].tolist()
+
+
+def by_length(rows: Rows) -> npt.NDArray[np.int64]:
+    """The order of rows from the longest to the shortest: little padding, and too little memory shows at once."""
+    return np.argsort(-rows.length, kind="stable")

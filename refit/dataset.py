@@ -1,0 +1,105 @@
+"""The raw data: a task's rows as parquet, and task.json, all that the later stages know of the task."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refit import files, paths
+from refit.errors import DataError
+from refit.params import Download
+from refit.sources.loaded import HIDDEN, Loaded, hold_out
+from refit.tasks import Hub, Own, Package, Task
+
+
+def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
+    """Load a task's rows from their source into `target`; returns the rows written.
+
+    Splits that the source lacks are held out of train. Raises DataError and NetworkError as the sources do.
+    """
+    loaded = _with_all_splits(_load(task), params)
+    description = _describe(params.task, task, loaded)
+    if isinstance(task.source, Own):
+        print(_summary(params.task, description))
+    with files.replaced_folder(target) as folder:
+        for split, table in loaded.splits.items():
+            path = folder / f"{split}.parquet"
+            pq.write_table(table, path, row_group_size=10_000, compression="zstd")
+            description["splits"][split]["sha256"] = files.sha256(path)
+        files.write_json(folder / paths.TASK.name, description)
+    return {"rows": sum(table.num_rows for table in loaded.splits.values())}
+
+
+def _load(task: Task) -> Loaded:
+    match task.source:
+        case Hub() as source:
+            from refit.sources import hub_rows
+
+            return hub_rows.load(task, source)
+        case Package() as source:
+            from refit.sources import rated
+
+            return rated.load(source.file, regression=task.problem_type == "regression")
+        case Own() as source:
+            from refit.sources import own
+
+            return own.load(paths.OWN / source.name)
+
+
+def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
+    """Hold validation, and for own files test, out of train where the source has none."""
+    splits = dict(loaded.splits)
+    stratified = loaded.problem_type == "classification"
+    for split, share in (("test", params.test_share), ("validation", params.validation_share)):
+        if split in splits or share == 0:
+            continue
+        splits["train"], splits[split] = hold_out(splits["train"], share, params.split_seed, stratified=stratified)
+    if "validation" not in splits:
+        raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
+    for split, table in splits.items():
+        if table.num_rows == 0:
+            raise DataError(f"the {split} split has 0 rows; need at least 1: give more data or a smaller share")
+    order = sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))
+    return Loaded(
+        splits={name: splits[name] for name in order}, labels=loaded.labels, problem_type=loaded.problem_type,
+        revision=loaded.revision, files=loaded.files,
+    )  # fmt: skip
+
+
+def _describe(name: str, task: Task, loaded: Loaded) -> dict[str, Any]:
+    """The content of task.json: the row of the table with everything in it decided."""
+    regression = loaded.problem_type == "regression"
+    own = isinstance(task.source, Own)
+    return {
+        "task": name,
+        "source": type(task.source).__name__.lower(),
+        "source_name": getattr(task.source, "id", None) or getattr(task.source, "file", None) or name,
+        "revision": loaded.revision,
+        "files": loaded.files,
+        "problem_type": loaded.problem_type,
+        "is_pair": all("text_pair" in table.column_names for table in loaded.splits.values()),
+        "labels": loaded.labels,
+        "scores": ["pearson", "spearmanr"] if own and regression else list(task.scores),
+        "best_score": "pearson" if own and regression else task.best_score,
+        "note": task.note,
+        "splits": {
+            split: {"rows": table.num_rows, "is_labelled": not _is_hidden(table)}
+            for split, table in loaded.splits.items()
+        },
+    }
+
+
+def _is_hidden(table: pa.Table) -> bool:
+    """Whether no row's label is known; a regression's hidden label is -1.0 in every row."""
+    return bool(np.all(table["label"].to_numpy() == HIDDEN))
+
+
+def _summary(name: str, description: dict[str, Any]) -> str:
+    rows = ", ".join(f"{split} {figures['rows']:,}" for split, figures in description["splits"].items())
+    if description["problem_type"] == "regression":
+        kind = "regression, because labels are numbers with fractions"
+    else:
+        kind = f"{len(description['labels'])} classes: {', '.join(description['labels'][:8])}"
+    return f"{name}: {rows} rows; {kind}"

@@ -1,0 +1,55 @@
+"""What the machine offers: threads, device and the number format to compute in."""
+
+import os
+import sys
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import psutil
+import torch
+
+Format = Literal["fp32", "bf16", "fp16"]
+
+
+def use_threads(threads: int | Literal["auto"]) -> int:
+    """Set torch's threads and return their number; auto is one for each physical core that we may use.
+
+    Weights come out bit for bit the same only with the same number of threads.
+    """
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    count = min(cores, allowed) if threads == "auto" else threads
+    torch.set_num_threads(count)
+    return count
+
+
+def device() -> torch.device:
+    """The device that the Trainer would choose too: a CUDA GPU, Apple's, or the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def number_format(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Format:
+    """The format of `precision` on this machine.
+
+    auto is bf16 where the hardware multiplies it (fp16 on older GPUs) and fp32 elsewhere. fp16 exists on GPUs
+    alone: without one it falls back to auto, and says so.
+    """
+    kind = device().type
+    if precision == "fp16" and kind != "cuda":
+        fallback = number_format("auto")
+        print(f"precision: fp16 needs a GPU, and there is none here; computing in {fallback}", file=sys.stderr)
+        return fallback
+    if precision != "auto":
+        return precision
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    capabilities = torch.cpu.get_capabilities() if kind == "cpu" else {}
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
+
+
+def autocast(number: Format) -> AbstractContextManager[object]:
+    """A context in which matrix products run in the given format."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(number, torch.float32)
+    return torch.autocast(device().type, dtype=dtype, enabled=number != "fp32")

@@ -1,0 +1,115 @@
+"""Scoring a fine-tuned model on every labelled split: scores, their details, predictions, confusion."""
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refit import bootstrap, classifier, device, files, inference, manifest, metric, paths, scores
+from refit.arrow import Rows
+from refit.params import Evaluate
+
+Split = dict[str, Any]
+DECIMALS = 6  # of the scores that stand in git
+
+
+def evaluate(params: Evaluate) -> dict[str, Any]:
+    """Score models/finetuned on the validation and test splits that have labels; write the four metric files."""
+    task = files.read_json(paths.TASK)
+    manifest.read(paths.SAMPLED)
+    device.use_threads(params.threads)
+    number = device.number_format(params.precision)
+    model = classifier.finetuned(paths.FINETUNED_MODEL)
+    collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
+    is_regression = task["problem_type"] == "regression"
+    summaries, details, tables, rows_done = {}, {}, [], 0
+    for split, figures in task["splits"].items():
+        if split == "train" or not figures["is_labelled"]:
+            continue
+        rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
+        logits = inference.logits(model, rows, collate, params.eval_batch_size, number, f"evaluate {split}")
+        predictions = scores.predictions_of(logits, is_regression=is_regression)
+        values = metric.compute(task["scores"], rows.label, predictions)
+        measured = {**values, "loss": loss(logits, rows.label)}
+        summaries[split] = {**{name: round(value, DECIMALS) for name, value in measured.items()}, "rows": len(rows)}
+        details[split] = _details(task, rows.label, predictions, values)
+        tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
+        rows_done += len(rows)
+    files.write_json(paths.SCORES, {task["task"]: summaries})
+    files.write_json(paths.DETAILS, {task["task"]: details})
+    predicted = pa.concat_tables(tables)
+    pq.write_table(predicted, paths.PREDICTIONS, compression="zstd")
+    _write_plot(predicted, task)
+    return {"rows": rows_done, "number_format": number}
+
+
+def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
+    """The mean cross-entropy of logits (rows, labels), or the mean squared error where there is one output."""
+    wide = logits.astype(np.float64)
+    if wide.shape[1] == 1:
+        return float(np.mean((wide[:, 0] - labels) ** 2))
+    highest = wide.max(axis=1)
+    total = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
+    return float(np.mean(total - wide[np.arange(len(labels)), labels]))
+
+
+def _details(
+    task: dict[str, Any], labels: npt.NDArray[Any], predictions: npt.NDArray[Any], values: dict[str, float]
+) -> Split:
+    """Intervals of the headline scores and, for classes, each class's scores and the confusion matrix."""
+    details: Split = {
+        "intervals": {
+            name: [round(end, DECIMALS) for end in bootstrap.interval(name, labels, predictions)] for name in values
+        },
+    }
+    if task["problem_type"] == "regression":
+        return details
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    everything = np.arange(len(task["labels"]))
+    columns = precision_recall_fscore_support(labels, predictions, labels=everything, zero_division=0)
+    details["classes"] = {
+        name: {"precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+        for name, p, r, f, n in zip(task["labels"], *columns, strict=True)
+    }
+    # Row i, column j: rows of label i that were called label j.
+    details["confusion"] = confusion_matrix(labels, predictions, labels=everything).tolist()
+    return details
+
+
+def _table(
+    split: str, rows: Rows, logits: npt.NDArray[np.float32], predictions: npt.NDArray[Any], *, is_regression: bool
+) -> pa.Table:
+    """split, row (in data/raw), label, prediction and, for classes, probabilities (float32 each), in row order."""
+    columns = {
+        "split": pa.array([split] * len(rows)),
+        "row": pa.array(rows.row),
+        "label": pa.array(rows.label),
+        "prediction": pa.array(predictions),
+    }
+    if not is_regression:
+        chances = inference.probabilities(logits)
+        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
+    return pa.table(columns)
+
+
+def _write_plot(predicted: pa.Table, task: dict[str, Any]) -> None:
+    """The (actual, predicted) pairs of validation for DVC's confusion matrix, or scatter plot for regression."""
+    chosen = predicted.filter(pa.array(np.asarray(predicted["split"]) == "validation"))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["actual", "predicted"])
+    for label, prediction in zip(chosen["label"].to_pylist(), chosen["prediction"].to_pylist(), strict=True):
+        names = task["labels"]
+        writer.writerow([cell(names[label]), cell(names[prediction])] if names else [label, prediction])
+    files.write_text(paths.CONFUSION, text.getvalue())
+
+
+def cell(text: str) -> str:
+    """A label as a CSV cell that neither a spreadsheet runs as a formula nor a web page reads as a tag."""
+    plain = text.translate({ord("<"): "‹", ord(">"): "›", ord("&"): "＆", **dict.fromkeys(range(32), " ")})
+    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and not plain[1:2].isdigit() else plain

@@ -1,0 +1,72 @@
+"""What a training run is, as one hash: everything that can change its weights.
+
+A run goes on from a checkpoint only if this is the same, so that new params, data, code, versions or threads never
+continue old weights; and going back to the old ones finds the old checkpoints again.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from refit import device, files, manifest, paths
+from refit.params import Train
+
+LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
+NUMERIC_PREFIXES = ("OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "KMP_", "CUBLAS_", "NVIDIA_TF32")
+# Neither of these reaches the weights.
+IRRELEVANT = ("report_to",)
+
+
+def describe(params: Train, number: device.Format, threads: int) -> dict[str, Any]:
+    """Everything that can change the weights, by name; call it when all of train's modules are imported."""
+    chosen = {name: value for name, value in params.model_dump().items() if name not in IRRELEVANT}
+    sampled = manifest.read(paths.SAMPLED)
+    return {
+        "params": {name: value.hex() if isinstance(value, float) else value for name, value in chosen.items()},
+        "number format": number,
+        "threads": threads,
+        "data": {name: entry["sha256"] for name, entry in sampled.items() if not name.startswith("test")},
+        "task": files.sha256(paths.TASK),
+        "model": {path.name: files.sha256(path) for path in sorted(paths.BASE_MODEL.iterdir())},
+        "code": _sources(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "machine": {
+            "device": _device_name(),
+            "instruction set": torch.backends.cpu.get_cpu_capability(),
+            "processes": os.environ.get("WORLD_SIZE", "1"),
+        },
+        "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith(NUMERIC_PREFIXES)},
+    }
+
+
+def digest(description: dict[str, Any]) -> str:
+    """The SHA-256 of a description, in hexadecimal."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """The names of the values that two descriptions do not share, like `params.lr`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [
+            path for key in keys for path in differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if old == new else [name]
+
+
+def _sources() -> dict[str, str]:
+    loaded = {
+        name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("refit", "stages")
+    }
+    return {name: files.sha256(Path(file)) for name, file in sorted(loaded.items()) if file}
+
+
+def _device_name() -> str:
+    return torch.cuda.get_device_name() if device.device().type == "cuda" else device.device().type

@@ -1,0 +1,64 @@
+"""The curves of a training run, as the CSV files that DVC plots."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from refit import files
+
+Log = list[dict[str, Any]]
+
+
+def steps(log: Log) -> list[dict[str, Any]]:
+    """One row for each logged stretch of steps: step, epoch, loss (its mean), lr and the last gradient's norm."""
+    return [
+        {
+            "step": entry["step"],
+            "epoch": entry["epoch"],
+            "loss": entry["loss"],
+            "lr": entry["learning_rate"],
+            "grad_norm": entry.get("grad_norm", ""),
+        }
+        for entry in log
+        if "loss" in entry
+    ]
+
+
+def evaluations(log: Log) -> list[dict[str, Any]]:
+    """One row for each evaluation: step, epoch, train_loss (mean since the last one), validation_loss and scores."""
+    rows, total, since, last_logged, last_evaluated = [], 0.0, 0, 0, 0
+    for entry in log:
+        if "loss" in entry:
+            total += entry["loss"] * (entry["step"] - last_logged)
+            last_logged = entry["step"]
+        elif "eval_loss" in entry:
+            since = entry["step"] - last_evaluated
+            scores = {
+                f"validation_{name.removeprefix('eval_')}": value
+                for name, value in sorted(entry.items())
+                if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second", "_loss"))
+            }
+            row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": total / since}
+            rows.append({**row, "validation_loss": entry["eval_loss"], **scores})
+            total, last_evaluated = 0.0, entry["step"]
+    return rows
+
+
+def train_loss(log: Log) -> float:
+    """The mean loss of all steps, as the Trainer reports it at the end."""
+    total, last = 0.0, 0
+    for entry in log:
+        if "loss" in entry:
+            total += entry["loss"] * (entry["step"] - last)
+            last = entry["step"]
+    return total / last if last else 0.0
+
+
+def write(rows: list[dict[str, Any]], path: Path) -> None:
+    """Write rows as CSV; numbers in full, so that reading them gives the same numbers."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["step"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(path, text.getvalue())

@@ -1,0 +1,262 @@
+"""Typed view of params.yaml: one class a stage, naming exactly what that stage may read.
+
+The fields of a class are the `params:` of its stage in dvc.yaml (a test holds the two together), so DVC
+reruns a stage when, and only when, a value that it can see has changed. Nothing has a default here:
+params.yaml is the only place that a value comes from, so `dvc params diff` shows every change.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+
+from refit import paths
+from refit.errors import ParamsError
+
+# A field's description is what a user reads after "need" when the value is wrong.
+Text = Annotated[str, Field(min_length=1, description="text")]
+Rows = Annotated[int, Field(ge=1)] | Literal["all"]
+RowCount = Annotated[Rows, Field(description="a whole number >= 1, or all")]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= share < 1")]
+Positive = Annotated[int, Field(ge=1, description="a whole number >= 1")]
+EveryEpoch = Annotated[int, Field(ge=1)] | Literal["epoch"]
+Cadence = Annotated[EveryEpoch, Field(description="epoch, or a whole number of steps >= 1")]
+Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], Field(description="one of auto, fp32, bf16, fp16")]
+Threads = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(description="auto, or a whole number >= 1")]
+Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
+
+
+class Params(BaseModel):
+    """The base of every stage's params: frozen, strict about types."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class Download(Params):
+    """What decides the data."""
+
+    task: Text
+    validation_share: Share
+    test_share: Share
+    split_seed: Seed
+
+
+class DownloadModel(Params):
+    """What decides the pretrained model."""
+
+    model: Text
+    model_revision: Annotated[
+        str, Field(pattern=r"^(pinned|[0-9a-f]{40})$", description="pinned, or a 40-hex commit of the model")
+    ]
+
+
+class Tokenize(Params):
+    """What decides the token ids."""
+
+    max_length: Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
+
+
+class Sample(Params):
+    """Which rows are used."""
+
+    train_rows: RowCount
+    eval_rows: RowCount
+    test_rows: RowCount
+    sample_seed: Seed
+    test_sample_seed: Seed
+    stratify: Annotated[bool, Field(description="true or false")]
+
+
+class Train(Params):
+    """What decides the weights."""
+
+    lr: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, description="a number, 0 < lr <= 1")]
+    epochs: Annotated[int, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")]
+    batch_size: Positive
+    eval_batch_size: Positive
+    grad_accum: Positive
+    weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")]
+    warmup: Annotated[
+        float,
+        Field(ge=0, lt=1, allow_inf_nan=False, description="the share of all steps to warm up in, 0 <= warmup < 1"),
+    ]
+    scheduler: Annotated[
+        Scheduler,
+        Field(description="one of linear, cosine, constant, constant_with_warmup, polynomial, inverse_sqrt"),
+    ]
+    max_grad_norm: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number >= 0 (0: do not clip)")]
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= label_smoothing < 1")
+    ]
+    class_weights: Annotated[Literal["none", "balanced"], Field(description="none or balanced")]
+    early_stopping: Annotated[
+        int, Field(ge=0, description="how many evaluations without a better score to wait for, >= 0 (0: never stop)")
+    ]
+    eval_every: Cadence
+    save_every: Cadence
+    seed: Seed
+    precision: Precision
+    padding: Annotated[Literal["longest", "max_length"], Field(description="longest or max_length")]
+    sampling: Annotated[Literal["length", "random"], Field(description="length or random")]
+    attention_dropout: Annotated[
+        Annotated[float, Field(ge=0, lt=1)] | Literal["model"],
+        Field(description="model, or a number, 0 <= attention_dropout < 1"),
+    ]
+    compile: Annotated[bool, Field(description="true or false")]
+    threads: Threads
+    report_to: Annotated[
+        Literal["none", "tensorboard", "dvclive", "wandb"],
+        Field(description="one of none, tensorboard, dvclive, wandb"),
+    ]
+    max_length: Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
+
+
+class Evaluate(Params):
+    """How the fine-tuned model is scored; nothing here changes which answer is right."""
+
+    eval_batch_size: Positive
+    precision: Precision
+    threads: Threads
+
+
+STAGES: dict[str, type[Params]] = {
+    "download": Download,
+    "download_model": DownloadModel,
+    "tokenize": Tokenize,
+    "sample": Sample,
+    "train": Train,
+    "evaluate": Evaluate,
+}
+
+Fields = TypeVar("Fields", bound=Params)
+
+
+def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
+    """Check the whole of params.yaml, then return what one stage may see of it.
+
+    Raises ParamsError, naming every problem at once.
+    """
+    values, lines = _read(path)
+    problems = _unknown_and_missing(values, lines, path)
+    for fields in STAGES.values():
+        given = {name: values[name] for name in fields.model_fields if name in values}
+        try:
+            fields.model_validate(given)
+        except ValidationError as error:
+            problems += [
+                _describe(path, lines, fields, detail) for detail in error.errors() if detail["type"] != "missing"
+            ]
+    if problems:
+        problems = list(dict.fromkeys(problems))
+        count = f"{len(problems)} problems: " if len(problems) > 1 else ""
+        raise ParamsError(count + "; ".join(problems))
+    return stage.model_validate({name: values[name] for name in stage.model_fields})
+
+
+def names() -> set[str]:
+    """Every key that params.yaml has to have."""
+    return {name for fields in STAGES.values() for name in fields.model_fields}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The keys with their values, and the line of each key.
+
+    YAML 1.2 as DVC reads it: PyYAML takes the 2e-05 that `dvc exp run -S lr=2e-5` writes for text.
+    """
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: not found; take one with: cp recipes/movie_stars.yaml {path}") from None
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ParamsError(f"{path}:{line} is not UTF-8 text; save the file as UTF-8") from None
+    try:
+        tree: Any = YAML(typ="rt").load(content)
+    except DuplicateKeyError as error:
+        where = error.problem_mark.line + 1 if error.problem_mark else 0
+        key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "a key"
+        raise ParamsError(f"{path}:{where} key {key} appears twice; keep one of them") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        tab = mark is not None and "\t" in content.splitlines()[mark.line : mark.line + 1][0:1].__str__()
+        hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
+        raise ParamsError(f"{path}{where} {hint}") from None
+    if not isinstance(tree, CommentedMap):
+        raise ParamsError(f"{path}: need `key: value` lines, got {_shown(tree)}; see recipes/ for whole files")
+    values: dict[str, Any] = YAML(typ="safe").load(content)
+    lines = {str(key): tree.lc.key(key)[0] + 1 for key in tree}
+    return {str(key): value for key, value in values.items()}, lines
+
+
+def _unknown_and_missing(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
+    known = names()
+    problems = []
+    for key in values.keys() - known:
+        close = difflib.get_close_matches(key, known | set(_OLD_NAMES), n=1)
+        meant = _OLD_NAMES.get(close[0], close[0]) if close else None
+        hint = f"did you mean {meant}?" if meant else "remove it"
+        problems.append(f"{path}:{lines[key]} unknown key {key}; {hint}")
+    for key in known - values.keys():
+        problems.append(f"{path}: key {key} is missing; need {_wanted(key)}")
+    return sorted(problems)
+
+
+# What people type who come from the Trainer's own names, and what it is called here.
+_OLD_NAMES = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "per_device_eval_batch_size": "eval_batch_size",
+    "gradient_accumulation_steps": "grad_accum",
+    "warmup_ratio": "warmup",
+    "warmup_steps": "warmup",
+    "lr_scheduler_type": "scheduler",
+    "label_smoothing_factor": "label_smoothing",
+    "max_seq_length": "max_length",
+    "model_name_or_path": "model",
+    "revision": "model_revision",
+    "save_steps": "save_every",
+    "eval_steps": "eval_every",
+    "train_sampling_strategy": "sampling",
+}
+
+
+def _wanted(key: str) -> str:
+    for fields in STAGES.values():
+        if key in fields.model_fields:
+            return fields.model_fields[key].description or "a value"
+    return "a value"
+
+
+def _describe(path: Path, lines: dict[str, int], fields: type[Params], detail: ErrorDetails) -> str:
+    key = str(detail["loc"][0])
+    given = detail["input"]
+    wanted = fields.model_fields[key].description
+    quoted = isinstance(given, str) and _is_number(given) and "number" in str(wanted)
+    mend = " (remove the quotes)" if quoted else ""
+    return f"{path}:{lines[key]} {key}: got {_shown(given)}, need {wanted}{mend}"
+
+
+def _shown(value: Any) -> str:
+    kinds = {str: "text", bool: "true/false", float: "number", int: "whole number", list: "list", dict: "mapping"}
+    if value is None:
+        return "nothing"
+    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value)
+    shown = shown if shown and len(shown) <= 60 else f"{shown!s:.57}..."
+    return f"{shown} ({kinds.get(type(value), type(value).__name__)})"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

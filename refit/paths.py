@@ -1,0 +1,36 @@
+"""Where the pipeline keeps its files, relative to the repository root that every stage runs in."""
+
+import os
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+OWN = Path("data/own")
+RAW = Path("data/raw")
+TASK = RAW / "task.json"
+TOKENIZED = Path("data/tokenized")
+SAMPLED = Path("data/sampled")
+
+BASE_MODEL = Path("models/base")
+FINETUNED_MODEL = Path("models/finetuned")
+
+SCORES = Path("metrics/scores.json")
+DETAILS = Path("metrics/details.json")
+PREDICTIONS = Path("metrics/predictions.parquet")
+CONFUSION = Path("metrics/confusion.csv")
+HISTORY = Path("metrics/history.csv")
+STEPS = Path("metrics/steps.csv")
+SPEED = Path("metrics/speed.json")
+REPORT = Path("metrics/report.html")
+LOCAL_SPEED = Path(".refit/speed")
+
+
+def state_folder() -> Path:
+    """The untracked folder of resumable state and timings.
+
+    DVC deletes a stage's outs before it runs the stage, and runs queued experiments in a copy that it
+    throws away; DVC_ROOT is the main repository in all of these, so what must survive lives there.
+    """
+    root = os.environ.get("DVC_ROOT")
+    home = Path(root) if root and (Path(root) / ".dvc").is_dir() else Path.cwd()
+    return home / ".refit"

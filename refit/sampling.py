@@ -1,0 +1,108 @@
+"""Which rows of a split are used, and in which order.
+
+Plain sampling picks exactly the rows of `Dataset.shuffle(seed).select(range(n))`, in that order, so that a run here
+and a notebook see the same rows; `all` keeps every row in the order of the file.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from refit import arrow, files, manifest
+from refit.errors import DataError, ParamsError
+from refit.params import Sample
+from refit.progress import bar
+
+Indices = npt.NDArray[np.int64]
+
+
+def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
+    """Write the sampled rows of every split of `tokenized` into `target`; returns the rows written.
+
+    Memory grows with the rows chosen by 8 bytes each. Raises ParamsError when more rows are asked for than there are.
+    """
+    recorded = manifest.read(tokenized)
+    figures = {}
+    with files.replaced_folder(target) as folder:
+        for name, entry in recorded.items():
+            key, count, seed = _wanted(params, name)
+            if count != "all" and count > entry["rows"]:
+                raise ParamsError(
+                    f"params.yaml {key}: got {count}, but {name.removesuffix('.arrow')} has {entry['rows']} rows; "
+                    f"need at most {entry['rows']}, or all"
+                )
+            batches = arrow.open_batches(tokenized / name)
+            rows = sum(batch.num_rows for batch in batches)
+            if rows != entry["rows"]:
+                raise DataError(
+                    f"{tokenized / name} has {rows} rows, {entry['rows']} were written; run: dvc repro --force"
+                )
+            order = choose(rows, count, seed, _labels(batches) if params.stratify else None)
+            with arrow.writer(folder / name, batches[0].schema) as stream:
+                for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
+                    stream.write_batch(batch)
+            figures[name] = {"rows": len(order)}
+        manifest.write(folder, figures)
+    return {"rows": sum(figure["rows"] for figure in figures.values())}
+
+
+def choose(rows: int, count: int | Literal["all"], seed: int, labels: npt.NDArray[Any] | None = None) -> Indices:
+    """The indices of the chosen rows, in order.
+
+    With `labels` (one a row, classes only) every label keeps its share: each gets its part of `count` rounded down,
+    and the rows left over go to the largest remainders.
+    """
+    if count == "all":
+        return np.arange(rows, dtype=np.int64)
+    permutation = np.random.default_rng(seed).permutation(rows)
+    if labels is None:
+        return permutation[:count]
+    classes, sizes = np.unique(labels, return_counts=True)
+    exact = sizes * count / rows
+    quota = np.floor(exact).astype(int)
+    largest = np.argsort(-(exact - quota), kind="stable")
+    quota[largest[: count - int(quota.sum())]] += 1
+    permuted = labels[permutation]
+    taken = np.zeros(rows, dtype=bool)
+    for label, most in zip(classes, quota, strict=True):
+        taken[np.flatnonzero(permuted == label)[:most]] = True
+    return permutation[taken]
+
+
+def _wanted(params: Sample, name: str) -> tuple[str, int | Literal["all"], int]:
+    """The params.yaml key, its value and the seed for a split's file."""
+    if name.startswith("train"):
+        return "train_rows", params.train_rows, params.sample_seed
+    if name.startswith("validation"):
+        return "eval_rows", params.eval_rows, params.sample_seed
+    return "test_rows", params.test_rows, params.test_sample_seed
+
+
+def _labels(batches: list[pa.RecordBatch]) -> npt.NDArray[Any]:
+    if not pa.types.is_integer(batches[0].schema.field("label").type):
+        raise ParamsError(
+            "params.yaml stratify: got true, but this task is a regression, which has no classes; need false"
+        )
+    return np.concatenate([batch.column("label").to_numpy() for batch in batches])
+
+
+def _gather(batches: list[pa.RecordBatch], order: Indices) -> Iterator[pa.RecordBatch]:
+    """The rows of `order`, in batches.
+
+    Rows are taken from one source batch at a time, so that the memory map is read in place and only the rows of one
+    output batch are copied.
+    """
+    starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
+    for begin in range(0, len(order), arrow.BATCH_ROWS):
+        wanted = order[begin : begin + arrow.BATCH_ROWS]
+        by_position = np.argsort(wanted, kind="stable")
+        positions = wanted[by_position]
+        sources = np.searchsorted(starts, positions, side="right") - 1
+        pieces = [batches[s].take(pa.array(positions[sources == s] - starts[s])) for s in np.unique(sources)]
+        back = np.empty(len(wanted), dtype=np.int64)
+        back[by_position] = np.arange(len(wanted))
+        yield pa.Table.from_batches(pieces).combine_chunks().take(pa.array(back)).combine_chunks().to_batches()[0]

@@ -1,0 +1,22 @@
+"""The timing record: what each stage noted of its last run here, as one file."""
+
+from pathlib import Path
+from typing import Any
+
+from refit import files, paths
+
+
+def write(target: Path) -> None:
+    """Collect every stage's figures, with rows and tokens a second where it counted them.
+
+    A stage that DVC took from its cache did not run here and has no figures.
+    """
+    figures = {path.stem: _with_rates(files.read_json(path)) for path in sorted(paths.LOCAL_SPEED.glob("*.json"))}
+    files.write_json(target, figures)
+
+
+def _with_rates(figures: dict[str, Any]) -> dict[str, Any]:
+    seconds = figures.get("loop_seconds", figures["seconds"])
+    rates = {f"{unit}_per_second": round(figures[unit] / seconds, 1) for unit in ("rows", "tokens") if unit in figures}
+    outside = {"outside_loop_seconds": round(figures["seconds"] - seconds, 2)} if "loop_seconds" in figures else {}
+    return {**figures, **(rates if seconds else {}), **outside}

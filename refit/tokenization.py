@@ -1,0 +1,125 @@
+"""From raw parquet to token ids on disk, a batch at a time, with the engine's ids checked on the way."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refit import arrow, encode, files, manifest, paths
+from refit.errors import DataError
+from refit.progress import bar
+
+CHECKED_ROWS = 256  # of a run at least, spread evenly; the odd rows of each batch come on top
+
+
+class EnginesDifferError(Exception):
+    """The fast engine gave other ids than the model's own tokenizer."""
+
+
+def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, Any]:
+    """Tokenize every split of `raw` into `target`; returns rows, tokens and the engine that was used.
+
+    Memory does not grow with the rows. Raises DataError when a raw file is not what task.json says.
+    """
+    task = files.read_json(raw / paths.TASK.name)
+    engine, reference = encode.load(model, max_length)
+    with files.replaced_folder(target) as folder:
+        try:
+            figures = _write_splits(raw, task, engine, reference, max_length, folder)
+        except EnginesDifferError as error:
+            print(
+                f"tokenize: {engine.name} and the model's own tokenizer disagree on {error}; all rows are encoded "
+                "again by the model's own tokenizer, which is slower",
+                file=sys.stderr,
+            )
+            engine = reference
+            figures = _write_splits(raw, task, engine, reference, max_length, folder)
+        manifest.write(folder, figures)
+    tokens = sum(figure["tokens"] for figure in figures.values())
+    return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine.name}
+
+
+def _schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
+    """The columns of a tokenized file."""
+    fields = [
+        pa.field("input_ids", pa.list_(pa.int32())),
+        pa.field("label", pa.float32() if is_regression else pa.int64()),
+        pa.field("length", pa.int32()),
+        pa.field("row", pa.int32()),
+    ]
+    return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
+
+
+def _record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
+    """One batch of rows, `first_row` being the raw row of its first; the ids are not copied."""
+    arrays = {
+        "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets.astype(np.int32)), pa.array(encoded.ids)),
+        "label": labels.cast(columns.field("label").type),
+        "length": pa.array(encoded.lengths),
+        "row": pa.array(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
+    }
+    if encoded.first_lengths is not None:
+        arrays["first_length"] = pa.array(encoded.first_lengths)
+    return pa.record_batch([arrays[name] for name in columns.names], schema=columns)
+
+
+def _write_splits(
+    raw: Path, task: dict[str, Any], engine: encode.Engine, reference: encode.Reference, max_length: int, folder: Path
+) -> dict[str, dict[str, int]]:
+    columns = _schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
+    rows = sum(split["rows"] for split in task["splits"].values())
+    stride = max(1, rows // CHECKED_ROWS)
+    figures = {}
+    with bar(total=rows, desc="tokenize") as progress:
+        for split, expected in task["splits"].items():
+            path = raw / f"{split}.parquet"
+            written = tokens = full = 0
+            with arrow.writer(folder / f"{split}.arrow", columns) as stream:
+                for batch in _raw_batches(path, expected):
+                    encoded = _encode_batch(batch, engine, reference, stride, f"{path} row {written}")
+                    stream.write_batch(_record_batch(encoded, batch.column("label"), written, columns))
+                    written += len(encoded)
+                    tokens += len(encoded.ids)
+                    full += int((encoded.lengths == max_length).sum())
+                    progress.update(len(encoded))
+            figures[f"{split}.arrow"] = {"rows": written, "tokens": tokens, "at_max_length": full}
+    return figures
+
+
+def _raw_batches(path: Path, expected: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    try:
+        if files.sha256(path) != expected["sha256"]:
+            raise DataError(f"{path} differs from what download wrote; remove data/raw and run: dvc repro --force")
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=arrow.BATCH_ROWS)
+    except (FileNotFoundError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro --force") from None
+
+
+def _encode_batch(
+    batch: pa.RecordBatch, engine: encode.Engine, reference: encode.Reference, stride: int, where: str
+) -> encode.Encoded:
+    texts = batch.column("text").to_pylist()
+    pairs = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
+    encoded = engine.encode(texts, pairs)
+    if engine is not reference:
+        chosen = _rows_to_check(texts, pairs, stride)
+        own = reference.encode([texts[i] for i in chosen], None if pairs is None else [pairs[i] for i in chosen])
+        if not own.equals(encoded.take(chosen)):
+            raise EnginesDifferError(f"one of {len(chosen)} rows from {where} on")
+    return encoded
+
+
+def _rows_to_check(texts: list[str], pairs: list[str] | None, stride: int) -> list[int]:
+    """Every stride-th row, and the odd ones: the longest, the shortest and the first that is not ASCII."""
+    chosen = set(range(0, len(texts), stride))
+    for column in (texts, pairs or []):
+        if column:
+            lengths = [len(text) for text in column]
+            chosen |= {lengths.index(max(lengths)), lengths.index(min(lengths))}
+            chosen |= {next((i for i, text in enumerate(column) if not text.isascii()), 0)}
+    return sorted(chosen)

@@ -1,0 +1,209 @@
+"""Fine-tuning from end to end: the run's folder, the model, the Trainer, and the best epoch's model as the out."""
+
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from transformers import TrainingArguments, set_seed
+
+from refit import checkpoint, classifier, device, files, fingerprint, history, manifest, paths, trainer
+from refit.arrow import Rows
+from refit.batching import Examples, by_length
+from refit.errors import DataError, ParamsError
+from refit.live import Live
+from refit.params import Train
+
+LOGS_PER_EPOCH = 20
+
+
+def train(params: Train) -> dict[str, Any]:
+    """Fine-tune models/base on data/sampled into models/finetuned, with the curves; returns the run's figures.
+
+    A run that was killed goes on from its newest checkpoint, and a run that was finished is not done again.
+    """
+    task = files.read_json(paths.TASK)
+    threads = device.use_threads(params.threads)
+    number = device.number_format(params.precision)
+    run = checkpoint.Run(paths.state_folder(), fingerprint.describe(params, number, threads))
+    with run.locked():
+        result = run.result()
+        if result is None:
+            result = _fit(params, task, run, number)
+            run.finish(result)
+        else:
+            print("train: exactly this was trained before; taking its weights from .refit/runs", file=sys.stderr)
+        _export(run.checkpoint(result["best_step"]))
+    history.write(history.steps(result["log"]), paths.STEPS)
+    history.write(history.evaluations(result["log"]), paths.HISTORY)
+    return {**result["figures"], "threads": threads, "number_format": number}
+
+
+def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: device.Format) -> dict[str, Any]:
+    """Train until the last step or early stopping; returns what `Run.finish` records."""
+    rows = {split: _read(split) for split in ("train", "validation")}
+    is_regression = task["problem_type"] == "regression"
+    _check(params, task, rows, is_regression=is_regression)
+    best_key = f"eval_{task['best_score']}"
+    checkpoints = checkpoint.Checkpoints(run, best_key, params.early_stopping)
+    arguments = _arguments(params, run.folder, len(rows["train"]), number)
+    files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
+
+    set_seed(params.seed)  # the new head is drawn before the Trainer seeds
+    model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
+    width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
+    live = Live(task["best_score"])
+    fitting = trainer.ClassifierTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Examples(rows["train"]),
+        eval_dataset=Examples(rows["validation"].take(by_length(rows["validation"]))),
+        data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
+        compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
+        callbacks=[checkpoints, live, *_reporters(params.report_to)],
+        class_weights=_class_weights(params, task, rows["train"]),
+        label_smoothing=params.label_smoothing,
+        grouped=params.sampling == "length",
+    )
+    fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
+    fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
+    checkpoints.trainer = fitting
+    checkpoints.listen()
+    start = time.perf_counter()
+    state = _run_loop(fitting, checkpoints, run)
+    seconds = time.perf_counter() - start
+    best = checkpoints.best_step(state)
+    log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
+    trained = rows["train"]
+    figures = {
+        "loop_seconds": round(seconds, 2),
+        "steps": state.global_step,
+        "rows": len(trained) * params.epochs,
+        "tokens": int(trained.length.sum()) * params.epochs,
+    }
+    return {"best_step": best, "last_step": state.global_step, "log": log, "figures": figures}
+
+
+def _run_loop(
+    fitting: trainer.ClassifierTrainer, checkpoints: checkpoint.Checkpoints, run: checkpoint.Run
+) -> transformers.TrainerState:
+    resumed = run.newest()
+    if resumed is not None:
+        state = checkpoint.load_state(resumed)
+        print(f"train: goes on from step {state.global_step} of {state.max_steps}", file=sys.stderr)
+        if checkpoints.is_over(state):
+            return state
+        checkpoints.resumed_from = resumed
+    fitting.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    if not checkpoints.is_over(fitting.state):
+        raise checkpoint.interrupted(fitting.state.global_step, fitting.state.max_steps)
+    return fitting.state
+
+
+def _arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
+    """The Trainer's arguments, in the words of transformers 5; epochs are counted out in steps."""
+    on_gpu = device.device().type == "cuda"
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    batches = math.ceil(math.ceil(rows / params.batch_size) / processes)
+    epoch_steps = max(1, math.ceil(batches / params.grad_accum))
+    eval_steps = epoch_steps if params.eval_every == "epoch" else params.eval_every
+    return TrainingArguments(
+        output_dir=str(folder),
+        learning_rate=params.lr,
+        num_train_epochs=params.epochs,
+        per_device_train_batch_size=params.batch_size,
+        per_device_eval_batch_size=params.eval_batch_size,
+        gradient_accumulation_steps=params.grad_accum,
+        weight_decay=params.weight_decay,
+        warmup_steps=params.warmup,
+        lr_scheduler_type=params.scheduler,
+        max_grad_norm=params.max_grad_norm,
+        eval_strategy="steps",
+        eval_steps=eval_steps,
+        save_strategy="steps",
+        save_steps=epoch_steps if params.save_every == "epoch" else params.save_every,
+        logging_steps=max(1, epoch_steps // LOGS_PER_EPOCH),
+        logging_nan_inf_filter=False,
+        seed=params.seed,
+        data_seed=params.seed,
+        bf16=number == "bf16",
+        fp16=number == "fp16",
+        use_cpu=device.device().type == "cpu",
+        tf32=True if on_gpu and params.precision != "fp32" and torch.cuda.get_device_capability() >= (8, 0) else None,
+        torch_compile=params.compile,
+        dataloader_pin_memory=on_gpu,
+        dataloader_num_workers=2 if on_gpu else 0,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_regression: bool) -> None:
+    if is_regression and params.class_weights != "none":
+        raise ParamsError("params.yaml class_weights: got balanced, but this task is a regression; need none")
+    if is_regression and params.label_smoothing > 0:
+        raise ParamsError(
+            "params.yaml label_smoothing: this task is a regression, which has no labels to smooth; need 0"
+        )
+    for split, part in rows.items():
+        unknown = (part.label < 0) | (part.label >= len(task["labels"]))
+        if not is_regression and unknown.any():
+            raise DataError(
+                f"data/sampled/{split}.arrow: {int(unknown.sum())} rows have no known label; need a labelled split"
+            )
+
+
+def _read(split: str) -> Rows:
+    path = paths.SAMPLED / f"{split}.arrow"
+    rows = Rows.read(path)
+    recorded = files.read_json(paths.SAMPLED / manifest.NAME)[path.name]["rows"]
+    if len(rows) != recorded:
+        raise DataError(f"{path} has {len(rows)} rows, {recorded} were written; run: dvc repro --force sample")
+    return rows
+
+
+def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Tensor | None:
+    if params.class_weights == "none":
+        return None
+    return trainer.balanced_weights(rows.label, len(task["labels"]))
+
+
+def _reporters(report_to: str) -> list[transformers.TrainerCallback]:
+    """The trackers that were asked for; their logs lie in .refit/, outside of every out."""
+    from transformers import integrations
+
+    home = paths.state_folder()
+    if report_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(home / "tensorboard" / time.strftime("%Y-%m-%d_%H-%M-%S"))
+        return [integrations.TensorBoardCallback()]
+    if report_to == "dvclive":
+        from dvclive import Live as DvcLive
+
+        live = DvcLive(dir=str(home / "dvclive"), dvcyaml=None, save_dvc_exp=False, report=None)
+        return [integrations.DVCLiveCallback(live=live)]
+    if report_to == "wandb":
+        if not integrations.is_wandb_available():
+            raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
+        os.environ.setdefault("WANDB_DIR", str(home))
+        return [integrations.WandbCallback()]
+    return []
+
+
+def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
+    """A log entry without what differs from run to run."""
+    return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
+
+
+def _export(best: Path) -> None:
+    """Write models/finetuned: weights and config of the best checkpoint, and the tokenizer that they go with."""
+    with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
+        for name in ("config.json", "model.safetensors"):
+            shutil.copyfile(best / name, folder / name)
+        for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
+            shutil.copyfile(path, folder / path.name)

@@ -1,0 +1,32 @@
+"""Fetch what a run starts from: `download` the rows, `download_model` the pretrained model.
+
+Two DVC stages share this file, because both are the same verb: python -m stages.download data|model
+"""
+
+import sys
+from typing import Any
+
+from refit import paths
+from refit.runtime import run
+
+
+def download() -> dict[str, Any]:
+    """Write data/raw/{split}.parquet and task.json, the resolved row of the task table."""
+    from refit import dataset, params, tasks
+
+    chosen = params.load(params.Download)
+    return dataset.write(chosen, tasks.find(chosen.task), paths.RAW)
+
+
+def download_model() -> dict[str, Any]:
+    """Write models/base: config, tokenizer files and safetensors weights, and model.json, where they are from."""
+    from refit import params, pretrained
+
+    return pretrained.write(params.load(params.DownloadModel), paths.BASE_MODEL)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["model"]:
+        run("download_model", download_model, network=True)
+    else:
+        run("download", download, network=True)

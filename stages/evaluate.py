@@ -1,0 +1,19 @@
+"""Score the fine-tuned model on validation, and on test where it has labels: models/finetuned → metrics/."""
+
+from typing import Any
+
+from refit.runtime import run
+
+
+def evaluate() -> dict[str, Any]:
+    """Write scores.json, details.json, predictions.parquet and confusion.csv in metrics/."""
+    from refit import params
+
+    chosen = params.load(params.Evaluate)
+    from refit import evaluation
+
+    return evaluation.evaluate(chosen)
+
+
+if __name__ == "__main__":
+    run("evaluate", evaluate)

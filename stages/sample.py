@@ -1,0 +1,17 @@
+"""Keep the rows that a run uses: data/tokenized → data/sampled."""
+
+from typing import Any
+
+from refit import paths
+from refit.runtime import run
+
+
+def sample() -> dict[str, Any]:
+    """Write data/sampled/{split}.arrow, and manifest.json with rows and hashes."""
+    from refit import params, sampling
+
+    return sampling.write(params.load(params.Sample), paths.TOKENIZED, paths.SAMPLED)
+
+
+if __name__ == "__main__":
+    run("sample", sample)

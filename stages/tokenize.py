@@ -1,0 +1,18 @@
+"""Turn text into token ids, once per data, tokenizer and max_length: data/raw → data/tokenized."""
+
+from typing import Any
+
+from refit import paths
+from refit.runtime import run
+
+
+def tokenize() -> dict[str, Any]:
+    """Write data/tokenized/{split}.arrow, and manifest.json with rows, tokens and hashes."""
+    from refit import params, tokenization
+
+    chosen = params.load(params.Tokenize)
+    return tokenization.write(paths.RAW, paths.BASE_MODEL, chosen.max_length, paths.TOKENIZED)
+
+
+if __name__ == "__main__":
+    run("tokenize", tokenize)
