@@ -1,0 +1,153 @@
+"""What many tests need: a tiny real model, tiny own data, and clones of this repository to run DVC in."""
+
+import csv
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+HUB = ROOT.parent / "shared" / "hub"
+GOOD = ("good", "great", "lovely", "fine", "bright", "warm")
+BAD = ("bad", "awful", "poor", "dull", "cold", "dreary")
+OTHER = ("the", "a", "film", "plot", "cast", "and", "was", "is", "very", "so", "scene", "music", "it", "story")
+
+
+def sentence(generator: random.Random, words: tuple[str, ...]) -> str:
+    """A few words, some of them from `words`."""
+    return " ".join(
+        generator.choice(words if generator.random() < 0.4 else OTHER) for _ in range(generator.randint(3, 14))
+    )
+
+
+def reviews(rows: int, seed: int = 0) -> list[tuple[str, str]]:
+    """(text, label) rows that a model can learn."""
+    generator = random.Random(seed)
+    return [
+        (f"{sentence(generator, GOOD if row % 2 else BAD)} {row}", "positive" if row % 2 else "negative")
+        for row in range(rows)
+    ]
+
+
+def write_csv(path: Path, header: list[str], rows: list[tuple[str, ...]]) -> None:
+    """A CSV file, its folder made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def make_model(folder: Path, *, words: tuple[str, ...] = GOOD + BAD + OTHER, positions: int = 64) -> Path:
+    """A BERT of two layers and width 32 with random weights and a WordPiece tokenizer, saved as on the hub."""
+    import torch
+    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+    from tokenizers.models import WordPiece
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    characters = [chr(code) for code in range(33, 127)]
+    vocabulary = dict.fromkeys([*special, *words, *characters, *(f"##{c}" for c in characters if c.isalnum())])
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]", continuing_subword_prefix="##"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
+    )  # fmt: skip
+    tokenizer.decoder = decoders.WordPiece()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]", model_max_length=positions,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    ).save_pretrained(folder)  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(ids), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=positions,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model."""
+    return make_model(tmp_path_factory.mktemp("tiny-model"))
+
+
+def change_params(path: Path, **changes: object) -> None:
+    """Write other values into a params.yaml."""
+    yaml = YAML()
+    values = yaml.load(path)
+    values.update(changes)
+    yaml.dump(values, path)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a user who has activated .venv: this interpreter first on the path, no telemetry."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "HF_", "PYTHONPATH"))}
+    identity = {"GIT_AUTHOR_NAME": "tester", "GIT_AUTHOR_EMAIL": "tester@example.com"}
+    committer = {"GIT_COMMITTER_NAME": "tester", "GIT_COMMITTER_EMAIL": "tester@example.com"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, **identity, **committer, "PATH": path, "DVC_NO_ANALYTICS": "1", **more}
+
+
+def run(
+    *command: str | Path, cwd: Path, check: bool = True, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user would in `cwd`; its output is shown when it fails and `check` is set."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env or environment(), capture_output=True, text=True, timeout=900
+    )
+    if check and done.returncode:
+        pytest.fail(f"{' '.join(map(str, command))} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def clone(target: Path) -> Path:
+    """A clone of this repository as it stands in the working tree, with one commit more if that differs from HEAD."""
+    run("git", "clone", "--quiet", ROOT, target, cwd=ROOT)
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT).stdout.split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+        else:
+            (target / name).unlink(missing_ok=True)
+    run("git", "add", "--all", cwd=target)
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "as in the working tree", cwd=target)
+    return target
+
+
+@pytest.fixture
+def project(tmp_path: Path, tiny_model: Path) -> Path:
+    """A clone whose params.yaml trains the tiny model on 60 own rows: a whole `dvc repro` in about 20 seconds."""
+    return tiny_project(tmp_path / "project", tiny_model)
+
+
+def tiny_project(folder: Path, model: Path, **changes: object) -> Path:
+    """As the fixture `project`, in any folder and with other params if wanted."""
+    clone(folder)
+    write_csv(folder / "data/own/tiny/train.csv", ["text", "label"], list(reviews(60)))
+    shutil.copytree(model, folder / "models/tiny")
+    settings: dict[str, object] = {
+        "task": "own/tiny", "model": "models/tiny", "max_length": 32, "train_rows": "all", "eval_rows": "all",
+        "epochs": 2, "batch_size": 8, "lr": 5e-3, "precision": "fp32", "threads": 1, "validation_share": 0.2,
+        "test_share": 0.2, **changes,
+    }  # fmt: skip
+    change_params(folder / "params.yaml", **settings)
+    run("git", "add", "--all", cwd=folder)
+    run("git", "commit", "--quiet", "--message", "a tiny task", cwd=folder)
+    return folder
+
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
