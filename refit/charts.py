@@ -41,7 +41,7 @@ def lines(
     """Lines over one x axis, with a vertical rule at `mark`. Each line has its colour, dashes and end point."""
     all_x = [x for line in series for x in line.x]
     all_y = [y for line in series for y in line.y if math.isfinite(y)]
-    frame = _Frame(_nice(all_x, room=False), _nice(all_y), top=18 + 16 * _legend_rows(series), x_label=x_label)
+    frame = _Frame(_nice([0, *all_x], room=False), _nice(all_y), top=18 + 16 * _legend_rows(series), x_label=x_label)
     parts = [_legend(series), frame.axes()]
     if mark is not None:
         x = frame.x(mark)
@@ -259,17 +259,21 @@ def _nice(values: Sequence[float], *, room: bool = True) -> tuple[float, float]:
         low, high = (low - abs(low) * 0.1 - 0.5, high + abs(high) * 0.1 + 0.5) if low else (0.0, 1.0)
     if not room:
         return low, high
-    at = ticks(low, high)
-    step = at[1] - at[0] if len(at) > 1 else high - low
-    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    for _ in range(3):  # a wider range may need a wider step
+        at = ticks(low, high)
+        step = at[1] - at[0]
+        low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return low, high
 
 
 def _tick(value: float, at: Sequence[float], *, percent: bool = False) -> str:
     scale, sign = (100, "%") if percent else (1, "")
     step = (at[1] - at[0]) * scale if len(at) > 1 else 1
     largest = max(abs(value) for value in at) * scale
-    if largest < 1e-3 and largest > 0:
-        return f"{value * scale:.0e}".replace("e-0", "e-") + sign
+    if 0 < largest < 1e-3:
+        power = math.floor(math.log10(largest))
+        digits = max(0, power - math.floor(math.log10(step) + 1e-9))
+        return f"{value / 10**power:.{digits}f}e−{-power}" if value else "0"
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value * scale + 0.0:,.{decimals}f}{sign}".replace("-", "−")
 

@@ -2,14 +2,17 @@
 
 import csv
 import io
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from refit import bootstrap, classifier, device, files, inference, manifest, metric, paths, scores
+from refit import bootstrap, calibration, classifier, device, files, inference, manifest, metric, paths, scores
 from refit.arrow import Rows
 from refit.params import Evaluate
 
@@ -37,13 +40,16 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         measured = {**values, "loss": loss(logits, rows.label)}
         summaries[split] = {**{name: round(value, DECIMALS) for name, value in measured.items()}, "rows": len(rows)}
         details[split] = _details(task, rows.label, predictions, values)
+        if not is_regression:
+            bins = calibration.bins(inference.probabilities(logits), rows.label)
+            details[split]["calibration_error"] = round(calibration.error(bins), DECIMALS)
         tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
         rows_done += len(rows)
     files.write_json(paths.SCORES, {task["task"]: summaries})
     files.write_json(paths.DETAILS, {task["task"]: details})
     predicted = pa.concat_tables(tables)
     pq.write_table(predicted, paths.PREDICTIONS, compression="zstd")
-    _write_plot(predicted, task)
+    _write_plots(predicted.filter(pc.equal(predicted["split"], "validation")), task)
     return {"rows": rows_done, "number_format": number}
 
 
@@ -97,16 +103,29 @@ def _table(
     return pa.table(columns)
 
 
-def _write_plot(predicted: pa.Table, task: dict[str, Any]) -> None:
-    """The (actual, predicted) pairs of validation for DVC's confusion matrix, or scatter plot for regression."""
-    chosen = predicted.filter(pa.array(np.asarray(predicted["split"]) == "validation"))
+def _write_plots(validation: pa.Table, task: dict[str, Any]) -> None:
+    """What DVC plots of validation: confusion and calibration of classes, or the scatter of a regression.
+
+    The files of the other kind have their header alone, and DVC leaves their plots out.
+    """
+    pairs = list(zip(validation["label"].to_pylist(), validation["prediction"].to_pylist(), strict=True))
+    names = [cell(name) for name in task["labels"]]
+    is_regression = task["problem_type"] == "regression"
+    called = [] if is_regression else [(names[label], names[prediction]) for label, prediction in pairs]
+    _write_csv(paths.CONFUSION, ("actual", "predicted"), called)
+    _write_csv(paths.SCATTER, ("actual", "predicted"), pairs if is_regression else [])
+    bins: list[calibration.Bin] = []
+    if not is_regression:
+        chances = validation["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(pairs), -1)
+        bins = calibration.bins(chances, validation["label"].to_numpy())
+    rows = [(part.confidence, part.accuracy, part.confidence, part.rows) for part in bins]
+    _write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), rows)
+
+
+def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["actual", "predicted"])
-    for label, prediction in zip(chosen["label"].to_pylist(), chosen["prediction"].to_pylist(), strict=True):
-        names = task["labels"]
-        writer.writerow([cell(names[label]), cell(names[prediction])] if names else [label, prediction])
-    files.write_text(paths.CONFUSION, text.getvalue())
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    files.write_text(path, text.getvalue())
 
 
 def cell(text: str) -> str:

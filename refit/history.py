@@ -25,8 +25,11 @@ def steps(log: Log) -> list[dict[str, Any]]:
     ]
 
 
-def evaluations(log: Log) -> list[dict[str, Any]]:
-    """One row for each evaluation: step, epoch, train_loss (mean since the last one), validation_loss and scores."""
+def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
+    """One row for each evaluation: step, epoch, train_loss (mean since the last one), validation_loss and scores.
+
+    The score that picks the best epoch comes last: DVC plots the last column, whatever the task calls it.
+    """
     rows, total, since, last_logged, last_evaluated = [], 0.0, 0, 0, 0
     for entry in log:
         if "loss" in entry:
@@ -36,7 +39,7 @@ def evaluations(log: Log) -> list[dict[str, Any]]:
             since = entry["step"] - last_evaluated
             scores = {
                 f"validation_{name.removeprefix('eval_')}": value
-                for name, value in sorted(entry.items())
+                for name, value in sorted(entry.items(), key=lambda item: (item[0] == f"eval_{best_score}", item[0]))
                 if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second", "_loss"))
             }
             row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": total / since}

@@ -69,8 +69,9 @@ tbody th { font-weight: inherit; max-width: 22rem; overflow-wrap: anywhere; min-
   background: color-mix(in srgb, var(--c0) calc(var(--share) * 70%), var(--wash)); }
 .grid td small { display: block; font-size: .75rem; opacity: .85; }
 .grid td.same { outline: 1.5px solid var(--quiet); outline-offset: -1.5px; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1.25rem 2rem;
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 1.25rem 2rem;
   margin: 1rem 0; }
+.figures > * { min-width: 0; }
 figure { margin: 0; max-width: 32rem; break-inside: avoid; }
 figcaption { margin-top: .35rem; }
 figure > b { display: block; font-size: .9rem; font-weight: 600; margin-bottom: .35rem; }
@@ -88,7 +89,7 @@ svg .dash { stroke-dasharray: 4 3; }
 .text + .text { margin-top: .35rem; padding-top: .35rem; border-top: 1px dotted var(--line); }
 .examples .quiet { margin: .25rem 0 0; }
 bdi { overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.25rem; margin: 1rem 0; max-width: 54rem; }
+dl { display: grid; grid-template-columns: 9rem 1fr; gap: .3rem 1.25rem; margin: 1rem 0; max-width: 54rem; }
 dt { color: var(--quiet); }
 dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 @media (min-width: 68rem) {
@@ -120,7 +121,10 @@ dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 }
 """)
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,10 @@ class Evaluate(Params):
     threads: Threads
 
 
+class Report(Evaluate, Train, Sample, Tokenize, DownloadModel, Download):
+    """Everything: the report names every param of the run."""
+
+
 STAGES: dict[str, type[Params]] = {
     "download": Download,
     "download_model": DownloadModel,
@@ -133,6 +137,7 @@ STAGES: dict[str, type[Params]] = {
     "sample": Sample,
     "train": Train,
     "evaluate": Evaluate,
+    "report": Report,
 }
 
 Fields = TypeVar("Fields", bound=Params)

@@ -18,10 +18,13 @@ SCORES = Path("metrics/scores.json")
 DETAILS = Path("metrics/details.json")
 PREDICTIONS = Path("metrics/predictions.parquet")
 CONFUSION = Path("metrics/confusion.csv")
+SCATTER = Path("metrics/scatter.csv")
+CALIBRATION = Path("metrics/calibration.csv")
 HISTORY = Path("metrics/history.csv")
 STEPS = Path("metrics/steps.csv")
 SPEED = Path("metrics/speed.json")
 REPORT = Path("metrics/report.html")
+REPORT_SCRIPT = Path("metrics/report.js")
 LOCAL_SPEED = Path(".refit/speed")
 
 

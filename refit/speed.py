@@ -6,13 +6,17 @@ from typing import Any
 from refit import files, paths
 
 
-def write(target: Path) -> None:
-    """Collect every stage's figures, with rows and tokens a second where it counted them.
+def collect() -> dict[str, dict[str, Any]]:
+    """Every stage's figures, with rows and tokens a second where it counted them.
 
     A stage that DVC took from its cache did not run here and has no figures.
     """
-    figures = {path.stem: _with_rates(files.read_json(path)) for path in sorted(paths.LOCAL_SPEED.glob("*.json"))}
-    files.write_json(target, figures)
+    return {path.stem: _with_rates(files.read_json(path)) for path in sorted(paths.LOCAL_SPEED.glob("*.json"))}
+
+
+def write(target: Path) -> None:
+    """Put every stage's figures into one file."""
+    files.write_json(target, collect())
 
 
 def _with_rates(figures: dict[str, Any]) -> dict[str, Any]:

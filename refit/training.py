@@ -40,7 +40,7 @@ def train(params: Train) -> dict[str, Any]:
             print("train: exactly this was trained before; taking its weights from .refit/runs", file=sys.stderr)
         _export(run.checkpoint(result["best_step"]))
     history.write(history.steps(result["log"]), paths.STEPS)
-    history.write(history.evaluations(result["log"]), paths.HISTORY)
+    history.write(history.evaluations(result["log"], task["best_score"]), paths.HISTORY)
     return {**result["figures"], "threads": threads, "number_format": number}
 
 

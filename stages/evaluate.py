@@ -6,7 +6,7 @@ from refit.runtime import run
 
 
 def evaluate() -> dict[str, Any]:
-    """Write scores.json, details.json, predictions.parquet and confusion.csv in metrics/."""
+    """Write scores.json, details.json, predictions.parquet and the CSV files that DVC plots, in metrics/."""
     from refit import params
 
     chosen = params.load(params.Evaluate)

@@ -1,15 +1,17 @@
-"""Put a run on one page: metrics/report.html, and every stage's timings in metrics/speed.json."""
+"""Put a run on one page, metrics/report.html; what depends on this machine and on git goes beside it."""
 
 from refit import paths
 from refit.runtime import run
 
 
 def report() -> None:
-    """Write the page and the timings."""
-    from refit import report as page
-    from refit import speed
+    """Write the page, its script report.js, and every stage's timings in speed.json."""
+    from refit import params, speed
+    from refit.report import build, here
 
-    page.write(paths.REPORT)
+    chosen = params.load(params.Report)
+    build.write(chosen, paths.REPORT)
+    here.write(paths.REPORT_SCRIPT, chosen.model_dump())
     speed.write(paths.SPEED)
 
 

@@ -1,0 +1,24 @@
+"""A few texts out of data/raw: only the row groups that hold them are read."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+
+def take(path: Path, rows: Iterable[int]) -> list[tuple[str, ...]]:
+    """The (text,) or (text, text_pair) of each given row of a split's file, in the given order."""
+    wanted = np.fromiter(rows, np.int64)
+    found: dict[int, tuple[str, ...]] = {}
+    with pq.ParquetFile(path) as file:
+        columns = [name for name in ("text", "text_pair") if name in file.schema_arrow.names]
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
+        limits = np.cumsum([0, *sizes])
+        groups = np.searchsorted(limits, wanted, side="right") - 1
+        for group in np.unique(groups):
+            chosen = np.unique(wanted[groups == group])
+            part = file.read_row_group(int(group), columns=columns).take(chosen - limits[group])
+            texts = zip(*(part[name].to_pylist() for name in columns), strict=True)
+            found.update(zip(chosen.tolist(), texts, strict=True))
+    return [found[int(row)] for row in wanted]

@@ -1,0 +1,111 @@
+"""What a run is: its lead, its task, model, data and params, and how to get it again.
+
+Nothing here depends on the clock, the machine or git, so that the same run gives the same page anywhere; what does is
+in report.js beside the page (refit/report/here.py), which fills the places that this file leaves for it.
+"""
+
+import shlex
+from typing import Any
+
+from markupsafe import Markup
+
+from refit import files, page, params, paths
+from refit.report.run import Run
+from refit.report.scoring import NAMES, title
+
+ABSENT = (
+    "not on this page but in report.js beside it, which is missing here: send both files together, "
+    "or run dvc repro report."
+)
+
+
+def lead(run: Run) -> Markup:
+    """The run in a sentence or two."""
+    split = next((name for name in run.scored if name.startswith("test")), run.scored[0])
+    best = run.task["best_score"]
+    low, high = run.details[split]["intervals"][best]
+    return page.paragraph(
+        Markup("{}, fine-tuned from <b>{}</b> on {} rows: {} <b>{}</b> on {} (95%: {} to {}).").format(
+            "Regression" if run.is_regression else f"{len(run.labels)} labels",
+            page.visible(run.model["model"]), f"{len(run.sampled['train']):,}", NAMES[best],
+            f"{run.scores[split][best]:.3f}", title(split), f"{low:.3f}", f"{high:.3f}",
+        )
+    )  # fmt: skip
+
+
+def overview(run: Run) -> page.Section:
+    """Task, model and data with their versions, and every param."""
+    task, model = run.task, run.model
+    weights = [digest for name, digest in model["files"].items() if name.endswith(".safetensors")]
+    rows = ", ".join(f"{title(split)} {len(run.sampled[split]):,}" for split in run.splits)
+    labels = ", ".join(run.labels[:12]) + (f" and {len(run.labels) - 12} more" if len(run.labels) > 12 else "")
+    known = [
+        ("Task", page.visible(task["task"])),
+        ("Kind", "regression" if run.is_regression else f"classification: {page.visible(labels)}"),
+        ("Data", page.visible(f"{task['source_name']} ({task['source']}), revision {task['revision']}")),
+        ("Rows used", rows),
+        ("Model", page.visible(f"{model['model']} ({model['source']}), revision {model['revision']}")),
+        ("Model weights", _code("sha256 " + ", ".join(digest[:16] for digest in weights))),
+        ("Data content", _code(f"sha256 {files.sha256(paths.TASK)[:16]} (data/raw/task.json)")),
+    ]
+    parts = [
+        page.facts(known),
+        _filled_by_script("run-code", f"Code version, and params that differ from the committed ones: {ABSENT}"),
+        Markup("<h3>Params</h3>"),
+        _params(run),
+    ]  # fmt: skip
+    return page.Section("run", "The run", page.join(parts))
+
+
+def timings() -> page.Section:
+    """Where time and memory went, which report.js knows."""
+    return page.Section("timings", "Time and memory", _filled_by_script("run-timings", f"Timings: {ABSENT}"))
+
+
+def reproduce(run: Run) -> page.Section:
+    """The commit and command of the run, and the command that spells every param out."""
+    body = [
+        _filled_by_script("run-command", f"The commit: {ABSENT}"),
+        page.paragraph(
+            "At that commit, whatever params.yaml holds, this gives the same run with every param spelled out:"
+        ),
+        Markup("<pre>{}</pre>").format(command(run.params.model_dump())),
+        page.paragraph(
+            "The same inputs, versions and kind of machine give the same bytes, page included. Another processor, "
+            "number of threads or build of torch gives close scores, not equal ones.",
+            kind="quiet",
+        ),
+    ]
+    return page.Section("reproduce", "Do this run again", page.join(body))
+
+
+def command(values: dict[str, Any]) -> str:
+    """The command that runs the pipeline with these params."""
+    return " ".join(["dvc exp run", *(f"-S {shlex.quote(f'{name}={shown(value)}')}" for name, value in values.items())])
+
+
+def shown(value: Any) -> str:
+    """A param as params.yaml has it."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _params(run: Run) -> Markup:
+    values = run.params.model_dump()
+    return page.facts(
+        (
+            stage,
+            Markup(", ").join(
+                Markup("{} <b>{}</b>").format(name, page.visible(shown(values[name]))) for name in fields.model_fields
+            ),
+        )
+        for stage, fields in params.STAGES.items()
+        if fields is not params.Report
+    )
+
+
+def _filled_by_script(anchor: str, otherwise: str) -> Markup:
+    return Markup('<div id="{}">{}</div>').format(anchor, page.paragraph(otherwise, kind="quiet"))
+
+
+def _code(content: str) -> Markup:
+    return Markup("<code>{}</code>").format(content)

@@ -1,0 +1,116 @@
+"""What the report's sections share: a run's task, params, scores, rows and predictions."""
+
+import csv
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from refit import files, paths, raw_texts
+from refit.arrow import Rows
+from refit.params import Report
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The scored rows of one split, as columns of equal length.
+
+    row: in data/raw. probabilities: (rows, labels), None for regression. length: tokens, special ones included.
+    """
+
+    row: Column
+    label: Column
+    prediction: Column
+    probabilities: npt.NDArray[np.float32] | None
+    length: Column
+
+    @property
+    def right(self) -> Column:
+        """Whether each row's label was predicted (float, 0 or 1)."""
+        return np.equal(self.label, self.prediction).astype(np.float64)
+
+    @property
+    def error(self) -> Column:
+        """Predicted minus true value."""
+        return np.subtract(self.prediction, self.label, dtype=np.float64)
+
+
+class Run:
+    """A run that has been evaluated, read from its outs as they are needed."""
+
+    def __init__(self, params: Report) -> None:
+        self.params = params
+        self.task: dict[str, Any] = files.read_json(paths.TASK)
+        self.model: dict[str, Any] = files.read_json(paths.BASE_MODEL / "model.json")
+        self.scores: dict[str, Any] = files.read_json(paths.SCORES)[self.task["task"]]
+        self.details: dict[str, Any] = files.read_json(paths.DETAILS)[self.task["task"]]
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether labels are numbers rather than classes."""
+        return bool(self.task["problem_type"] == "regression")
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the classes; none for regression."""
+        return list(self.task["labels"])
+
+    @property
+    def splits(self) -> list[str]:
+        """Every split: train, then validation, then test."""
+        return sorted(self.task["splits"], key=_order)
+
+    @property
+    def scored(self) -> list[str]:
+        """The splits that have scores, validation first."""
+        return sorted(self.scores, key=_order)
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """One row for each evaluation during training."""
+        return _numbers(paths.HISTORY.read_text(encoding="utf-8"))
+
+    @cached_property
+    def steps(self) -> list[dict[str, float]]:
+        """One row for each logged stretch of training steps."""
+        return _numbers(paths.STEPS.read_text(encoding="utf-8"))
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The evaluation whose weights were kept: the best score on validation, the first of equals."""
+        return max(self.history, key=lambda row: row[f"validation_{self.task['best_score']}"])
+
+    @cached_property
+    def sampled(self) -> dict[str, Rows]:
+        """The rows that the run used, by split."""
+        return {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
+
+    def predicted(self, split: str) -> Predicted:
+        """The scored rows of a split, in the order of data/sampled."""
+        table = pq.read_table(paths.PREDICTIONS, filters=[("split", "==", split)])
+        rows = self.sampled[split]
+        assert np.array_equal(rows.row, table["row"].to_numpy())  # evaluate writes them in this order
+        chances = None
+        if "probabilities" in table.column_names:
+            flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+            chances = flat.reshape(table.num_rows, -1)
+        return Predicted(rows.row, table["label"].to_numpy(), table["prediction"].to_numpy(), chances, rows.length)
+
+    def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
+        """The texts of rows of data/raw."""
+        return raw_texts.take(paths.RAW / f"{split}.parquet", rows)
+
+
+def _order(split: str) -> tuple[int, str]:
+    return ("train", "validation", "test").index(split.partition("_")[0]), split
+
+
+def _numbers(text: str) -> list[dict[str, float]]:
+    return [
+        {name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(text.splitlines())
+    ]
