@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from refit.page import cut, visible
+from refit.inert import cut, visible
 
 WIDTH = 360
 COLOURS = 5

@@ -1,26 +1,39 @@
-"""What a person sees while the model trains: one bar on a terminal, one line for each evaluation everywhere."""
+"""What a person sees while the model trains: a bar on a terminal, a line for each evaluation, and trackers' logs."""
 
+import os
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, integrations
+
+from refit import paths
+from refit.errors import ParamsError
+
+BAR = "{desc} |{bar:8}| step {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
 class Live(TrainerCallback):  # type: ignore[misc]
-    """Shows epoch, step, loss, learning rate, rows a second, the time left and the last validation score."""
+    """Shows step, time left, epoch, loss, learning rate, rows a second and the last validation score."""
 
     def __init__(self, score: str) -> None:
         self.score = score
-        self.loss = float("nan")
+        self.logged: dict[str, float] = {}
+        self.last_score: float | None = None
         self.bar: tqdm[Any] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the bar at the step that the run starts from."""
+        self.last_score = next(iter(reversed(self._scores(state))), None)
         if state.is_world_process_zero:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="train", unit="step", disable=None)
+            self.bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="train", bar_format=BAR, dynamic_ncols=True,
+                disable=None,
+            )  # fmt: skip
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar on."""
@@ -36,14 +49,9 @@ class Live(TrainerCallback):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Show the newest loss and learning rate."""
-        if self.bar is None or not logs or "loss" not in logs:
-            return
-        self.loss = logs["loss"]
-        rate = self.bar.format_dict.get("rate") or 0.0
-        rows = rate * args.train_batch_size * args.gradient_accumulation_steps
-        self.bar.set_postfix_str(
-            f"epoch {state.epoch:.2f} loss {self.loss:.3f} lr {logs['learning_rate']:.1e} {rows:.0f} rows/s"
-        )
+        if logs and "loss" in logs:
+            self.logged = logs
+            self._show(args, state)
 
     def on_evaluate(
         self,
@@ -56,13 +64,9 @@ class Live(TrainerCallback):  # type: ignore[misc]
         """Write the line of this evaluation; it stays on the screen and in a log file."""
         if not state.is_world_process_zero or metrics is None:
             return
-        scores = [entry[f"eval_{self.score}"] for entry in state.log_history if f"eval_{self.score}" in entry]
-        best = "  best so far" if scores and scores.index(max(scores)) == len(scores) - 1 else ""
-        line = (
-            f"epoch {state.epoch:g} of {state.num_train_epochs:g}  step {state.global_step}  loss {self.loss:.4f}  "
-            f"validation loss {metrics['eval_loss']:.4f}  {self.score} {metrics[f'eval_{self.score}']:.4f}{best}"
-        )
-        tqdm.write(line, file=sys.stderr)
+        self.last_score = metrics[f"eval_{self.score}"]
+        tqdm.write(self.line(state, metrics), file=sys.stderr)
+        self._show(args, state)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -70,3 +74,70 @@ class Live(TrainerCallback):  # type: ignore[misc]
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
+
+    def line(self, state: TrainerState, metrics: dict[str, float]) -> str:
+        """An evaluation in one line, with a word if it is the best so far."""
+        scores = self._scores(state)
+        best = "  best so far" if scores and scores.index(max(scores)) == len(scores) - 1 else ""
+        loss = f"loss {self.logged['loss']:.4f}  " if self.logged else ""
+        return (
+            f"epoch {state.epoch:.3g} of {state.num_train_epochs:g}  step {state.global_step}  {loss}"
+            f"validation loss {metrics['eval_loss']:.4f}  {self.score} {metrics[f'eval_{self.score}']:.4f}{best}"
+        )
+
+    def figures(self, state: TrainerState, rows_per_second: float | None) -> str:
+        """What stands after the bar: the most useful first, because a narrow terminal cuts the end off."""
+        parts = [f"epoch {state.epoch or 0:.2f} of {state.num_train_epochs:g}"]
+        if self.logged:
+            parts.append(f"loss {self.logged['loss']:.3f}")
+        if self.last_score is not None:
+            parts.append(f"{self.score} {self.last_score:.3f}")
+        if rows_per_second:
+            parts.append(f"{rows_per_second:.0f} rows/s")
+        if self.logged:
+            parts.append(f"lr {self.logged['learning_rate']:.1e}")
+        return ", ".join(parts)
+
+    def _show(self, args: TrainingArguments, state: TrainerState) -> None:
+        if self.bar is not None:
+            rate = self.bar.format_dict.get("rate")
+            rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            self.bar.set_postfix_str(self.figures(state, rate * rows if rate else None))
+
+    def _scores(self, state: TrainerState) -> list[float]:
+        return [entry[f"eval_{self.score}"] for entry in state.log_history if f"eval_{self.score}" in entry]
+
+
+class DvcLiveLogs(integrations.DVCLiveCallback):  # type: ignore[misc]
+    """DVCLive's own callback, with the training step as its step instead of a count of log entries."""
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Write this entry; the files on disk are up to date when it returns."""
+        if self.live is not None:
+            self.live.step = state.global_step
+        super().on_log(args, state, control, **kwargs)
+
+
+def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]:
+    """The tracker that was asked for, with logs in .refit/, outside of every out: one folder a run.
+
+    Raises ParamsError where its package is not installed.
+    """
+    home = home or paths.state_folder()
+    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
+    run = "-".join(filter(None, [moment, os.environ.get("DVC_EXP_NAME"), str(os.getpid())]))
+    if report_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(home / "tensorboard" / run)
+        return [integrations.TensorBoardCallback()]
+    if report_to == "dvclive":
+        from dvclive import Live as DvcLive
+
+        # DVC makes the experiment and dvc.yaml names the plots: DVCLive is to do neither.
+        live = DvcLive(dir=str(home / "dvclive" / run), dvcyaml=None, save_dvc_exp=False, report=None)
+        return [DvcLiveLogs(live=live)]
+    if report_to == "wandb":
+        if not integrations.is_wandb_available():
+            raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
+        os.environ.setdefault("WANDB_DIR", str(home))
+        return [integrations.WandbCallback()]
+    return []

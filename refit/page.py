@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from refit.inert import cut, visible
+
 Content = str | Markup
 
 # Okabe and Ito's colours, which people who see fewer colours can tell apart, a little darker on white.
@@ -246,28 +248,3 @@ def text(value: str, most: int = 320) -> Markup:
     shown, left_out = cut(value.strip(), most)
     note = Markup(' <span class="quiet">(+{} characters)</span>').format(f"{left_out:,}") if left_out else ""
     return Markup('<p class="text" dir="auto">{}{}</p>').format(visible(shown) or "(empty)", note)
-
-
-def cut(value: str, most: int) -> tuple[str, int]:
-    """At most `most` characters of a text, ended at a word where one ends near, and how many were left out."""
-    if len(value) <= most:
-        return value, 0
-    kept = value[:most]
-    space = kept.rfind(" ")
-    kept = kept[:space] if space > most * 0.7 else kept
-    return kept + "…", len(value) - len(kept)
-
-
-# A control character as its picture; the embeddings and overrides of writing direction, with which a text can pose
-# as another, by their numbers. Marks and isolates of direction stay: they are part of right-to-left text.
-_SHOWN = (
-    {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t"}
-    | {0x7F: "␡"}
-    | dict.fromkeys(range(0x80, 0xA0), "�")
-    | {code: f"[U+{code:04X}]" for code in range(0x202A, 0x202F)}
-)
-
-
-def visible(value: str) -> str:
-    """A text whose control characters and overrides of direction can be seen and do nothing."""
-    return value.replace("\r\n", "\n").translate(_SHOWN)

@@ -16,7 +16,7 @@ from refit import checkpoint, classifier, device, files, fingerprint, history, m
 from refit.arrow import Rows
 from refit.batching import Examples, by_length
 from refit.errors import DataError, ParamsError
-from refit.live import Live
+from refit.live import Live, reporters
 from refit.params import Train
 
 LOGS_PER_EPOCH = 20
@@ -38,9 +38,11 @@ def train(params: Train) -> dict[str, Any]:
             run.finish(result)
         else:
             print("train: exactly this was trained before; taking its weights from .refit/runs", file=sys.stderr)
-        _export(run.checkpoint(result["best_step"]))
+        evaluations = history.evaluations(result["log"], task["best_score"])
+        best = next(row for row in evaluations if row["step"] == result["best_step"])
+        _export(run.checkpoint(result["best_step"]), _card(params, task, best))
     history.write(history.steps(result["log"]), paths.STEPS)
-    history.write(history.evaluations(result["log"], task["best_score"]), paths.HISTORY)
+    history.write(evaluations, paths.HISTORY)
     return {**result["figures"], "threads": threads, "number_format": number}
 
 
@@ -65,7 +67,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         eval_dataset=Examples(rows["validation"].take(by_length(rows["validation"]))),
         data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
         compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
-        callbacks=[checkpoints, live, *_reporters(params.report_to)],
+        callbacks=[checkpoints, live, *reporters(params.report_to)],
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
         grouped=params.sampling == "length",
@@ -174,36 +176,27 @@ def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Ten
     return trainer.balanced_weights(rows.label, len(task["labels"]))
 
 
-def _reporters(report_to: str) -> list[transformers.TrainerCallback]:
-    """The trackers that were asked for; their logs lie in .refit/, outside of every out."""
-    from transformers import integrations
-
-    home = paths.state_folder()
-    if report_to == "tensorboard":
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(home / "tensorboard" / time.strftime("%Y-%m-%d_%H-%M-%S"))
-        return [integrations.TensorBoardCallback()]
-    if report_to == "dvclive":
-        from dvclive import Live as DvcLive
-
-        live = DvcLive(dir=str(home / "dvclive"), dvcyaml=None, save_dvc_exp=False, report=None)
-        return [integrations.DVCLiveCallback(live=live)]
-    if report_to == "wandb":
-        if not integrations.is_wandb_available():
-            raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
-        os.environ.setdefault("WANDB_DIR", str(home))
-        return [integrations.WandbCallback()]
-    return []
-
-
 def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
     """A log entry without what differs from run to run."""
     return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
 
 
-def _export(best: Path) -> None:
-    """Write models/finetuned: weights and config of the best checkpoint, and the tokenizer that they go with."""
+def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
+    """The model card of the best evaluation's weights."""
+    # Here and not above, because it does not reach the weights: every module that is loaded when the run is described
+    # is part of its fingerprint, and another wording of the card is no reason to train again.
+    from refit import card
+
+    chosen = {name: value for name, value in params.model_dump().items() if name not in fingerprint.IRRELEVANT}
+    rows = {name.removesuffix(".arrow"): entry["rows"] for name, entry in manifest.read(paths.SAMPLED).items()}
+    return card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
+
+
+def _export(best: Path, card: str) -> None:
+    """Write models/finetuned: weights and config of the best checkpoint, the tokenizer they go with, and the card."""
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(best / name, folder / name)
         for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
             shutil.copyfile(path, folder / path.name)
+        files.write_text(folder / "README.md", card)

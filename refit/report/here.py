@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from refit import files, page, paths, speed
+from refit.inert import visible
 from refit.report.overview import command, shown
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "dvc")
@@ -61,15 +62,15 @@ def _code(commit: str | None, values: dict[str, Any]) -> Markup:
     code: page.Content = Markup("commit <code>{}</code>").format(commit[:12])
     if edited:
         names = ", ".join(edited[:6]) + (f" and {len(edited) - 6} more" if len(edited) > 6 else "")
-        code += Markup(' <span class="warn">with uncommitted edits in {}</span>').format(page.visible(names))
+        code += Markup(' <span class="warn">with uncommitted edits in {}</span>').format(visible(names))
     committed = _params(commit)
     changed = differing(values, committed)
     rows: list[tuple[str, page.Content]] = [("Code", code)]
     if os.environ.get("DVC_EXP_NAME"):
-        rows.append(("Experiment", page.visible(os.environ["DVC_EXP_NAME"])))
+        rows.append(("Experiment", visible(os.environ["DVC_EXP_NAME"])))
     listed = Markup(", ").join(
         Markup("{} <b>{}</b> (committed: {})").format(
-            name, page.visible(shown(value)), page.visible(shown(committed.get(name, "not there")))
+            name, visible(shown(value)), visible(shown(committed.get(name, "not there")))
         )
         for name, value in changed.items()
     )

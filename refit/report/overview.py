@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from refit import files, page, params, paths
+from refit.inert import visible
 from refit.report.run import Run
 from refit.report.scoring import NAMES, title
 
@@ -27,7 +28,7 @@ def lead(run: Run) -> Markup:
     return page.paragraph(
         Markup("{}, fine-tuned from <b>{}</b> on {} rows: {} <b>{}</b> on {} (95%: {} to {}).").format(
             "Regression" if run.is_regression else f"{len(run.labels)} labels",
-            page.visible(run.model["model"]), f"{len(run.sampled['train']):,}", NAMES[best],
+            visible(run.model["model"]), f"{len(run.sampled['train']):,}", NAMES[best],
             f"{run.scores[split][best]:.3f}", title(split), f"{low:.3f}", f"{high:.3f}",
         )
     )  # fmt: skip
@@ -40,11 +41,11 @@ def overview(run: Run) -> page.Section:
     rows = ", ".join(f"{title(split)} {len(run.sampled[split]):,}" for split in run.splits)
     labels = ", ".join(run.labels[:12]) + (f" and {len(run.labels) - 12} more" if len(run.labels) > 12 else "")
     known = [
-        ("Task", page.visible(task["task"])),
-        ("Kind", "regression" if run.is_regression else f"classification: {page.visible(labels)}"),
-        ("Data", page.visible(f"{task['source_name']} ({task['source']}), revision {task['revision']}")),
+        ("Task", visible(task["task"])),
+        ("Kind", "regression" if run.is_regression else f"classification: {visible(labels)}"),
+        ("Data", visible(f"{task['source_name']} ({task['source']}), revision {task['revision']}")),
         ("Rows used", rows),
-        ("Model", page.visible(f"{model['model']} ({model['source']}), revision {model['revision']}")),
+        ("Model", visible(f"{model['model']} ({model['source']}), revision {model['revision']}")),
         ("Model weights", _code("sha256 " + ", ".join(digest[:16] for digest in weights))),
         ("Data content", _code(f"sha256 {files.sha256(paths.TASK)[:16]} (data/raw/task.json)")),
     ]
@@ -95,7 +96,7 @@ def _params(run: Run) -> Markup:
         (
             stage,
             Markup(", ").join(
-                Markup("{} <b>{}</b>").format(name, page.visible(shown(values[name]))) for name in fields.model_fields
+                Markup("{} <b>{}</b>").format(name, visible(shown(values[name]))) for name in fields.model_fields
             ),
         )
         for stage, fields in params.STAGES.items()
