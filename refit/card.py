@@ -35,6 +35,7 @@ def text(
     `task` is task.json, `model` model.json, `rows` the rows used of each split, `params` those of the train stage
     and `best` the row of history.csv whose weights were kept.
     """
+    rows = {split: rows[split] for split in ("train", *sorted(rows.keys() - {"train"}, reverse=True))}
     card = ModelCard(f"---\n{_metadata(task, model, best).to_yaml()}\n---\n\n{_body(task, model, rows, params, best)}")
     return str(card)
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from refit.inert import cut, visible
+from refit.inert import cut
 
 WIDTH = 360
 COLOURS = 5
+MOST_DOTS = 15  # points of a line that are marked one by one
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def lines(
     for index, line in enumerate(series):
         points = [(frame.x(x), frame.y(y)) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
         parts.append(_path(points, index))
-        if len(points) <= 30:
+        if len(points) <= MOST_DOTS:
             parts += [_dot(x, y, index) for x, y in points]
     return _svg(frame.height, alt, parts)
 
@@ -89,7 +90,7 @@ def shares(names: Sequence[str], splits: Mapping[str, Sequence[float]], *, alt: 
     parts = [_legend(legend, bar_first=True), frame.x_grid(percent=True)]
     for place, label in enumerate(names):
         middle = top + row * place + row / 2
-        parts.append(_label(left - 8, middle + 4, cut(visible(label), 17)[0], "end", "ink", full=label))
+        parts.append(_label(left - 8, middle + 4, cut(label, 17)[0], "end", "ink", full=label))
         for index, values in enumerate(splits.values()):
             x = frame.x(values[place])
             if index == 0:
@@ -284,7 +285,7 @@ def _n(value: float) -> str:
 
 
 def _label(x: float, y: float, text: str, anchor: str, kind: str = "", full: str = "") -> Markup:
-    tip = Markup("<title>{}</title>").format(visible(full)) if full and full != text else ""
+    tip = Markup("<title>{}</title>").format(full) if full and full != text else ""
     return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}{}</text>').format(
         kind, _n(x), _n(y), anchor, text, tip
     )
@@ -328,7 +329,7 @@ def _legend_places(series: Sequence[Series]) -> tuple[list[tuple[float, int]], r
     """Where each entry begins (x, line), and the lines."""
     places, x, line = [], 2.0, 0
     for entry in series:
-        wide = 34 + 6.2 * len(cut(visible(entry.name), 24)[0])
+        wide = 34 + 6.2 * len(cut(entry.name, 24)[0])
         if x + wide > WIDTH and x > 2:
             x, line = 2.0, line + 1
         places.append((x, line))
@@ -346,11 +347,11 @@ def _legend(series: Sequence[Series], *, bar_first: bool = False) -> Markup:
             parts.append(_dot(x + 10, y, index, size=4.5))
         else:
             parts += [_path([(x, y), (x + 18, y)], index), _dot(x + 9, y, index)]
-        parts.append(_label(x + 23, y + 4, cut(visible(entry.name), 24)[0], "start", "ink"))
+        parts.append(_label(x + 23, y + 4, cut(entry.name, 24)[0], "start", "ink"))
     return Markup("").join(parts)
 
 
 def _svg(height: float, alt: str, parts: Iterable[Markup]) -> Markup:
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, _n(height), visible(alt), Markup("\n").join(parts)
+        WIDTH, _n(height), alt, Markup("\n").join(parts)
     )

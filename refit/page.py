@@ -1,7 +1,8 @@
 """The pages that refit writes: one style, a skeleton with a contents list, and the parts that go into it.
 
 A page is one file: no font, image, style or script comes from anywhere else, and its Content-Security-Policy forbids
-it. What comes from data (labels, texts) is only ever put in by Markup.format, which escapes it.
+it. What comes from data (labels, texts) is only ever put in by Markup.format, which escapes it; its control characters
+are made visible in the whole page at the end.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,8 @@ caption { text-align: left; padding-bottom: .4rem; }
 th, td { padding: .32rem 1.1rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; }
 thead th { color: var(--quiet); font-size: .8rem; vertical-align: bottom; }
-tbody th { font-weight: inherit; max-width: 22rem; overflow-wrap: anywhere; min-width: 5rem; }
+tbody th { font-weight: inherit; max-width: 22rem; overflow-wrap: anywhere; min-width: 5.5rem; }
+.grid tbody th { min-width: 3.5rem; }
 .r { text-align: right; white-space: nowrap; }
 .grid { border-collapse: separate; border-spacing: 2px; }
 .grid th, .grid td { border: 0; padding: .3rem .5rem; }
@@ -106,6 +108,10 @@ dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
   .cards { grid-template-columns: 1fr 1fr; }
+  th, td { padding-right: .75rem; }
+  .grid { font-size: .8rem; border-spacing: 1px; }
+  .grid th, .grid td { padding: .25rem .15rem; }
+  .grid td { min-width: 2.9rem; }
 }
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --quiet: #444; --line: #ccc; --wash: #f5f7f9;
@@ -150,7 +156,7 @@ def document(title: str, lead: Markup, sections: Sequence[Section], *, script: s
         )
         for part in sections
     )
-    return str(
+    return visible(
         Markup(
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -161,7 +167,7 @@ def document(title: str, lead: Markup, sections: Sequence[Section], *, script: s
             '<nav aria-labelledby="contents"><div><h2 id="contents">Contents</h2><ol>{contents}</ol></div></nav>\n'
             "<main>\n{bodies}\n</main>\n</div>\n</div>\n{script}</body>\n</html>\n"
         ).format(
-            policy=POLICY, title=visible(title), style=STYLE, lead=lead, contents=contents, bodies=bodies,
+            policy=POLICY, title=title, style=STYLE, lead=lead, contents=contents, bodies=bodies,
             script=Markup('<script src="{}"></script>\n').format(script) if script else "",
         )
     )  # fmt: skip
@@ -240,11 +246,11 @@ def figures(parts: Iterable[Markup]) -> Markup:
 
 def name(label: str, most: int = 60) -> Markup:
     """A label of the data: cut, inert, in its own writing direction."""
-    return Markup("<bdi>{}</bdi>").format(visible(cut(label, most)[0]))
+    return Markup("<bdi>{}</bdi>").format(cut(label, most)[0])
 
 
 def text(value: str, most: int = 320) -> Markup:
     """A text of the data: cut at a word, inert, in its own writing direction, its line breaks kept."""
     shown, left_out = cut(value.strip(), most)
     note = Markup(' <span class="quiet">(+{} characters)</span>').format(f"{left_out:,}") if left_out else ""
-    return Markup('<p class="text" dir="auto">{}{}</p>').format(visible(shown) or "(empty)", note)
+    return Markup('<p class="text" dir="auto">{}{}</p>').format(shown or "(empty)", note)

@@ -35,7 +35,9 @@ def write(target: Path, values: dict[str, Any]) -> None:
         "run-timings": _timings(speed.collect()),
         "run-command": _command(commit, values),
     }
-    content = json.dumps(parts, indent=1)  # ASCII: no character of it can end the script
+    content = json.dumps(
+        {place: visible(part) for place, part in parts.items()}, indent=1
+    )  # ASCII: no character of it can end the script
     files.write_text(
         target,
         f"const parts = {content};\n"
@@ -62,16 +64,14 @@ def _code(commit: str | None, values: dict[str, Any]) -> Markup:
     code: page.Content = Markup("commit <code>{}</code>").format(commit[:12])
     if edited:
         names = ", ".join(edited[:6]) + (f" and {len(edited) - 6} more" if len(edited) > 6 else "")
-        code += Markup(' <span class="warn">with uncommitted edits in {}</span>').format(visible(names))
+        code += Markup(' <span class="warn">with uncommitted edits in {}</span>').format(names)
     committed = _params(commit)
     changed = differing(values, committed)
     rows: list[tuple[str, page.Content]] = [("Code", code)]
     if os.environ.get("DVC_EXP_NAME"):
-        rows.append(("Experiment", visible(os.environ["DVC_EXP_NAME"])))
+        rows.append(("Experiment", os.environ["DVC_EXP_NAME"]))
     listed = Markup(", ").join(
-        Markup("{} <b>{}</b> (committed: {})").format(
-            name, visible(shown(value)), visible(shown(committed.get(name, "not there")))
-        )
+        Markup("{} <b>{}</b> (committed: {})").format(name, shown(value), shown(committed.get(name, "not there")))
         for name, value in changed.items()
     )
     rows.append(("Changed params", listed if changed else "none: all as committed"))

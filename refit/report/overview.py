@@ -10,7 +10,6 @@ from typing import Any
 from markupsafe import Markup
 
 from refit import files, page, params, paths
-from refit.inert import visible
 from refit.report.run import Run
 from refit.report.scoring import NAMES, title
 
@@ -28,7 +27,7 @@ def lead(run: Run) -> Markup:
     return page.paragraph(
         Markup("{}, fine-tuned from <b>{}</b> on {} rows: {} <b>{}</b> on {} (95%: {} to {}).").format(
             "Regression" if run.is_regression else f"{len(run.labels)} labels",
-            visible(run.model["model"]), f"{len(run.sampled['train']):,}", NAMES[best],
+            run.model["model"], f"{len(run.sampled['train']):,}", NAMES[best],
             f"{run.scores[split][best]:.3f}", title(split), f"{low:.3f}", f"{high:.3f}",
         )
     )  # fmt: skip
@@ -41,11 +40,11 @@ def overview(run: Run) -> page.Section:
     rows = ", ".join(f"{title(split)} {len(run.sampled[split]):,}" for split in run.splits)
     labels = ", ".join(run.labels[:12]) + (f" and {len(run.labels) - 12} more" if len(run.labels) > 12 else "")
     known = [
-        ("Task", visible(task["task"])),
-        ("Kind", "regression" if run.is_regression else f"classification: {visible(labels)}"),
-        ("Data", visible(f"{task['source_name']} ({task['source']}), revision {task['revision']}")),
+        ("Task", task["task"]),
+        ("Kind", "regression" if run.is_regression else f"classification: {labels}"),
+        ("Data", f"{task['source_name']} ({task['source']}), revision {task['revision']}"),
         ("Rows used", rows),
-        ("Model", visible(f"{model['model']} ({model['source']}), revision {model['revision']}")),
+        ("Model", f"{model['model']} ({model['source']}), revision {model['revision']}"),
         ("Model weights", _code("sha256 " + ", ".join(digest[:16] for digest in weights))),
         ("Data content", _code(f"sha256 {files.sha256(paths.TASK)[:16]} (data/raw/task.json)")),
     ]
@@ -95,9 +94,7 @@ def _params(run: Run) -> Markup:
     return page.facts(
         (
             stage,
-            Markup(", ").join(
-                Markup("{} <b>{}</b>").format(name, visible(shown(values[name]))) for name in fields.model_fields
-            ),
+            Markup(", ").join(Markup("{} <b>{}</b>").format(name, shown(values[name])) for name in fields.model_fields),
         )
         for stage, fields in params.STAGES.items()
         if fields is not params.Report

@@ -207,15 +207,15 @@ def scatter(run: Run) -> page.Section:
 def hardness(run: Run) -> page.Section:
     """The score by length of text and, for pairs, by how many words they share."""
     predicted = run.predicted("validation")
-    figures = [_by(run, predicted, predicted.length, "tokens", whole_numbers=True)]
+    figures = [_by(run, predicted, predicted.length, "By length", "tokens")]
     if run.task["is_pair"]:
         chosen = np.sort(_some(len(predicted.row), OVERLAP_ROWS))
         some = Predicted(
             predicted.row[chosen], predicted.label[chosen], predicted.prediction[chosen],
             None if predicted.probabilities is None else predicted.probabilities[chosen], predicted.length[chosen],
         )  # fmt: skip
-        shared = breakdown.overlaps(run.texts("validation", some.row))
-        figures.append(_by(run, some, shared * 100, "% of words shared", whole_numbers=False))
+        shared = np.rint(100 * breakdown.overlaps(run.texts("validation", some.row)))
+        figures.append(_by(run, some, shared, "By words that both texts share", "% of all their different words"))
     what = "mean absolute error" if run.is_regression else "share of rows that are right"
     note = f"On validation: the {what} in groups of about the same size, with 95% intervals; dashed: all rows."
     return page.Section(
@@ -295,17 +295,16 @@ def _pairs(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     return page.table(head, rows, columns="llrr", caption="The most frequent confusions")
 
 
-def _by(run: Run, predicted: Predicted, feature: Column, unit: str, *, whole_numbers: bool) -> Markup:
+def _by(run: Run, predicted: Predicted, feature: Column, name: str, unit: str) -> Markup:
     values = np.abs(predicted.error) if run.is_regression else predicted.right
     groups = breakdown.by(feature, values, is_share=not run.is_regression)
     points = [Point(_range(g.low, g.high), g.mean, *g.interval) for g in groups]
     form = ".3f" if run.is_regression else ".1%"
     chart = charts.intervals(
         points, x_label=unit, whole=float(values.mean()), percent=not run.is_regression,
-        alt=f"By {unit}: " + "; ".join(f"{p.name}: {p.value:{form}}" for p in points) + ".",
+        alt=f"{name} ({unit}): " + "; ".join(f"{p.name}: {p.value:{form}}" for p in points) + ".",
     )  # fmt: skip
     rows = ", ".join(f"{g.rows:,}" for g in groups)
-    name = "By length" if whole_numbers else "By words that both texts share"
     return page.figure(name, chart, f"Rows in each group: {rows}.")
 
 

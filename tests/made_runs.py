@@ -1,0 +1,110 @@
+"""Runs for the tests of the report: the outs of a whole pipeline, made in a moment with made-up answers of a model."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from conftest import ROOT, change_params
+
+from refit import arrow, calibration, evaluation, files, history, inference, metric, paths
+from refit.arrow import Rows
+
+SPLITS = {"train": 60, "validation": 30, "test": 25}
+HOSTILE = "</script><img src=x onerror=alert(1)>"
+HOSTILE_LABELS = [HOSTILE, "{{7*7}}", "مرحبا بالعالم", "电影很好", "a label without end " * 20, "=1+1"]
+HOSTILE_TEXTS = [
+    f"{HOSTILE} text",
+    "{{7*7}} ${7*7} <%= 7*7 %>",
+    "a NUL \x00 and a bell \x07",
+    "\u202eoverridden\u202c and \u200fmarked\u200f",
+    "هذا الفيلم رائع جدا with English in it",
+    "这部电影非常好看，我很喜欢。",
+    "x" * 5_000,
+    "<b>bold</b> & 'quoted' \"twice\"",
+    "",
+]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a made-up run is about; regression where there are no labels."""
+
+    labels: list[str] = field(default_factory=lambda: ["negative", "positive"])
+    texts: list[str] = field(default_factory=lambda: ["a good film", "a dull plot", "nothing happens in it at all"])
+    is_pair: bool = False
+    max_length: int = 32
+
+
+def write(folder: Path, made: Made) -> Path:
+    """Write data/, models/base/model.json, metrics/ and params.yaml under `folder`, the working directory."""
+    generator = np.random.default_rng(7)
+    regression = not made.labels
+    scores = ["pearson", "spearmanr"] if regression else ["accuracy", "macro_f1"]
+    task: dict[str, Any] = {
+        "task": "own/made", "source": "own", "source_name": "own/made", "revision": "none", "note": "",
+        "problem_type": "regression" if regression else "classification", "is_pair": made.is_pair,
+        "labels": made.labels, "scores": scores, "best_score": scores[0], "files": {},
+        "splits": {split: {"rows": rows, "is_labelled": True} for split, rows in SPLITS.items()},
+    }  # fmt: skip
+    (folder / paths.SAMPLED).mkdir(parents=True)
+    (folder / paths.RAW).mkdir(parents=True)
+    (folder / "metrics").mkdir()
+    files.write_json(folder / paths.TASK, task)
+    weights = {"model.safetensors": "0" * 64}
+    model = {"model": "models/tiny", "source": "folder", "revision": "local", "files": weights}
+    files.write_json(folder / paths.BASE_MODEL / "model.json", model)
+    summaries, details, tables = {}, {}, []
+    for split, rows in SPLITS.items():
+        _write_rows(folder, split, rows, made, generator)
+        if split == "train":
+            continue
+        used = Rows.read(folder / paths.SAMPLED / f"{split}.arrow")
+        logits = generator.normal(size=(rows, max(len(made.labels), 1))).astype(np.float32)
+        if not regression:
+            logits[np.arange(rows), used.label] += 1.0
+        answers = logits[:, 0] if regression else logits.argmax(axis=1)
+        values = metric.compute(scores, used.label, answers)
+        summaries[split] = {**values, "loss": evaluation.loss(logits, used.label), "rows": rows}
+        details[split] = evaluation._details(task, used.label, answers, values)
+        if not regression:
+            bins = calibration.bins(inference.probabilities(logits), used.label)
+            details[split]["calibration_error"] = calibration.error(bins)
+        tables.append(evaluation._table(split, used, logits, answers, is_regression=regression))
+    files.write_json(folder / paths.SCORES, {"own/made": summaries})
+    files.write_json(folder / paths.DETAILS, {"own/made": details})
+    pq.write_table(pa.concat_tables(tables), folder / paths.PREDICTIONS)
+    _write_curves(folder, scores)
+    shutil.copy(ROOT / "params.yaml", folder)
+    change_params(folder / "params.yaml", task="own/made", model="models/tiny", max_length=made.max_length)
+    return folder
+
+
+def _write_rows(folder: Path, split: str, rows: int, made: Made, generator: np.random.Generator) -> None:
+    texts = [f"{made.texts[row % len(made.texts)]} {split} {row}" for row in range(rows)]
+    texts[:3] = [made.texts[0], made.texts[-1], made.texts[0]]  # rows shared by all splits, one of them twice
+    labels = np.arange(rows) % max(len(made.labels), 1) if made.labels else generator.normal(size=rows)
+    labels = labels.astype(np.int64 if made.labels else np.float32)
+    columns = {"text": texts, **({"text_pair": texts[::-1]} if made.is_pair else {}), "label": labels}
+    pq.write_table(pa.table(columns), folder / paths.RAW / f"{split}.parquet", row_group_size=10)
+    lengths = generator.integers(3, made.max_length + 1, size=rows).astype(np.int32)
+    ids = pa.array([list(range(length)) for length in lengths.tolist()], pa.list_(pa.int32()))
+    sampled = {"input_ids": ids, "label": pa.array(labels), "length": pa.array(lengths),
+               "row": pa.array(np.arange(rows, dtype=np.int32))}  # fmt: skip
+    batch = pa.record_batch(sampled)
+    with arrow.writer(folder / paths.SAMPLED / f"{split}.arrow", batch.schema) as stream:
+        stream.write_batch(batch)
+
+
+def _write_curves(folder: Path, scores: list[str]) -> None:
+    log: history.Log = []
+    for step in range(1, 13):
+        log.append({"step": step, "epoch": step / 4, "loss": 2 / step, "learning_rate": 1e-4 * (13 - step)})
+        if step % 4 == 0:
+            evaluated = {f"eval_{name}": 0.5 - abs(step - 8) / 20 for name in scores}
+            log.append({"step": step, "epoch": step / 4, "eval_loss": 1 / step, **evaluated})
+    history.write(history.steps(log), folder / paths.STEPS)
+    history.write(history.evaluations(log, scores[0]), folder / paths.HISTORY)
