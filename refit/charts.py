@@ -96,7 +96,7 @@ def shares(names: Sequence[str], splits: Mapping[str, Sequence[float]], *, alt: 
             if index == 0:
                 parts.append(_bar(left, middle - 6, max(x - left, 0.5), 12))
             else:
-                parts.append(_dot(x, middle, index, size=4.5))
+                parts.append(_dot(x, middle + (-4, 4)[index % 2 == 0], index, size=4))
     return _svg(bottom + 24, alt, parts)
 
 
@@ -204,7 +204,7 @@ class _Frame:
 
     def __init__(
         self, x: tuple[float, float], y: tuple[float, float], *, top: float, x_label: str = "", height: float = 230,
-        left: float = 42, bottom: float = 38,
+        left: float = 46, bottom: float = 38,
     ) -> None:  # fmt: skip
         self.x_range, self.y_range, self.x_label, self.height = x, y, x_label, height
         self.left, self.right, self.top, self.bottom = left, WIDTH - 10, top, height - bottom

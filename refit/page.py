@@ -121,10 +121,11 @@ dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
   .columns { display: block; }
   nav { display: none; }
   section { margin-top: 1.5rem; padding-top: 1rem; }
-  h2, h3 { break-after: avoid; }
+  h2, h3, section > p { break-after: avoid; }
   tr, .card { break-inside: avoid; }
   .scroll { overflow: visible; }
-  .figures { grid-template-columns: 1fr 1fr; }
+  .figures { display: block; }
+  .figures > * { display: inline-block; width: 48%; margin: 0 1.5% 1rem 0; vertical-align: top; break-inside: avoid; }
   a { color: inherit; text-decoration: none; }
 }
 """)

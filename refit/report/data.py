@@ -11,7 +11,7 @@ from refit.report.rows import texts
 from refit.report.run import Run
 from refit.report.scoring import title
 
-MOST_LABELS = 30
+MOST_LABELS = 20
 CONTRADICTIONS = 4
 
 

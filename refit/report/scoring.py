@@ -122,7 +122,10 @@ def confusion(run: Run) -> page.Section:
         small = len(counts) <= GRID_CLASSES
         shown = _grid(run.labels, counts) if small else _map(run.labels, counts) + _pairs(run.labels, counts)
         parts.append(Markup("<div><h3>{}</h3>{}</div>").format(name, shown))
-    note = "One line for each true label, one column for each answer: rows, and their share of the line."
+    shown_as = (
+        "rows, and their share of the line" if len(run.labels) <= GRID_CLASSES else "the share of the line's rows"
+    )
+    note = f"One line for each true label, one column for each answer: {shown_as}."
     return page.Section("confusion", "Confusion", page.join([page.paragraph(note, kind="quiet"), page.figures(parts)]))
 
 
