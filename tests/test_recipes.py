@@ -37,9 +37,12 @@ def test_the_default_is_a_recipe_too() -> None:
 
 def test_every_tutorial_has_its_recipe() -> None:
     """Prevents losing one."""
-    assert {f"glue/{task}.yaml" for task in GLUE_TASKS} | {"yelp.yaml", "yelp_full.yaml", "mrpc.yaml", "afqmc.yaml"} <= {
-        name_of(recipe) for recipe in RECIPES
-    }
+    assert {f"glue/{task}.yaml" for task in GLUE_TASKS} | {
+        "yelp.yaml",
+        "yelp_full.yaml",
+        "mrpc.yaml",
+        "afqmc.yaml",
+    } <= {name_of(recipe) for recipe in RECIPES}
 
 
 @pytest.mark.parametrize(
