@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,15 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
     is_regression = task["problem_type"] == "regression"
-    summaries, details, tables, rows_done = {}, {}, [], 0
+    summaries, details, tables = {}, {}, []
+    rows_done, tokens, seconds = 0, 0, 0.0
     for split, figures in task["splits"].items():
         if split == "train" or not figures["is_labelled"]:
             continue
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
+        started = time.perf_counter()
         logits = inference.logits(model, rows, collate, params.eval_batch_size, number, f"evaluate {split}")
+        seconds += time.perf_counter() - started
         predictions = scores.predictions_of(logits, is_regression=is_regression)
         values = metric.compute(task["scores"], rows.label, predictions)
         measured = {**values, "loss": loss(logits, rows.label)}
@@ -40,12 +44,13 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         details[split] = _details(task, rows.label, predictions, values)
         tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
         rows_done += len(rows)
+        tokens += int(rows.length.sum())
     files.write_json(paths.SCORES, {task["task"]: summaries})
     files.write_json(paths.DETAILS, {task["task"]: details})
     predicted = pa.concat_tables(tables)
     pq.write_table(predicted, paths.PREDICTIONS, compression="zstd")
     _write_plot(predicted, task)
-    return {"rows": rows_done, "number_format": number}
+    return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
 def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:

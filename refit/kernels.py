@@ -76,10 +76,10 @@ def attention(
         return result, None
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.shape[2] <= BATCHED_WIDTH:
-        output = _Batched.apply(query, key, value, attention_mask, scale)
+        output = _Batched.apply(query, key, value, attention_mask, scale)  # type: ignore[no-untyped-call]
     else:
-        output = _RowByRow.apply(query, key, value, lengths, scale)
-    return output.transpose(1, 2).contiguous(), None  # type: ignore[no-untyped-call]
+        output = _RowByRow.apply(query, key, value, lengths, scale)  # type: ignore[no-untyped-call]
+    return output.transpose(1, 2).contiguous(), None
 
 
 class Dropout(nn.Module):
@@ -149,8 +149,8 @@ class _RowByRow(torch.autograd.Function):
         scaled, key, value, *every_weights = ctx.saved_tensors
         gradients = [torch.zeros(scaled.shape, dtype=scaled.dtype) for _ in range(3)]
         for row, (length, weights) in enumerate(zip(ctx.lengths, every_weights, strict=True)):
-            parts = (outputs[0], scaled, key, value)
-            found = _backward(*(part[row, :, :length] for part in parts), weights)
+            own = [part[row, :, :length] for part in (outputs[0], scaled, key, value)]
+            found = _backward(own[0], own[1], own[2], own[3], weights)
             for gradient, part in zip(gradients, found, strict=True):
                 gradient[row, :, :length] = part
         return gradients[0].mul_(ctx.scale), gradients[1], gradients[2], None, None

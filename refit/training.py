@@ -12,7 +12,19 @@ import torch
 import transformers
 from transformers import TrainingArguments, set_seed
 
-from refit import checkpoint, classifier, device, files, fingerprint, history, kernels, manifest, paths, trainer
+from refit import (
+    checkpoint,
+    classifier,
+    device,
+    files,
+    fingerprint,
+    history,
+    kernels,
+    manifest,
+    paths,
+    throughput,
+    trainer,
+)
 from refit.arrow import Rows
 from refit.batching import Examples, by_length
 from refit.errors import DataError, ParamsError
@@ -58,7 +70,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
     kernels.install(model, number)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
-    live = Live(task["best_score"])
+    live, clock = Live(task["best_score"]), throughput.StepClock()
     fitting = trainer.ClassifierTrainer(
         model=model,
         args=arguments,
@@ -66,7 +78,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         eval_dataset=Examples(rows["validation"].take(by_length(rows["validation"]))),
         data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
         compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
-        callbacks=[checkpoints, live, *_reporters(params.report_to)],
+        callbacks=[checkpoints, live, clock, *_reporters(params.report_to)],
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
         grouped=params.sampling == "length",
@@ -81,8 +93,11 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     best = checkpoints.best_step(state)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
+    operations = throughput.training_operations(model, trained) * state.global_step / state.max_steps * params.epochs
     figures = {
         "loop_seconds": round(seconds, 2),
+        "step_seconds": round(clock.seconds, 2),
+        "share_of_matrix_rate": _share(operations, clock.seconds, throughput.matrix_rate(number)),
         "steps": state.global_step,
         "rows": len(trained) * params.epochs,
         "tokens": int(trained.length.sum()) * params.epochs,
@@ -194,6 +209,10 @@ def _reporters(report_to: str) -> list[transformers.TrainerCallback]:
         os.environ.setdefault("WANDB_DIR", str(home))
         return [integrations.WandbCallback()]
     return []
+
+
+def _share(operations: float, seconds: float, rate: float) -> float:
+    return round(operations / seconds / rate, 3) if seconds else 0.0
 
 
 def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
