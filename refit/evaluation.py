@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from refit import bootstrap, calibration, classifier, device, files, inference, manifest, metric, paths, scores
+from refit import (
+    bootstrap,
+    calibration,
+    classifier,
+    device,
+    files,
+    inference,
+    kernels,
+    manifest,
+    metric,
+    paths,
+    scores,
+)  # fmt: skip
 from refit.arrow import Rows
 from refit.params import Evaluate
 
@@ -27,14 +40,18 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     device.use_threads(params.threads)
     number = device.number_format(params.precision)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
+    kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
     is_regression = task["problem_type"] == "regression"
-    summaries, details, tables, rows_done = {}, {}, [], 0
+    summaries, details, tables = {}, {}, []
+    rows_done, tokens, seconds = 0, 0, 0.0
     for split, figures in task["splits"].items():
         if split == "train" or not figures["is_labelled"]:
             continue
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
+        started = time.perf_counter()
         logits = inference.logits(model, rows, collate, params.eval_batch_size, number, f"evaluate {split}")
+        seconds += time.perf_counter() - started
         predictions = scores.predictions_of(logits, is_regression=is_regression)
         values = metric.compute(task["scores"], rows.label, predictions)
         measured = {**values, "loss": loss(logits, rows.label)}
@@ -45,12 +62,13 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
             details[split]["calibration_error"] = round(calibration.error(bins), DECIMALS)
         tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
         rows_done += len(rows)
+        tokens += int(rows.length.sum())
     files.write_json(paths.SCORES, {task["task"]: summaries})
     files.write_json(paths.DETAILS, {task["task"]: details})
     predicted = pa.concat_tables(tables)
     pq.write_table(predicted, paths.PREDICTIONS, compression="zstd")
     _write_plots(predicted.filter(pc.equal(predicted["split"], "validation")), task)
-    return {"rows": rows_done, "number_format": number}
+    return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
 def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:

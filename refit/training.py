@@ -12,7 +12,19 @@ import torch
 import transformers
 from transformers import TrainingArguments, set_seed
 
-from refit import checkpoint, classifier, device, files, fingerprint, history, manifest, paths, trainer
+from refit import (
+    checkpoint,
+    classifier,
+    device,
+    files,
+    fingerprint,
+    history,
+    kernels,
+    manifest,
+    paths,
+    throughput,
+    trainer,
+)
 from refit.arrow import Rows
 from refit.batching import Examples, by_length
 from refit.errors import DataError, ParamsError
@@ -58,8 +70,9 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
 
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
+    kernels.install(model, number)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
-    live = Live(task["best_score"])
+    live, clock = Live(task["best_score"]), throughput.StepClock()
     fitting = trainer.ClassifierTrainer(
         model=model,
         args=arguments,
@@ -67,7 +80,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         eval_dataset=Examples(rows["validation"].take(by_length(rows["validation"]))),
         data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
         compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
-        callbacks=[checkpoints, live, *reporters(params.report_to)],
+        callbacks=[checkpoints, live, clock, *reporters(params.report_to)],
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
         grouped=params.sampling == "length",
@@ -82,8 +95,11 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     best = checkpoints.best_step(state)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
+    operations = throughput.training_operations(model, trained) * state.global_step / state.max_steps * params.epochs
     figures = {
         "loop_seconds": round(seconds, 2),
+        "step_seconds": round(clock.seconds, 2),
+        "share_of_matrix_rate": _share(operations, clock.seconds, throughput.matrix_rate(number)),
         "steps": state.global_step,
         "rows": len(trained) * params.epochs,
         "tokens": int(trained.length.sum()) * params.epochs,
@@ -174,6 +190,10 @@ def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Ten
     if params.class_weights == "none":
         return None
     return trainer.balanced_weights(rows.label, len(task["labels"]))
+
+
+def _share(operations: float, seconds: float, rate: float) -> float:
+    return round(operations / seconds / rate, 3) if seconds else 0.0
 
 
 def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:

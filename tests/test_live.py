@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 import time
 from pathlib import Path
@@ -134,6 +135,9 @@ def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path:
     assert [path for path in folder.rglob("dvc.yaml") if ".venv" not in path.parts] == [folder / "dvc.yaml"]
     listed = run("dvc", "exp", "list", "--name-only", cwd=folder).stdout.split()
     assert listed == ["first"]
+    plots = json.loads(run("dvc", "plots", "show", "--json", cwd=folder).stdout)["data"]
+    drawn = {name for name, pictures in plots.items() if pictures}
+    assert drawn == {"loss", "metrics/history.csv", "learning_rate", "confusion", "confusion_shares", "calibration"}
     script = (folder / "metrics/report.js").read_text()
     head = run("git", "rev-parse", "HEAD", cwd=folder).stdout.strip()
     assert f"git checkout {head}" in script
