@@ -27,7 +27,7 @@ def ran(output: str) -> list[str]:
 
 
 def lock(folder: Path) -> dict[str, Any]:
-    """dvc.lock without what may differ from run to run: the timings, and what the report says of git and the machine."""
+    """dvc.lock without what may differ from run to run: timings, and what the report says of git and the machine."""
     here = ("metrics/speed.json", "metrics/report.js")
     stages: dict[str, Any] = YAML(typ="safe").load(folder / "dvc.lock")["stages"]
     for stage in stages.values():
