@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import xxhash
+
+from refit import raw_texts
 
 BATCH_ROWS = 8_192
 PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no first text loses bits: (a, b) and (b, a) differ
@@ -105,7 +106,7 @@ def _contradictions(splits: Mapping[str, Split], examples: int) -> tuple[int, in
 
 def _read(path: Path, *, labelled: bool) -> Split:
     hashes, labels, empty = [], [], 0
-    with pq.ParquetFile(path) as file:
+    with raw_texts.opened(path) as file:
         for batch in file.iter_batches(batch_size=BATCH_ROWS):
             values = _hash(batch.column("text"))
             if "text_pair" in batch.schema.names:

@@ -1,17 +1,33 @@
 """A few texts out of data/raw: only the row groups that hold them are read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
+
+from refit.errors import DataError
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """A parquet file to read from. Raises DataError where it is damaged."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; run: dvc repro") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not readable ({str(error).splitlines()[0]}); run: dvc repro --force") from None
 
 
 def take(path: Path, rows: Iterable[int]) -> list[tuple[str, ...]]:
     """The (text,) or (text, text_pair) of each given row of a split's file, in the given order."""
     wanted = np.fromiter(rows, np.int64)
     found: dict[int, tuple[str, ...]] = {}
-    with pq.ParquetFile(path) as file:
+    with opened(path) as file:
         columns = [name for name in ("text", "text_pair") if name in file.schema_arrow.names]
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
         limits = np.cumsum([0, *sizes])

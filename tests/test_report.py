@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, SPLITS, Made, writ
 from test_page import Reader
 
 from refit import params, paths
+from refit.errors import DataError
 from refit.report import build, here
 
 KINDS = {
@@ -78,6 +79,29 @@ def test_the_page_says_what_the_run_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert f"Expected calibration error {details['validation']['calibration_error']:.3f}" in text
     assert "Rows are shared: validation with train" in text
     assert "dvc exp run -S task=own/made" in text
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda: paths.PREDICTIONS.write_bytes(b"PAR1 half a file"), "predictions.parquet is not readable"),
+        (lambda: (paths.RAW / "validation.parquet").unlink(), "validation.parquet is missing; run: dvc repro"),
+        (lambda: (paths.RAW / "train.parquet").write_bytes(b""), "train.parquet is not readable"),
+        (lambda: paths.SCORES.write_text('{"mrpc": {}}'), "is of mrpc, not of own/made; run: dvc repro"),
+        (
+            lambda: shutil.copy(paths.SAMPLED / "test.arrow", paths.SAMPLED / "validation.arrow"),
+            "its validation rows are not those of data/sampled",
+        ),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_named(
+    harm: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page about other rows than it says, or a traceback, helps nobody."""
+    monkeypatch.chdir(write(tmp_path / "run", KINDS["plain"]))
+    harm()
+    with pytest.raises(DataError, match=message):
+        build.write(params.load(params.Report), paths.REPORT)
 
 
 def test_the_command_spells_out_every_param_so_that_a_shell_and_dvc_read_it_back() -> None:

@@ -3,14 +3,16 @@
 import csv
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from refit import files, paths, raw_texts
 from refit.arrow import Rows
+from refit.errors import DataError
 from refit.params import Report
 
 Column = npt.NDArray[Any]
@@ -47,8 +49,8 @@ class Run:
         self.params = params
         self.task: dict[str, Any] = files.read_json(paths.TASK)
         self.model: dict[str, Any] = files.read_json(paths.BASE_MODEL / "model.json")
-        self.scores: dict[str, Any] = files.read_json(paths.SCORES)[self.task["task"]]
-        self.details: dict[str, Any] = files.read_json(paths.DETAILS)[self.task["task"]]
+        self.scores = self._of_task(paths.SCORES)
+        self.details = self._of_task(paths.DETAILS)
 
     @property
     def is_regression(self) -> bool:
@@ -91,15 +93,24 @@ class Run:
         return {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
 
     def predicted(self, split: str) -> Predicted:
-        """The scored rows of a split, in the order of data/sampled."""
-        table = pq.read_table(paths.PREDICTIONS, filters=[("split", "==", split)])
+        """The scored rows of a split, in the order of data/sampled. Raises DataError where they are other rows."""
+        with raw_texts.opened(paths.PREDICTIONS) as file:
+            table = file.read()
+        table = table.filter(pc.equal(table["split"], split))
         rows = self.sampled[split]
-        assert np.array_equal(rows.row, table["row"].to_numpy())  # evaluate writes them in this order
+        if not np.array_equal(rows.row, table["row"].to_numpy()):
+            raise DataError(f"{paths.PREDICTIONS}: its {split} rows are not those of {paths.SAMPLED}; run: dvc repro")
         chances = None
         if "probabilities" in table.column_names:
             flat = table["probabilities"].combine_chunks().flatten().to_numpy()
             chances = flat.reshape(table.num_rows, -1)
         return Predicted(rows.row, table["label"].to_numpy(), table["prediction"].to_numpy(), chances, rows.length)
+
+    def _of_task(self, path: Path) -> dict[str, Any]:
+        values: dict[str, Any] = files.read_json(path)
+        if self.task["task"] not in values:
+            raise DataError(f"{path} is of {', '.join(values)}, not of {self.task['task']}; run: dvc repro")
+        return dict(values[self.task["task"]])
 
     def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
         """The texts of rows of data/raw."""
