@@ -32,6 +32,7 @@ from refit.live import Live, reporters
 from refit.params import Train
 
 LOGS_PER_EPOCH = 20
+GPU_WORKERS = 2
 
 
 def train(params: Train) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     _check(params, task, rows, is_regression=is_regression)
     best_key = f"eval_{task['best_score']}"
     checkpoints = checkpoint.Checkpoints(run, best_key, params.early_stopping)
-    arguments = _arguments(params, run.folder, len(rows["train"]), number)
+    values = argument_values(params, len(rows["train"]), number, device.device())
+    arguments = TrainingArguments(output_dir=str(run.folder), **values)
     files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
 
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
@@ -123,43 +125,46 @@ def _run_loop(
     return fitting.state
 
 
-def _arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
-    """The Trainer's arguments, in the words of transformers 5; epochs are counted out in steps."""
-    on_gpu = device.device().type == "cuda"
+def argument_values(params: Train, rows: int, number: device.Format, place: torch.device) -> dict[str, Any]:
+    """The Trainer's arguments for a device, in the words of transformers 5; epochs are counted out in steps.
+
+    `rows` is the number of training rows. On a GPU matrices are multiplied in TF32 where they are not in 16 bits,
+    batches are pinned and made by workers.
+    """
+    on_gpu = place.type == "cuda"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     batches = math.ceil(math.ceil(rows / params.batch_size) / processes)
     epoch_steps = max(1, math.ceil(batches / params.grad_accum))
-    eval_steps = epoch_steps if params.eval_every == "epoch" else params.eval_every
-    return TrainingArguments(
-        output_dir=str(folder),
-        learning_rate=params.lr,
-        num_train_epochs=params.epochs,
-        per_device_train_batch_size=params.batch_size,
-        per_device_eval_batch_size=params.eval_batch_size,
-        gradient_accumulation_steps=params.grad_accum,
-        weight_decay=params.weight_decay,
-        warmup_steps=params.warmup,
-        lr_scheduler_type=params.scheduler,
-        max_grad_norm=params.max_grad_norm,
-        eval_strategy="steps",
-        eval_steps=eval_steps,
-        save_strategy="steps",
-        save_steps=epoch_steps if params.save_every == "epoch" else params.save_every,
-        logging_steps=max(1, epoch_steps // LOGS_PER_EPOCH),
-        logging_nan_inf_filter=False,
-        seed=params.seed,
-        data_seed=params.seed,
-        bf16=number == "bf16",
-        fp16=number == "fp16",
-        use_cpu=device.device().type == "cpu",
-        tf32=True if on_gpu and params.precision != "fp32" and torch.cuda.get_device_capability() >= (8, 0) else None,
-        torch_compile=params.compile,
-        dataloader_pin_memory=on_gpu,
-        dataloader_num_workers=2 if on_gpu else 0,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-    )
+    return {
+        "learning_rate": params.lr,
+        "num_train_epochs": params.epochs,
+        "per_device_train_batch_size": params.batch_size,
+        "per_device_eval_batch_size": params.eval_batch_size,
+        "gradient_accumulation_steps": params.grad_accum,
+        "weight_decay": params.weight_decay,
+        "warmup_steps": params.warmup,
+        "lr_scheduler_type": params.scheduler,
+        "max_grad_norm": params.max_grad_norm,
+        "optim": "adamw_torch_fused",
+        "eval_strategy": "steps",
+        "eval_steps": epoch_steps if params.eval_every == "epoch" else params.eval_every,
+        "save_strategy": "steps",
+        "save_steps": epoch_steps if params.save_every == "epoch" else params.save_every,
+        "logging_steps": max(1, epoch_steps // LOGS_PER_EPOCH),
+        "logging_nan_inf_filter": False,
+        "seed": params.seed,
+        "data_seed": params.seed,
+        "bf16": number == "bf16",
+        "fp16": number == "fp16",
+        "tf32": True if on_gpu and params.precision != "fp32" and device.has_tf32() else None,
+        "use_cpu": place.type == "cpu",
+        "torch_compile": params.compile,
+        "dataloader_pin_memory": on_gpu,
+        "dataloader_num_workers": GPU_WORKERS if on_gpu else 0,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
 
 
 def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_regression: bool) -> None:

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 settings.register_profile("refit", deadline=None)  # machines here and there are slow for a moment
 settings.load_profile("refit")
