@@ -35,8 +35,8 @@ class Line:
     """One score of one group on one split, and its difference to the first group of the task.
 
     `against` is that first group, None where this is it. `deviation` is the standard deviation over seeds of a group
-    of runs; `low` and `high` are the ends of a single run's 95% interval. `corrected` is the p-value of `difference` after Holm's correction over all lines. What cannot
-    be had is None, and `reason` says why.
+    of runs; `low` and `high` are the ends of a single run's 95% interval. `corrected` is the p-value of
+    `difference` after Holm's correction over all lines. What cannot be had is None, and `reason` says why.
     """
 
     task: str
@@ -67,6 +67,11 @@ class Comparison:
     params: dict[str, list[str]]  # of those that differ, one value a group
     inputs: list[str]  # code and data that differ
     notes: list[str]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every run, group by group."""
+        return [run for group in self.groups for run in [*group.runs, *group.repeats]]
 
     def headline(self) -> Line | None:
         """The line of the score that the task goes by, of the last group, on test where there is one."""

@@ -1,6 +1,7 @@
 """A comparison as text for the terminal, as Markdown for a pull request and as JSON for programs."""
 
 import json
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,8 +9,8 @@ from refit import comparison, significance
 from refit.comparison import Comparison, Line
 from refit.flips import Flip
 from refit.plain import code, markdown, one_line
-from refit.runs import Run
 
+WIDTH = 110  # of paragraphs in the terminal
 HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
 NUMBERS = ("value", "95% interval", "difference", "p")
 MARK = {comparison.REAL: "**real**"}
@@ -24,7 +25,7 @@ def terminal(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
         rows.append([*(one_line(cell, 40) for cell in shown), *(one_line(cell, 60) for cell in cells(line))])
         above = place
     parts = [_aligned(rows, right=[HEAD.index(name) for name in NUMBERS])]
-    titles = [[one_line(run.name, 60), one_line(run.revision.title, 80)] for run in _runs(compared)]
+    titles = [[one_line(run.name, 60), one_line(run.revision.title, 80)] for run in compared.runs]
     parts.append("Revisions\n" + _indented(_aligned(titles)))
     differing = [[name, *(one_line(value, 40) for value in of)] for name, of in compared.params.items()]
     if differing:
@@ -34,8 +35,8 @@ def terminal(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
         parts.append("Code and data that differ\n" + _indented("\n".join(map(one_line, compared.inputs))))
     if flips is not None:
         parts.append(_flips(flips))
-    parts += [one_line(text, 1000) for text in [*reasons(compared), *compared.notes]]
-    parts += [text for text in (conclusion(compared), legend(compared)) if text]
+    below = [*reasons(compared), *compared.notes, conclusion(compared), legend(compared)]
+    parts += [textwrap.fill(one_line(text, 1000), WIDTH, break_on_hyphens=False) for text in below if text]
     return "\n\n".join(parts)
 
 
@@ -49,7 +50,7 @@ def pull_request(compared: Comparison, flips: Sequence[Flip] | None = None) -> s
         for line in compared.lines
     ]
     parts.append(_table(list(HEAD), rows, right=[HEAD.index(name) for name in NUMBERS]))
-    parts.append("\n".join(f"- {code(run.name, 60)} {code(run.revision.title, 80)}" for run in _runs(compared)))
+    parts.append("\n".join(f"- {code(run.name, 60)} {code(run.revision.title, 80)}" for run in compared.runs))
     if compared.params:
         differing = [[code(name), *(code(value, 60) for value in of)] for name, of in compared.params.items()]
         parts.append(_table(["param", *(code(group.name, 60) for group in compared.groups)], differing))
@@ -72,7 +73,7 @@ def machine(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
         "revisions": [
             {"name": run.name, "commit": run.revision.commit, "title": run.revision.title, "task": run.task_name,
              "scores": run.scores, "params": run.params}
-            for run in _runs(compared)
+            for run in compared.runs
         ],
         "groups": [
             {"name": group.name, "revisions": [run.name for run in group.runs],
@@ -138,10 +139,6 @@ def _listed(names: list[str]) -> str:
         significance.WELCH: "Welch's t test with the variance over seeds and rows (groups of seeds)",
     }
     return ", ".join(known[name] for name in names)
-
-
-def _runs(compared: Comparison) -> list[Run]:
-    return [run for group in compared.groups for run in [*group.runs, *group.repeats]]
 
 
 def _line_of_json(line: Line) -> dict[str, Any]:

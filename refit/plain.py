@@ -22,16 +22,21 @@ def markdown(text: str, most: int = LONGEST) -> str:
     """A text that Markdown and HTML show as it is: no markup, link, mention or column of a table comes of it."""
     line = one_line(text, most)
     return "".join(
-        f"&#{ord(character)};"
-        if character.isascii() and not (character.isalnum() or character in " ,.;=/")
-        else character
-        for character in line
+        character if _is_inert(character, before) else f"&#{ord(character)};"
+        for before, character in zip(f" {line}", line, strict=False)
     )
 
 
 def code(text: str, most: int = LONGEST) -> str:
     """As `markdown`, set as code, in which GitHub makes no links of names and numbers."""
     return f"<code>{markdown(text, most)}</code>"
+
+
+def _is_inert(character: str, before: str) -> bool:
+    """Whether Markdown reads nothing into a character; a dot after a letter may be part of a link, as in `www.`"""
+    if character == ".":
+        return not before.isalpha()
+    return not character.isascii() or character.isalnum() or character in " ,;=/%'()+-"
 
 
 def _acts(character: str) -> bool:
