@@ -76,10 +76,7 @@ class Comparison:
     def headline(self) -> Line | None:
         """The line of the score that the task goes by, of the last group, on test where there is one."""
         lines = [line for line in self.lines if line.group is self.last]
-        best = next((run.task["best_score"] for run in self.last.runs if run.task), None)
-        names = {line.score for line in lines}
-        best = best or (names.pop() if len(names) == 1 else None)
-        return next((line for line in lines if line.score == best), None)
+        return next((line for line in lines if line.score == self.last.runs[0].best_score), None)
 
 
 def compare(runs: Sequence[Run]) -> Comparison:

@@ -33,7 +33,7 @@ def code(text: str, most: int = LONGEST) -> str:
 
 
 def _is_inert(character: str, before: str) -> bool:
-    """Whether Markdown reads nothing into a character; a dot after a letter may be part of a link, as in `www.`"""
+    """Whether Markdown reads nothing into a character; a dot after a letter may be that of a link (`www.`)."""
     if character == ".":
         return not before.isalpha()
     return not character.isascii() or character.isalnum() or character in " ,;=/%'()+-"

@@ -1,7 +1,7 @@
 """What a user names on the command line as the commits it stands for: commits, ranges, experiments, the workspace."""
 
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from refit import paths
 from refit.errors import UsageError
@@ -22,18 +22,20 @@ def resolve(names: list[str]) -> list[Revision]:
     """The revisions that names stand for, in their order, each once.
 
     A name is what git takes for a commit, a DVC experiment, `workspace`, or a range A..B for the commits in it that
-    changed the scores, oldest first. No name means HEAD and the workspace; one that is no range is set against the
-    workspace. Raises UsageError.
+    changed the scores, oldest first; two names of one commit become `a = b`. No name means HEAD and the workspace;
+    one that is no range is set against the workspace. Raises UsageError.
     """
     git("rev-parse", "--git-dir", wanted="a git repository; run this in the folder of a clone")
-    if not names:
-        names = ["HEAD"]
-    if len(names) == 1 and ".." not in names[0] and names[0] != WORKSPACE:
+    if names in ([], [WORKSPACE]):
+        names = ["HEAD", WORKSPACE]
+    elif len(names) == 1 and ".." not in names[0]:
         names = [*names, WORKSPACE]
     found: dict[str | None, Revision] = {}
     for name in names:
         for revision in _range(name) if ".." in name else [_single(name)]:
-            found.setdefault(revision.commit, revision)
+            known = found.setdefault(revision.commit, revision)
+            if ".." not in name and revision.name not in known.name.split(" = "):
+                found[revision.commit] = replace(known, name=f"{known.name} = {revision.name}")
     return list(found.values())
 
 
@@ -55,12 +57,15 @@ def file_at(commit: str, path: str) -> bytes | None:
 def _single(name: str) -> Revision:
     if name == WORKSPACE:
         return Revision(name=WORKSPACE, commit=None, title="the files as they are now")
-    commit = _commit(name) or _experiment(name)
+    commit = _commit(name)
+    if commit is not None:
+        return Revision(name=name, commit=commit, title=_title(commit))
+    commit = _experiment(name)
     if commit is None:
         shallow = git("rev-parse", "--is-shallow-repository", wanted="a git repository").strip() == b"true"
         mend = "fetch the history first: git fetch --unshallow" if shallow else "see: git log --oneline, dvc exp show"
         raise UsageError(f"{name}: no commit, branch, tag or experiment of this name; {mend}")
-    return Revision(name=name, commit=commit, title=_title(commit))
+    return Revision(name=name, commit=commit, title=f"an experiment on: {_title(f'{commit}^')}")
 
 
 def _commit(name: str) -> str | None:

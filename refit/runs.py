@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refit import paths, significance
+from refit import paths, significance, tasks
 from refit.errors import DataError, NetworkError, RefitError
 from refit.revisions import Revision, file_at
 
@@ -49,7 +49,10 @@ class Files:
         try:
             return bytes(self._dvc.cat_file(path.as_posix()))
         except Exception as error:
-            reason = "" if isinstance(error, FileNotFoundError) else f" ({type(error).__name__}: {error})"
+            cause: BaseException = error
+            while cause.__cause__ or cause.__context__:
+                cause = cause.__cause__ or cause.__context__ or cause
+            reason = "" if isinstance(cause, FileNotFoundError) else f" ({type(cause).__name__}: {cause})"
             raise NetworkError(
                 f"{self.revision.name}: {path} is neither in DVC's cache nor in its remote{reason}; "
                 "run dvc push where this run was made, or dvc repro here"
@@ -91,6 +94,17 @@ class Run:
     def name(self) -> str:
         """What the user calls it."""
         return self.revision.name
+
+    @property
+    def best_score(self) -> str | None:
+        """The score that the task goes by; of the task table where data/raw/task.json cannot be had, or else None."""
+        if self.task:
+            return str(self.task["best_score"])
+        try:
+            best = tasks.find(self.task_name).best_score
+        except RefitError:
+            return None
+        return best if all(best in values for values in self.scores.values()) else None
 
     def history(self) -> list[dict[str, float]]:
         """The rows of metrics/history.csv. Raises NetworkError."""
