@@ -7,7 +7,7 @@ import csv
 import io
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,8 @@ class Files:
     @cached_property
     def _dvc(self) -> Any:
         from dvc.api import DVCFileSystem
-        from dvc.repo import Repo
 
-        with Repo() as repo:  # an old commit may not know of the remote yet
-            remote = repo.config["core"].get("remote")
-            config = {"remote": {remote: repo.config["remote"][remote]}} if remote else None
+        remote, config = _remote()
         return DVCFileSystem(".", rev=self.revision.commit, remote=remote, config=config)
 
 
@@ -119,8 +116,18 @@ class Run:
         import pyarrow.parquet as pq
 
         content = self.files.from_dvc(paths.RAW / f"{split}.parquet")
-        table = pq.read_table(pa.BufferReader(content)).take(pa.array(rows))
+        table = pq.ParquetFile(pa.BufferReader(content)).read().take(pa.array(rows))
         return list(table.select([name for name in ("text", "text_pair") if name in table.column_names]).to_pylist())
+
+
+@cache
+def _remote() -> tuple[str | None, dict[str, Any]]:
+    """The workspace's default remote, for every revision: an old commit may not know of it, or of its new place."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        name = repo.config["core"].get("remote")
+        return name, {"remote": {name: repo.config["remote"][name]}} if name else {}
 
 
 def read(revision: Revision) -> Run:
@@ -201,7 +208,7 @@ def _predicted(content: bytes) -> dict[str, Predicted]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(content), columns=["split", "row", "label", "prediction"])
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["split", "row", "label", "prediction"])
     except pa.ArrowException:
         raise DataError(f"{paths.PREDICTIONS} is not what evaluate writes; run dvc repro") from None
     split_of_row = np.asarray(table["split"])
