@@ -131,6 +131,8 @@ def _under(compared: Comparison, bar: float) -> list[str]:
 def _worse(compared: Comparison) -> list[str]:
     if sum(len(group.runs) + len(group.repeats) for group in compared.groups) < 2:
         raise UsageError("--fail-if-worse: got one revision, need two")
+    from refit.comparison_text import p_value
+
     lines = [line for line in compared.lines if line.group is compared.last]
     for line in lines:
         if line.verdict == comparison.REFUSED:
@@ -139,7 +141,7 @@ def _worse(compared: Comparison) -> list[str]:
             raise NetworkError(f"--fail-if-worse cannot be judged: {line.reason}")
     return [
         f"{line.group.name} is really worse than {line.against.name}: {line.score} on {line.split} "
-        f"{line.difference:+.4f} (p = {line.corrected:.2g})"
+        f"{line.difference:+.4f} (p {p_value(line)})"
         for line in lines
         if line.verdict == comparison.REAL and line.against and line.difference is not None and line.difference < 0
     ]

@@ -95,8 +95,14 @@ def cells(line: Line) -> list[str]:
     deviation = f" ± {line.deviation:.4f}" if line.deviation is not None else ""
     interval = f"{line.low:.3f} to {line.high:.3f}" if line.low is not None and line.high is not None else ""
     difference = f"{line.difference:+.4f}" if line.difference is not None else ""
-    p = "" if line.corrected is None else "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
-    return [line.group.name, f"{line.value:.4f}{deviation}", interval, difference, p, line.verdict]
+    return [line.group.name, f"{line.value:.4f}{deviation}", interval, difference, p_value(line), line.verdict]
+
+
+def p_value(line: Line) -> str:
+    """The corrected p-value as text; nothing where there is none."""
+    if line.corrected is None:
+        return ""
+    return "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
 
 
 def reasons(compared: Comparison) -> list[str]:
