@@ -5,6 +5,7 @@ python -m refit.compare [REV ...]
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def main() -> None:
     shape = {"md": comparison_text.pull_request, "json": comparison_text.machine}.get(
         chosen.shape, comparison_text.terminal
     )
-    print(shape(compared, flipped), flush=True)
+    _show(shape(compared, flipped))
     if chosen.html:
         from refit import comparison_page
 
@@ -98,6 +99,14 @@ def _number(text: str) -> float:
 
 
 _number.__name__ = "number"  # argparse puts it in its message
+
+
+def _show(text: str) -> None:
+    """Print; a reader that has left, such as `head`, is no fault of ours and no reason to skip the checks."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _are_two(read: list[runs.Run]) -> bool:

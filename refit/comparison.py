@@ -93,7 +93,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         last=next(group for group in groups if runs[-1] in [*group.runs, *group.repeats]),
         params=_params_that_differ(groups),
         inputs=_inputs_that_differ(groups),
-        notes=list(dict.fromkeys([*_notes(runs), *_repeats(groups)])),
+        notes=[*_notes(runs), *_repeats(groups), *_only_seeds(groups)],
     )
 
 
@@ -246,3 +246,8 @@ def _repeats(groups: list[Group]) -> Iterator[str]:
     for group in groups:
         for run in group.repeats:
             yield f"{run.name}: its seed {run.params['seed']} is counted in the group of {group.runs[0].name} already"
+
+
+def _only_seeds(groups: list[Group]) -> Iterator[str]:
+    if len(groups) == 1 and len(groups[0].runs) > 1:
+        yield "These runs differ only in their seed: there is nothing to compare, and their spread is what chance does"
