@@ -20,7 +20,7 @@ MOST_FLIPS = 200
 def write(compared: Comparison, flips: Sequence[Flip] | None, target: Path) -> None:
     """Write the page; what cannot be fetched is named on it."""
     title = " and ".join(dict.fromkeys((compared.first.name, compared.last.name)))
-    lead = page.join(page.paragraph(page.visible(text)) for text in [conclusion(compared)] if text)
+    lead = page.join(page.paragraph(text) for text in [conclusion(compared)] if text)
     sections = [page.Section("scores", "Scores", _scores(compared))]
     sections.append(page.Section("curves", "Curves", _curves(compared.runs)))
     sections.append(page.Section("what-differs", "What differs", _what_differs(compared)))
@@ -35,9 +35,9 @@ def _scores(compared: Comparison) -> Markup:
     for task, split, score in dict.fromkeys((line.task, line.split, line.score) for line in compared.lines):
         lines = [line for line in compared.lines if (line.task, line.split, line.score) == (task, split, score)]
         columns = "".join("r" if name in (*NUMBERS, "its 95% interval") else "l" for name in SCORE_HEAD)
-        caption = f"{page.visible(task)}: {score} on {split}, {lines[0].rows:,} rows"
+        caption = f"{task}: {score} on {split}, {lines[0].rows:,} rows"
         tables.append(page.table(SCORE_HEAD, [_score_row(line) for line in lines], columns=columns, caption=caption))
-    notes = [page.paragraph(page.visible(text), kind="warn") for text in [*reasons(compared), *compared.notes]]
+    notes = [page.paragraph(text, kind="warn") for text in [*reasons(compared), *compared.notes]]
     return page.join([*tables, *notes, page.paragraph(legend(compared), kind="quiet")])
 
 
@@ -54,7 +54,7 @@ def _curves(runs: Sequence[Run]) -> Markup:
         try:
             histories[run.name] = run.history()
         except NetworkError as error:
-            missing.append(page.paragraph(page.visible(str(error)), kind="warn"))
+            missing.append(page.paragraph(str(error), kind="warn"))
     columns = dict.fromkeys(name for rows in histories.values() for row in rows for name in row)
     parts = [
         figure
@@ -89,7 +89,7 @@ def _what_differs(compared: Comparison) -> Markup:
         parts.append(page.table(head, rows, columns="l" * len(head), caption="Params"))
     if compared.inputs:
         parts.append(page.paragraph("Code and data:"))
-        parts += [page.paragraph(Markup("<code>{}</code>").format(page.visible(name))) for name in compared.inputs]
+        parts += [page.paragraph(Markup("<code>{}</code>").format(name)) for name in compared.inputs]
     return page.join(parts or [page.paragraph("No param, no code and no data: the runs are of the same recipe.")])
 
 
@@ -113,4 +113,4 @@ def _revisions(runs: Sequence[Run]) -> Markup:
         commit = Markup("<code>{}</code> ").format(run.revision.commit) if run.revision.commit else ""
         return Markup("{}{}").format(commit, page.name(run.revision.title, 120))
 
-    return page.facts((page.visible(run.name), about(run)) for run in runs)
+    return page.facts((run.name, about(run)) for run in runs)
