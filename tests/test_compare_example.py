@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, change_params, reviews, run, tiny_project, write_csv
 
 DOCUMENT = ROOT / "docs/compare.md"
+README = ROOT / "README.md"
 # Training does not round alike on every processor, so scores may be a few rows away from those shown.
 TOLERANCE = 0.08
 NUMBER = re.compile(r"[<+-]?\d+\.\d+")
@@ -42,7 +43,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
 
 def examples() -> list[tuple[str, list[str]]]:
     """Each command of the document, with the lines that it is said to print."""
-    blocks = re.findall(r"```console\n\$ (.+?)\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    text = DOCUMENT.read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n\$ (.+?)\n(.*?)```", text, re.DOTALL)
     return [(command, printed.splitlines()) for command, printed in blocks]
 
 
@@ -66,3 +68,11 @@ def test_the_document_has_a_real_and_a_chance_difference() -> None:
 def test_a_command_of_the_document_prints_what_is_shown(project: Path, command: str, shown: list[str]) -> None:
     done = run("bash", "-c", f"({command}) 2>&1", cwd=project, check=False)
     assert_alike(shown, done.stdout.splitlines())
+
+
+def test_the_readme_shows_the_same_example() -> None:
+    """Prevents the README's copy of the example from going its own way."""
+    shown = README.read_text(encoding="utf-8")
+    blocks = re.findall(r"```console\n.*?```", shown, re.DOTALL)
+    assert len(blocks) == 2
+    assert all(block in DOCUMENT.read_text(encoding="utf-8") for block in blocks)
