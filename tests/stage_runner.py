@@ -2,15 +2,18 @@
 
     python tests/stage_runner.py STAGE ...      in the folder of a project; requests on stdin, answers on stdout
 
-A request is a JSON object {"stage", "kill_at"}; the answer is {"status", "events", "stderr"}. An event is a file
+A request is a JSON object {"stage", "kill_at", "full_at", "largest"}: kill at an event, have the disk full from an
+event on, or let no file grow past some bytes. The answer is {"status", "events", "stderr"}. An event is a file
 opened for writing, a rename, a removal, a folder made or removed below the project; Python tells them to an audit
 hook before they happen, so that a kill at every n leaves every state on disk that a kill can leave between two.
 """
 
 import contextlib
+import errno
 import importlib
 import json
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
+GROWING = {"open", "os.mkdir", "os.rename"}  # what a full disk refuses; it lets go
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PRELOADED = {
     "download": ("refit.dataset", "refit.sources.own", "pyarrow.parquet"),
@@ -41,11 +45,11 @@ class Runner:
             command, cwd=project, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def run(self, stage: str, kill_at: int | None = None) -> dict[str, Any]:
-        """Run a stage to its end, or until its `kill_at`-th event."""
+    def run(self, stage: str, **fault: int) -> dict[str, Any]:
+        """Run a stage to its end, or into a fault: kill_at, full_at or largest."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"stage": stage, "kill_at": kill_at}) + "\n")
+        self.process.stdin.write(json.dumps({"stage": stage, **fault}) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())  # type: ignore[no-any-return]
 
@@ -65,10 +69,10 @@ def serve(stages: list[str]) -> None:
             importlib.import_module(module)
     for line in sys.stdin:
         request = json.loads(line)
-        print(json.dumps(run_in_fork(request["stage"], request["kill_at"])), flush=True)
+        print(json.dumps(run_in_fork(**request)), flush=True)
 
 
-def run_in_fork(stage: str, kill_at: int | None) -> dict[str, Any]:
+def run_in_fork(stage: str, **fault: int) -> dict[str, Any]:
     """The exit status (negative: the signal), events counted and stderr of one run."""
     with tempfile.TemporaryFile() as shared, tempfile.TemporaryFile() as errors:
         child = os.fork()
@@ -77,7 +81,7 @@ def run_in_fork(stage: str, kill_at: int | None) -> dict[str, Any]:
             os.dup2(errors.fileno(), 2)
             status = 9
             try:
-                status = run_stage(stage, kill_at, shared.fileno())
+                status = run_stage(stage, shared.fileno(), **fault)
             finally:
                 sys.stderr.flush()
                 os._exit(status)
@@ -91,8 +95,12 @@ def run_in_fork(stage: str, kill_at: int | None) -> dict[str, Any]:
         }
 
 
-def run_stage(stage: str, kill_at: int | None, counter: int) -> int:
+def run_stage(
+    stage: str, counter: int, kill_at: int | None = None, full_at: int | None = None, largest: int | None = None
+) -> int:
     """Run a stage as `python -m stages.NAME` does, counting its events into a file."""
+    if largest is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     root = os.fspath(Path.cwd())
     count = 0
 
@@ -109,6 +117,8 @@ def run_stage(stage: str, kill_at: int | None, counter: int) -> int:
         os.pwrite(counter, str(count).encode(), 0)
         if count == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if full_at is not None and count >= full_at and event in GROWING:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fsdecode(arguments[0]))
 
     sys.addaudithook(hook)
     module = "download" if stage == "download_model" else stage
