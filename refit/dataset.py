@@ -1,5 +1,6 @@
 """The raw data: a task's rows as parquet, and task.json, all that the later stages know of the task."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import files, manifest, paths
+from refit import doubts, files, manifest, paths
 from refit.errors import DataError
 from refit.params import Download
 from refit.sources.loaded import HIDDEN, Loaded, hold_out
@@ -23,6 +24,8 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     description = _describe(params.task, task, loaded)
     if isinstance(task.source, Own):
         print(_summary(params.task, description))
+    for doubt in doubts.about_rows(loaded.splits):
+        print(f"download: {doubt}", file=sys.stderr)
     with files.replaced_folder(target) as folder:
         for split, table in loaded.splits.items():
             path = folder / f"{split}.parquet"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import arrow, encode, files, manifest, paths
+from refit import arrow, doubts, encode, files, manifest, paths
 from refit.errors import DataError
 from refit.progress import bar
 
@@ -40,6 +40,8 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
             engine = reference
             figures = _write_splits(raw, task, engine, reference, max_length, folder)
         manifest.write(folder, figures)
+    for doubt in doubts.about_lengths(figures, max_length):
+        print(f"tokenize: {doubt}", file=sys.stderr)
     tokens = sum(figure["tokens"] for figure in figures.values())
     return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine.name}
 
