@@ -135,11 +135,15 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let SIGTERM and Ctrl-C end the run after the step under way; a second one ends it at once."""
+        """Let SIGTERM and Ctrl-C end the run after the step under way; a second Ctrl-C ends it at once.
+
+        A parent of many threads that dies sends its SIGTERM once for each, so more of them mean no more than one.
+        """
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.stop_asked = True
-            signal.signal(number, signal.SIG_DFL)
+            if number == signal.SIGINT:
+                signal.signal(number, signal.SIG_DFL)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
         try:

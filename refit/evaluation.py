@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from refit.arrow import Rows
 from refit.params import Evaluate
 
 Split = dict[str, Any]
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 DECIMALS = 6  # of the scores that stand in git
 
 
@@ -116,4 +118,5 @@ def _write_plot(predicted: pa.Table, task: dict[str, Any]) -> None:
 def cell(text: str) -> str:
     """A label as a CSV cell that neither a spreadsheet runs as a formula nor a web page reads as a tag."""
     plain = text.translate({ord("<"): "‹", ord(">"): "›", ord("&"): "＆", **dict.fromkeys(range(32), " ")})
-    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and not plain[1:2].isdigit() else plain
+    is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", plain.strip()) is not None
+    return f"'{plain}" if plain.strip()[:1] in FORMULA_STARTS and not is_number else plain

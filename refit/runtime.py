@@ -67,7 +67,8 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """As Ctrl-C does: unwind, so that what is half written is removed on the way."""
+    """As Ctrl-C does: unwind, so that what is half written is removed on the way; once, to let that end in peace."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
