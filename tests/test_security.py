@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import secrets
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from refit.evaluation import cell
 from refit.params import DownloadModel
 from refit.runtime import without_secrets
 
-CANARY = "hf_CANARYcanaryCANARYcanary0123456789"
+CANARY = f"hf_{secrets.token_hex(16)}"  # made anew, so that this file does not hold what it looks for
 HOSTILE = ["</script><img src=x onerror=alert(1)>", '=HYPERLINK("http://x")', "{{7*7}}", "\u202egnp.exe", "../../x"]
 # Runs a stage in an interpreter in which every socket but a local one fails.
 NO_NETWORK = """
