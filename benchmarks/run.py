@@ -1,0 +1,283 @@
+"""Measure the pipeline against the notebook and against the machine, and write benchmarks/RESULTS.md.
+
+make bench
+
+Both sides of a ratio are measured in turns in this one run; every figure is a median of three. Training in the
+notebook pads every row to the maximum length, so each of its steps costs the same: its rate is taken from 96 rows,
+ours from 320.
+"""
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nanotoken
+import pyarrow as pa
+import pyarrow.parquet as pq
+from ruamel.yaml import YAML
+
+from benchmarks import data
+from refit import files
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks/RESULTS.md"
+RUNS = 3
+MAX_LENGTH = 512
+THEIR_ROWS, OUR_ROWS = 96, 320
+
+
+def main() -> None:
+    """Run every measurement and write the table."""
+    os.chdir(ROOT)
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        rows = newsgroups(folder) + scale(folder) + pipeline(folder)
+    minutes = (time.perf_counter() - started) / 60
+    text = HEAD.format(date=datetime.now(UTC).date(), machine=machine(), minutes=minutes, runs=RUNS) + "\n".join(rows)
+    files.write_text(RESULTS, text + "\n")
+    print(text)
+
+
+def newsgroups(folder: Path) -> list[str]:
+    """Tokenizing, training and evaluating 20 Newsgroups with MiniLM, against the notebook."""
+    train, test = data.newsgroups()
+    model = data.minilm()
+    raw = data.raw_folder(folder / "news/data/raw", {"train": pq.read_table(train), "test": pq.read_table(test)}, 20)
+    tables = {
+        "train": pq.read_table(train),
+        "validation": pq.read_table(test).slice(0, 16),
+        "test": pq.read_table(test),
+    }
+    small = project(folder / "small", tables, 20)
+    theirs: list[dict[str, Any]] = []
+    ours: list[dict[str, float]] = []
+    for number in range(RUNS):
+        say(f"newsgroups, run {number + 1} of {RUNS}")
+        theirs.append(notebook(train, test, model, seed=number))
+        ours.append(tokenized(raw, model, folder / "news") | trained(small, seed=number))
+    documents = sum(pq.read_metadata(path).num_rows for path in (train, test))
+    their_rate = median(documents / run["seconds"]["tokenize"] for run in theirs)
+    their_train = median(THEIR_ROWS / run["seconds"]["train"] for run in theirs)
+    their_eval = median(THEIR_ROWS / run["seconds"]["evaluate"] for run in theirs)
+    our_rate, best_rate = (median(documents / run[name] for run in ours) for name in ("tokenize", "encoder"))
+    our_train, our_eval = (median(run[name] for run in ours) for name in ("train", "evaluate"))
+    share = median(run["share"] for run in ours)
+    size = sum(path.stat().st_size for path in (folder / "news/data/tokenized").glob("*.arrow"))
+    their_bytes, our_bytes = theirs[0]["cache_bytes"] / documents, size / documents
+    return [
+        row("tokenize, documents/s", our_rate, their_rate, f"{best_rate:,.0f} (encoder and bytes alone)"),
+        row("bytes on disk a document", our_bytes, their_bytes, "", less=True),
+        row("train, documents/s", our_train, their_train, f"{our_train / share:,.1f} (matrix products alone)"),
+        row("evaluate, documents/s", our_eval, their_eval, ""),
+    ]
+
+
+def scale(folder: Path) -> list[str]:
+    """Tokenize and sample many rows: time must grow with the rows, memory must not."""
+    documents = pq.read_table(data.newsgroups()[0])
+    model = data.minilm()
+    figures = []
+    for rows in (10_000, 100_000, 700_000):
+        say(f"{rows:,} rows")
+        place = folder / f"rows-{rows}"
+        repeated = pa.concat_tables([documents] * (rows // len(documents) + 1)).slice(0, rows)
+        few = documents.slice(0, 100)
+        data.raw_folder(place / "data/raw", {"train": repeated, "validation": few}, 20)
+        shutil.copytree(model, place / "models/base")
+        shutil.copy(ROOT / "params.yaml", place)
+        set_params(place, max_length=MAX_LENGTH, train_rows="all", eval_rows="all", test_rows="all")
+        del repeated
+        figures.append((rows, stage(place, "tokenize"), stage(place, "sample")))
+    set_params(place, train_rows=1000)
+    few_rows = stage(place, "sample")
+    lines = [
+        f"| {rows:,} rows: tokenize, sample all | {tokenize['seconds']:.1f} s, {sample['seconds']:.1f} s; "
+        f"{1e6 * (tokenize['seconds'] + sample['seconds']) / rows:,.0f} µs a row; "
+        f"peak {max(tokenize['peak_memory_mb'], sample['peak_memory_mb']):,} MB | | | |"
+        for rows, tokenize, sample in figures
+    ]
+    last = (
+        f"| sample 1,000 of 700,000 rows | {few_rows['seconds']:.1f} s, peak {few_rows['peak_memory_mb']:,} MB | | | |"
+    )
+    shutil.rmtree(place)
+    return [*lines, last]
+
+
+def pipeline(folder: Path) -> list[str]:
+    """What DVC and start-up cost around the training loop."""
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    set_params(clone, epochs=1)
+    shell(clone, "dvc", "repro")
+    empty = five_empty_stages(folder / "empty")
+    idle = [(seconds(clone, "dvc", "repro"), seconds(empty, "dvc", "repro")) for _ in range(RUNS)]
+    outside = []
+    for number in range(RUNS):
+        say(f"dvc exp run, run {number + 1} of {RUNS}")
+        whole = seconds(clone, "dvc", "exp", "run", "-S", f"lr={1e-4 * (number + 1)}")
+        outside.append(whole - files.read_json(clone / ".refit/speed/train.json")["loop_seconds"])
+    ours, theirs = (median(pair[side] for pair in idle) for side in (0, 1))
+    return [
+        row("`dvc repro` with nothing to do, s (theirs: five empty stages)", ours, theirs, "", less=True),
+        f"| `dvc exp run -S lr=…` on movie_stars: seconds outside of the training loop | {median(outside):.1f} | | | |",
+    ]
+
+
+def notebook(train: Path, test: Path, model: Path, seed: int) -> dict[str, Any]:
+    """One run of the notebook: all rows tokenized, a few trained and evaluated on."""
+    options = [
+        "--rows",
+        THEIR_ROWS,
+        "--eval-rows",
+        THEIR_ROWS,
+        "--epochs",
+        1,
+        "--max-length",
+        MAX_LENGTH,
+        "--seed",
+        seed,
+    ]
+    command = [sys.executable, ROOT / "benchmarks/notebook.py", train, test, model, *options]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def tokenized(raw: Path, model: Path, place: Path) -> dict[str, float]:
+    """Seconds of the tokenize stage's work, and of the encoder with the writing of its ids alone."""
+    from refit import tokenization
+
+    start = time.perf_counter()
+    tokenization.write(raw, model, MAX_LENGTH, place / "data/tokenized")
+    whole = time.perf_counter() - start
+    texts = [text for path in sorted(raw.glob("*.parquet")) for text in pq.read_table(path)["text"].to_pylist()]
+    engine = nanotoken.WordPieceTokenizer.from_json((model / "tokenizer.json").read_text())
+    start = time.perf_counter()
+    ids, _ = engine.encode_batch(texts, max_length=MAX_LENGTH)
+    (place / "ids").write_bytes(ids.tobytes())
+    return {"tokenize": whole, "encoder": time.perf_counter() - start}
+
+
+def trained(place: Path, seed: int) -> dict[str, float]:
+    """Documents a second of training and evaluating, by the stages themselves."""
+    set_params(place, seed=seed)
+    train, evaluate = stage(place, "train"), stage(place, "evaluate")
+    return {
+        "train": train["rows"] / train["loop_seconds"],
+        "share": train["share_of_matrix_rate"],
+        "evaluate": evaluate["rows"] / evaluate["loop_seconds"],
+    }
+
+
+def project(place: Path, tables: dict[str, pa.Table], labels: int) -> Path:
+    """A folder in which train and evaluate can run: their inputs as the stages before make them."""
+    data.raw_folder(place / "data/raw", tables, labels)
+    shutil.copytree(data.minilm(), place / "models/base")
+    shutil.copy(ROOT / "params.yaml", place)
+    set_params(
+        place, max_length=MAX_LENGTH, train_rows=OUR_ROWS, eval_rows="all", test_rows=OUR_ROWS, epochs=1, batch_size=16,
+        lr=5e-5,
+    )  # fmt: skip
+    stage(place, "tokenize")
+    stage(place, "sample")
+    return place
+
+
+def stage(place: Path, name: str) -> dict[str, Any]:
+    """Run a stage in a folder and return the figures that it notes of itself."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=place, env=env, check=True, capture_output=True)
+    figures: dict[str, Any] = files.read_json(place / f".refit/speed/{name}.json")
+    return figures
+
+
+def five_empty_stages(place: Path) -> Path:
+    """A DVC repository of five stages that do nothing."""
+    place.mkdir()
+    shell(place, "git", "init", "--quiet")
+    shell(place, "dvc", "init", "--quiet")
+    shell(place, "dvc", "config", "core.analytics", "false")
+    stages = {f"stage{n}": {"cmd": f"touch out{n}", "outs": [f"out{n}"]} for n in range(5)}
+    YAML().dump({"stages": stages}, place / "dvc.yaml")
+    shell(place, "dvc", "repro")
+    return place
+
+
+def set_params(place: Path, **changes: object) -> None:
+    """Write other values into a folder's params.yaml."""
+    yaml = YAML()
+    values = yaml.load(place / "params.yaml")
+    values.update(changes)
+    yaml.dump(values, place / "params.yaml")
+
+
+def seconds(place: Path, *command: str) -> float:
+    """How long a command takes as a whole."""
+    start = time.perf_counter()
+    shell(place, *command)
+    return time.perf_counter() - start
+
+
+def shell(place: Path, *command: str) -> None:
+    """Run a command in a folder, its output kept for the case that it fails."""
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed\n{done.stdout}\n{done.stderr}")
+
+
+def row(what: str, ours: float, theirs: float, ceiling: str, *, less: bool = False) -> str:
+    """A line of the table; for `less`, smaller is better and the ratio is theirs to ours."""
+    ratio = theirs / ours if less else ours / theirs
+    return f"| {what} | {number(ours)} | {number(theirs)} | {ratio:.2g}× | {ceiling} |"
+
+
+def number(value: float) -> str:
+    """A figure with as many digits as it deserves."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+
+
+def machine() -> str:
+    """The processor, its cores, and the versions that matter."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("torch", "transformers", "datasets", "dvc", "nanotoken")
+    )
+    cpu = models[0] if models else platform.processor()
+    return f"{os.cpu_count()} cores of {cpu}, Python {platform.python_version()}, {packages}"
+
+
+def median(values: Any) -> float:
+    """The median of an iterable of numbers."""
+    return statistics.median(list(values))
+
+
+def say(text: str) -> None:
+    """Tell where the measuring is."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+HEAD = """# Benchmarks
+
+Written by `make bench` on {date}, in {minutes:.0f} minutes: {machine}. Medians of {runs} runs, both sides of a ratio in
+turns in the same run. Theirs is [the notebook](notebook.py) that most people start from; the documents are 20
+Newsgroups (226 tokens on average, at most 512), the model is MiniLM (22 M parameters).
+
+| | refit | the notebook | ratio | ceiling |
+|---|---|---|---|---|
+"""
+
+
+if __name__ == "__main__":
+    main()

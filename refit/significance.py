@@ -1,0 +1,189 @@
+"""Whether the difference of two scores on the same rows is more than chance.
+
+One run against one: McNemar's exact test for accuracy, a paired bootstrap for every other score. Groups of runs that
+differ only in their seed: Welch's t test over the seeds, with the variance over the rows added to it. Many
+comparisons at once: Holm's correction.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from refit.bootstrap import FROM_COUNTS
+from refit.scores import CLASSIFICATION, Labels
+
+LEVEL = 0.05  # a difference is called real below it
+DRAWS = 10_000  # of rows, for a p-value: the smallest is 1 / 10,001
+GROUP_DRAWS = 1_000  # of rows, for a variance, which needs fewer
+SEED = 0
+CELLS_AT_ONCE = 2_000_000  # bounds the memory of the draws
+
+Values = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.float64]
+ScoreOfDraws = Callable[[Weights], Values]
+
+MCNEMAR = "McNemar's exact test"
+BOOTSTRAP = "paired bootstrap"
+WELCH = "Welch's t test over seeds and rows"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second minus first: the difference, its 95% interval, its two-sided p-value and the test that gave it."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    test: str
+
+
+def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Difference:
+    """Compare two runs on the same rows; all three arrays hold one entry a row.
+
+    The interval is the percentile interval of 10,000 paired draws of rows. The p-value of accuracy is McNemar's; of
+    any other score it is the share of draws that lie as far from the difference found as that lies from 0 (B. Efron
+    and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16), with one added to both counts, so that
+    it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
+    """
+    test = MCNEMAR if name == "accuracy" else BOOTSTRAP
+    if np.array_equal(first, second):
+        return Difference(value=0.0, low=0.0, high=0.0, p=1.0, test=test)
+    found = score(name, labels, second) - score(name, labels, first)
+    draws = np.concatenate([of[1] - of[0] for of in _draws(name, labels, [first, second], DRAWS)])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    if name == "accuracy":
+        p = mcnemar(labels == first, labels == second)
+    else:
+        as_far = np.abs(draws - found) >= abs(found) - 1e-12
+        p = (1 + int(as_far.sum())) / (1 + len(draws))
+    return Difference(value=found, low=float(low), high=float(high), p=p, test=test)
+
+
+def group_difference(name: str, labels: Labels, first: Sequence[Labels], second: Sequence[Labels]) -> Difference:
+    """Compare the mean scores of two groups of runs on the same rows, one of them of two runs or more.
+
+    Two things make such a difference uncertain: which seeds were drawn and which rows (T. Sellam et al., "The
+    MultiBERTs", ICLR 2022). The seeds' variance is s1²/k1 + s2²/k2 with the degrees of freedom of B. L. Welch
+    (Biometrika 34, 1947); one run alone has no spread of its own and is given the other group's (J. R. Crawford and
+    D. C. Howell, Clin. Neuropsychol. 12, 1998). The rows' variance is that of paired draws of rows. Their sum has
+    the degrees of freedom of F. E. Satterthwaite (Biometrics Bulletin 2, 1946). The spread over seeds was seen on a
+    sample of rows and holds some of the rows' chance too, so the test errs on the side of caution.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    scores = [np.array([score(name, labels, run) for run in group]) for group in (first, second)]
+    found = float(scores[1].mean() - scores[0].mean())
+    seeds, seeds_freedom = _variance_over_seeds(*scores)
+    parts = _draws(name, labels, [*first, *second], GROUP_DRAWS)
+    draws = np.concatenate([of[len(first) :].mean(axis=0) - of[: len(first)].mean(axis=0) for of in parts])
+    rows, rows_freedom = float(draws.var(ddof=1)), max(len(labels) - 1, 1)
+    variance = seeds + rows
+    if variance <= 1e-18:  # every run gives the same answers
+        return Difference(value=found, low=found, high=found, p=1.0, test=WELCH)
+    freedom = variance**2 / (seeds**2 / seeds_freedom + rows**2 / rows_freedom)
+    error = float(np.sqrt(variance))
+    reach = float(stdtrit(freedom, 0.975)) * error
+    p = float(2 * stdtr(freedom, -abs(found) / error))
+    return Difference(value=found, low=found - reach, high=found + reach, p=p, test=WELCH)
+
+
+def mcnemar(first_is_right: npt.NDArray[np.bool_], second_is_right: npt.NDArray[np.bool_]) -> float:
+    """The two-sided exact p-value that the two are right equally often.
+
+    Only the rows count on which one is right and the other wrong; were the two equal, each would be either way with
+    probability 1/2 (Q. McNemar, Psychometrika 12, 1947; the binomial test on those rows).
+    """
+    from scipy.special import bdtr
+
+    worse = int(np.sum(first_is_right & ~second_is_right))
+    better = int(np.sum(~first_is_right & second_is_right))
+    return min(1.0, 2 * float(bdtr(min(worse, better), worse + better, 0.5))) if worse + better else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for being many, in the order given (S. Holm, Scand. J. Stat. 6, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
+    return corrected
+
+
+def score(name: str, labels: Labels, predictions: Labels) -> float:
+    """A score of refit/scores.py, by the formulas that the draws use."""
+    return float(_score_of_draws(name, labels, predictions)(np.ones((1, len(labels))))[0])
+
+
+def _variance_over_seeds(first: Values, second: Values) -> tuple[float, float]:
+    """The variance of the difference of two means, and its degrees of freedom."""
+    if min(len(first), len(second)) == 1:
+        group = max(first, second, key=len)
+        return float(group.var(ddof=1)) * (1 + 1 / len(group)), len(group) - 1
+    parts = [float(group.var(ddof=1)) / len(group) for group in (first, second)]
+    total = sum(parts)
+    if total == 0:
+        return 0.0, 1.0
+    shares = sum(part**2 / (len(group) - 1) for part, group in zip(parts, (first, second), strict=True))
+    return total, total**2 / shares
+
+
+def _draws(name: str, labels: Labels, runs: Sequence[Labels], draws: int) -> Iterator[Values]:
+    """Scores (run, draw) of rows drawn with replacement, the same rows for every run, some draws at a time.
+
+    Rows with the same label and the same predictions are alike, so drawing rows is drawing how often each such kind
+    occurs from a multinomial. The kinds stand in the order of their first row: swapping two runs swaps their
+    scores, and changes nothing else.
+    """
+    columns = np.stack([labels, *runs])
+    _, where, counts = np.unique(columns, axis=1, return_index=True, return_counts=True)
+    order = np.argsort(where)
+    kinds, shares = columns[:, where[order]], counts[order] / len(labels)
+    scorers = [_score_of_draws(name, kinds[0], run) for run in kinds[1:]]
+    generator = np.random.default_rng(SEED)
+    step = max(1, CELLS_AT_ONCE // len(shares))
+    for start in range(0, draws, step):
+        weights = generator.multinomial(len(labels), shares, size=min(step, draws - start)).astype(np.float64)
+        yield np.stack([scorer(weights) for scorer in scorers])
+
+
+def _score_of_draws(name: str, labels: Labels, predictions: Labels) -> ScoreOfDraws:
+    """The function from weights (draw, row) to the score of each draw, where a weight says how often a row occurs."""
+    if name in CLASSIFICATION:
+        classes = max(2, int(max(labels.max(), predictions.max())) + 1)
+        cells = np.zeros((len(labels), classes * classes))
+        cells[np.arange(len(labels)), labels.astype(np.int64) * classes + predictions.astype(np.int64)] = 1.0
+        return lambda weights: FROM_COUNTS[name](
+            np.rint(weights @ cells).astype(np.int64).reshape(-1, classes, classes)
+        )
+    x, y = labels.astype(np.float64), predictions.astype(np.float64)
+    if name == "pearson":
+        return lambda weights: _correlation(
+            weights, np.broadcast_to(x, weights.shape), np.broadcast_to(y, weights.shape)
+        )
+    assert name == "spearmanr", f"no draws of {name}"  # a test holds that every score of refit/scores.py has them
+    return lambda weights: _correlation(weights, _ranks(weights, x), _ranks(weights, y))
+
+
+def _correlation(weights: Weights, x: Values, y: Values) -> Values:
+    """Pearson's correlation of weighted values, all (draw, row); 0 where one side is constant."""
+    total = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / total
+    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    together, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
+    below = np.sqrt(of_x * of_y)
+    return np.asarray(np.divide(together, below, out=np.zeros_like(together), where=below > 1e-12))
+
+
+def _ranks(weights: Weights, values: Values) -> Values:
+    """Each row's rank in each draw, equal values sharing the middle of their ranks."""
+    distinct, position = np.unique(values, return_inverse=True)
+    of_value = np.zeros((len(weights), len(distinct)))
+    order = np.argsort(position, kind="stable")
+    starts = np.searchsorted(position[order], np.arange(len(distinct)))
+    of_value[:] = np.add.reduceat(weights[:, order], starts, axis=1)
+    middle = np.cumsum(of_value, axis=1) - of_value / 2
+    return np.asarray(middle[:, position])
