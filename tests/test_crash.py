@@ -165,7 +165,6 @@ def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumer
     # Better before the first epoch than at its end.
     command = "mount -t tmpfs -o size=300k tmpfs .refit/runs && exec python -m stages.train"
     (enumeration.project / ".refit/runs").mkdir(parents=True, exist_ok=True)
-    forget(enumeration.project, "train")
     probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
     if probe.returncode:
         pytest.skip("user namespaces are off here")
@@ -202,7 +201,6 @@ def test_damaged_inputs_are_found(stage: str, name: str, enumeration: Enumeratio
     flipped = bytearray(original)
     flipped[middle] ^= 1
     for how, damaged in {"cut": original[:middle], "bit": bytes(flipped), "empty": b"", "missing": None}.items():
-        forget(enumeration.project, stage)
         try:
             path.unlink() if damaged is None else path.write_bytes(damaged)
             done = enumeration.runner.run(stage)
@@ -225,7 +223,6 @@ def test_a_stream_cut_between_two_batches_is_found(enumeration: Enumeration) -> 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as out:
         out.write_table(table.slice(0, table.num_rows // 2))
-    forget(enumeration.project, "train")
     try:
         path.write_bytes(sink.getvalue().to_pybytes())
         done = enumeration.runner.run("train")
