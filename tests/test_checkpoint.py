@@ -77,16 +77,10 @@ def test_killed_three_times_gives_the_same_bytes(
     project: Path, setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Without exact data order, generators and loss sums, a resumed run ends in other weights or another curve.
-    arguments = training._arguments
-    workers = setting["workers"]
-
-    def with_workers(*given: Any) -> Any:
-        made = arguments(*given)
-        made.dataloader_num_workers = workers
-        made.logging_steps = 3  # out of step with saving
-        return made
-
-    monkeypatch.setattr(training, "_arguments", with_workers)
+    chosen = training.argument_values
+    # Logging is out of step with saving.
+    others = {"dataloader_num_workers": setting["workers"], "logging_steps": 3}
+    monkeypatch.setattr(training, "argument_values", lambda *given: chosen(*given) | others)
     changes = {key: value for key, value in setting.items() if key != "workers"}
     # Dropout draws from the generators in every step.
     steps = 4 if setting["grad_accum"] == 3 else 10  # of an epoch: 38 rows, 4 a batch
@@ -426,14 +420,8 @@ def test_a_number_that_is_not_finite_ends_training_at_once(
 
 def test_a_learning_rate_far_too_high_ends_in_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real thing, without injection: what a typo in lr does to a model, past the bounds of params.yaml.
-    arguments = training._arguments
-
-    def far_too_high(*given: Any) -> Any:
-        made = arguments(*given)
-        made.learning_rate = 1e30
-        return made
-
-    monkeypatch.setattr(training, "_arguments", far_too_high)
+    chosen = training.argument_values
+    monkeypatch.setattr(training, "argument_values", lambda *given: chosen(*given) | {"learning_rate": 1e30})
     with pytest.raises(
         TrainingDivergedError, match=r"training diverged at step \d+: .* \(lr .*last good checkpoint is"
     ):
