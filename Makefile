@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint hub bench lock
+.PHONY: help repro test lint hub crash bench lock
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(VENV)/.installed
 
 hub: $(VENV)/.installed ## Run every recipe against the hub in ../shared/hub
 	python -m pytest -m hub tests/test_recipes.py
+
+crash: $(VENV)/.installed ## Kill and starve every stage at every point, for hours
+	python -m pytest -m crash --numprocesses 0
 
 bench: $(VENV)/.installed ## Measure against the notebook, and write benchmarks/RESULTS.md
 	python -m benchmarks.run

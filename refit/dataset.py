@@ -1,5 +1,6 @@
 """The raw data: a task's rows as parquet, and task.json, all that the later stages know of the task."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import files, paths
+from refit import doubts, files, manifest, paths
 from refit.errors import DataError
 from refit.params import Download
 from refit.sources.loaded import HIDDEN, Loaded, hold_out
@@ -23,12 +24,14 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     description = _describe(params.task, task, loaded)
     if isinstance(task.source, Own):
         print(_summary(params.task, description))
+    for doubt in doubts.about_rows(loaded.splits):
+        print(f"download: {doubt}", file=sys.stderr)
     with files.replaced_folder(target) as folder:
         for split, table in loaded.splits.items():
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
             description["splits"][split]["sha256"] = files.sha256(path)
-        files.write_json(folder / paths.TASK.name, description)
+        manifest.write_record(folder / paths.TASK.name, description)
     return {"rows": sum(table.num_rows for table in loaded.splits.values())}
 
 

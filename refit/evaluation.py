@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,13 +31,15 @@ from refit.arrow import Rows
 from refit.params import Evaluate
 
 Split = dict[str, Any]
+FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 DECIMALS = 6  # of the scores that stand in git
 
 
 def evaluate(params: Evaluate) -> dict[str, Any]:
     """Score models/finetuned on the validation and test splits that have labels; write the four metric files."""
-    task = files.read_json(paths.TASK)
+    task = manifest.read_record(paths.TASK)
     manifest.read(paths.SAMPLED)
+    manifest.read(paths.FINETUNED_MODEL)
     device.use_threads(params.threads)
     number = device.number_format(params.precision)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
@@ -66,8 +69,11 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     files.write_json(paths.SCORES, {task["task"]: summaries})
     files.write_json(paths.DETAILS, {task["task"]: details})
     predicted = pa.concat_tables(tables)
-    pq.write_table(predicted, paths.PREDICTIONS, compression="zstd")
+    with files.replaced_file(paths.PREDICTIONS) as path:
+        pq.write_table(predicted, path, compression="zstd")
     _write_plots(predicted.filter(pc.equal(predicted["split"], "validation")), task)
+    written = (paths.SCORES, paths.DETAILS, paths.PREDICTIONS, paths.CONFUSION, paths.CALIBRATION, paths.SCATTER)
+    manifest.write(paths.METRICS_MANIFEST.parent, {path.name: {} for path in written})
     return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
@@ -149,4 +155,5 @@ def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ..
 def cell(text: str) -> str:
     """A label as a CSV cell that neither a spreadsheet runs as a formula nor a web page reads as a tag."""
     plain = text.translate({ord("<"): "‹", ord(">"): "›", ord("&"): "＆", **dict.fromkeys(range(32), " ")})
-    return f"'{plain}" if plain[:1] in ("=", "+", "-", "@") and not plain[1:2].isdigit() else plain
+    is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", plain.strip()) is not None
+    return f"'{plain}" if plain.strip()[:1] in FORMULA_STARTS and not is_number else plain

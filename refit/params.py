@@ -179,6 +179,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         content = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise ParamsError(f"{path}: not found; take one with: cp recipes/movie_stars.yaml {path}") from None
+    except IsADirectoryError:
+        raise ParamsError(f"{path}: is a folder; need a file of `key: value` lines, see recipes/") from None
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise ParamsError(f"{path}:{line} is not UTF-8 text; save the file as UTF-8") from None
@@ -191,7 +193,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        tab = mark is not None and "\t" in content.splitlines()[mark.line : mark.line + 1][0:1].__str__()
+        tab = mark is not None and "\t" in "".join(content.splitlines()[mark.line : mark.line + 1])
         hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
         raise ParamsError(f"{path}{where} {hint}") from None
     if not isinstance(tree, CommentedMap):
@@ -251,12 +253,13 @@ def _describe(path: Path, lines: dict[str, int], fields: type[Params], detail: E
 
 
 def _shown(value: Any) -> str:
-    kinds = {str: "text", bool: "true/false", float: "number", int: "whole number", list: "list", dict: "mapping"}
+    kinds = {bool: "true/false", str: "text", float: "number", int: "whole number", list: "list", dict: "mapping"}
     if value is None:
         return "nothing"
     shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value)
     shown = shown if shown and len(shown) <= 60 else f"{shown!s:.57}..."
-    return f"{shown} ({kinds.get(type(value), type(value).__name__)})"
+    kind = next((name for of, name in kinds.items() if isinstance(value, of)), type(value).__name__)
+    return f"{shown} ({kind})"
 
 
 def _is_number(text: str) -> bool:

@@ -6,10 +6,11 @@ from refit.runtime import run
 
 def report() -> None:
     """Write the page, its script report.js, and every stage's timings in speed.json."""
-    from refit import params, speed
+    from refit import manifest, params, speed
     from refit.report import build, here
 
     chosen = params.load(params.Report)
+    manifest.read(paths.METRICS_MANIFEST.parent)
     build.write(chosen, paths.REPORT)
     here.write(paths.REPORT_SCRIPT, chosen.model_dump())
     speed.write(paths.SPEED)

@@ -24,6 +24,7 @@ from refit.sources.loaded import HIDDEN, Loaded
 SPLITS = ("train", "validation", "test")
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 COLUMNS = ("text", "text_pair", "label")
+NOT_FINITE = ("nan", "inf", "-inf", "+inf", "infinity", "-infinity")
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 Row = tuple[int, dict[str, Any]]
@@ -214,6 +215,12 @@ def _is_regression(names: dict[str, list[Any]], sources: dict[str, Path]) -> boo
         isinstance(value, int) or (isinstance(value, str) and WHOLE_NUMBER.fullmatch(value)) for value in everything
     ):
         return False
+    for split, column in names.items():
+        for row, value in enumerate(column, start=1):
+            if str(value).strip().lower() in NOT_FINITE and all(_is_number(v) for v in everything if v != value):
+                raise DataError(
+                    f"{sources[split]} row {row}: label is {value}, the others are numbers; need a finite number"
+                )
     numbers = sum(_is_number(value) for value in everything)
     if numbers == len(everything):
         return True

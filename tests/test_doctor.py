@@ -1,0 +1,164 @@
+"""What kills, full disks and bad disks leave of DVC's own state is found, mended, and the pipeline runs again."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import clone, environment, run
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DVC project of one quick stage with our code beside it, run once and committed."""
+    project = clone(tmp_path_factory.mktemp("doctor") / "project")
+    (project / "source.txt").write_text("words\n")
+    (project / "dvc.yaml").write_text(
+        "stages:\n  copy:\n    cmd: python -c \"import os,shutil; os.makedirs('data/out'); "
+        "shutil.copy('source.txt','data/out/copy.txt')\"\n    deps: [source.txt]\n    outs: [data/out]\n"
+    )
+    (project / "dvc.lock").unlink(missing_ok=True)
+    run("dvc", "config", "core.site_cache_dir", str(project.parent / "site"), cwd=project)
+    run("dvc", "repro", cwd=project)
+    run("git", "add", "--all", cwd=project)
+    run("git", "commit", "--quiet", "--message", "one stage", cwd=project)
+    return project
+
+
+@pytest.fixture
+def project(small: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    shutil.copytree(small, folder, symlinks=True)
+    run("dvc", "config", "core.site_cache_dir", str(tmp_path / "site"), cwd=folder)
+    run("git", "commit", "--quiet", "--all", "--message", "another site cache", cwd=folder)
+    run("dvc", "status", cwd=folder)
+    return folder
+
+
+def doctor(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "refit.doctor", *arguments, cwd=project, check=False)
+
+
+def found_and_mended(project: Path, *wanted: str) -> None:
+    """The doctor names the problem, exits 65, mends it, finds nothing more, and dvc repro works."""
+    first = doctor(project)
+    assert first.returncode == 65, first.stdout + first.stderr
+    for text in wanted:
+        assert text in first.stdout, first.stdout
+    assert first.stderr.splitlines()[-1].endswith("problems found; run: python -m refit.doctor --fix")
+    mended = doctor(project, "--fix")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
+    assert mended.stdout.count("mended: ") == first.stdout.count("found: ")
+    again = doctor(project)
+    assert (again.returncode, again.stdout) == (0, "all is well\n"), again.stdout
+    run("dvc", "repro", cwd=project)
+    assert (project / "data/out/copy.txt").read_text() == "words\n"
+
+
+def test_a_healthy_project_is_left_alone(project: Path) -> None:
+    # A doctor that finds something in the healthy would have users mend what works.
+    before = run("git", "status", "--porcelain", cwd=project).stdout
+    done = doctor(project, "--fix")
+    assert (done.returncode, done.stdout) == (0, "all is well\n")
+    assert run("git", "status", "--porcelain", cwd=project).stdout == before
+
+
+@pytest.mark.parametrize("content", ["", "schema: '2.0'\nsta", "\x00\x01"])
+def test_a_cut_dvc_lock_is_restored(content: str, project: Path) -> None:
+    # A full disk leaves it empty, and DVC refuses to do anything even when there is space again.
+    (project / "dvc.lock").write_text(content)
+    assert run("dvc", "repro", cwd=project, check=False).returncode != 0
+    found_and_mended(project, "dvc.lock is damaged")
+    assert run("git", "status", "--porcelain", cwd=project).stdout == ""
+
+
+def test_an_uncommitted_cut_dvc_lock_is_removed(project: Path) -> None:
+    # Before the first commit there is nothing to restore it from.
+    run("git", "rm", "--quiet", "--cached", "dvc.lock", cwd=project)
+    run("git", "commit", "--quiet", "--message", "no lock", cwd=project)
+    (project / "dvc.lock").write_text("")
+    found_and_mended(project, "dvc.lock is damaged")
+
+
+@pytest.mark.parametrize("content", ["", '{"data/out": {"wri'])
+def test_a_cut_rwlock_is_removed(content: str, project: Path) -> None:
+    # DVC calls this a corrupted structure, in every command, for ever.
+    (project / ".dvc/tmp/rwlock").write_text(content or "{")
+    assert run("dvc", "repro", "--force", cwd=project, check=False).returncode != 0
+    found_and_mended(project, "rwlock is damaged")
+
+
+def test_a_lock_of_a_dead_process_is_removed(project: Path) -> None:
+    # A zombie's pid counts as alive for DVC, which then is busy for ever.
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    held = {str(project / "data/out"): {"write": {"pid": dead.pid, "cmd": "dvc repro"}}}
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+    found_and_mended(project, f"rwlock is held by dead processes ({dead.pid})")
+
+
+def test_a_zombie_does_not_hold_a_lock(project: Path) -> None:
+    # DVC says "is busy, blocked by" as long as the zombie's parent lives.
+    zombie = subprocess.Popen(["true"])
+    try:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        held = {str(project / "data/out"): {"write": {"pid": zombie.pid, "cmd": "dvc repro"}}}
+        (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
+        found_and_mended(project, f"rwlock is held by dead processes ({zombie.pid})")
+    finally:
+        zombie.wait()
+
+
+def test_a_damaged_site_database_is_removed(project: Path) -> None:
+    # Every DVC command ends in "unexpected error - file is not a database".
+    for path in (project.parent / "site").rglob("*.db"):
+        path.write_bytes(os.urandom(5000))
+    assert run("dvc", "status", cwd=project, check=False).returncode != 0
+    found_and_mended(project, "cache.db is damaged")
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o644])
+def test_a_damaged_cache_object_is_made_again(mode: int, project: Path) -> None:
+    # DVC trusts a write-protected object, hands out the damaged bytes and says that all is up to date.
+    (stored,) = [path for path in (project / ".dvc/cache/files/md5").glob("??/*") if path.suffix != ".dir"]
+    stored.chmod(0o644)
+    stored.write_bytes(b"wrong\n")
+    stored.chmod(mode)
+    shutil.rmtree(project / "data/out")
+    assert stat.S_IMODE(stored.stat().st_mode) == mode
+    found_and_mended(project, "is damaged (md5")
+    assert stored.read_bytes() == b"words\n"
+
+
+def test_what_a_killed_experiment_left_is_removed(project: Path) -> None:
+    # HEAD stays detached after a SIGKILL of dvc exp run, and the next commits are on no branch.
+    branch = run("git", "branch", "--show-current", cwd=project).stdout.strip()
+    head = run("git", "rev-parse", "HEAD", cwd=project).stdout.strip()
+    for name in ("EXEC_BASELINE", "EXEC_HEAD", "EXEC_MERGE"):
+        run("git", "update-ref", f"refs/exps/exec/{name}", head, cwd=project)
+    run("git", "checkout", "--quiet", "--detach", cwd=project)
+    (project / "notes.txt").write_text("of the user's\n")
+    found_and_mended(project, f"it was on {branch}", "refs/exps/exec/EXEC_HEAD is left of a killed experiment")
+    assert run("git", "branch", "--show-current", cwd=project).stdout.strip() == branch
+    assert (project / "notes.txt").read_text() == "of the user's\n"
+
+
+def test_orphaned_folders_are_removed_and_used_ones_are_not(project: Path) -> None:
+    # Each is a whole copy of the project; but one of a running experiment must not be touched.
+    orphan, used = project / ".dvc/tmp/exps/standalone/tmpabc", project / ".dvc/tmp/exps/tmpdef"
+    half = project / "data/.raw.999999999.tmp"
+    for folder in (orphan, used, half):
+        folder.mkdir(parents=True)
+    sleeper = subprocess.Popen(["sleep", "600"], cwd=used, env=environment())
+    try:
+        found_and_mended(project, "standalone/tmpabc is left", ".raw.999999999.tmp is left of a killed stage")
+        assert used.is_dir()
+        assert not orphan.exists()
+        assert not half.exists()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
