@@ -1,6 +1,6 @@
 """How many rows a second `refit.predict` labels, and transformers' own pipeline with its defaults, on the same file.
 
-python benchmarks/predict_throughput.py                    # models/finetuned on data/raw/test.parquet
+python benchmarks/predict_throughput.py                    # models/finetuned on rows of data/raw/test.parquet
 python benchmarks/predict_throughput.py --precision fp32   # the same number format on both sides
 
 Both read the file, label every row and keep the answers; loading the model is not counted. The two take turns, three
@@ -27,7 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/finetuned"))
     parser.add_argument("--file", type=Path, default=Path("data/raw/test.parquet"))
+    parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    parser.add_argument("--threads", type=int, help="of both; 1 is steadier on a machine that others use too")
     parser.add_argument("--max-length", type=int, default=128)
     chosen = parser.parse_args()
 
@@ -37,24 +39,27 @@ def main() -> None:
     from refit import finished, predict_file
     from refit.predictor import Predictor
 
+    scratch = tempfile.TemporaryDirectory()
+    source = Path(scratch.name) / "rows.parquet"
+    pq.write_table(pq.read_table(chosen.file, columns=["text"]).slice(0, chosen.rows), source)
     settings = dataclasses.replace(finished.ALONE, precision=chosen.precision, max_length=chosen.max_length)
+    settings = dataclasses.replace(settings, threads=chosen.threads or "auto")
     predictor = Predictor(finished.Finished(str(chosen.model), chosen.model, settings, None, None))
     classify = pipeline("text-classification", model=str(chosen.model), device="cpu")
     answers: dict[str, list[str]] = {}
 
     def with_pipeline() -> None:
-        texts = [text for text, _ in predict_file.rows(chosen.file)]
+        texts = [text for text, _ in predict_file.rows(source)]
         found = classify(texts, truncation=True, max_length=chosen.max_length)
         answers["pipeline"] = [one["label"] for one in found]
 
     def with_refit() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "out.parquet"
-            predict_file.write(predictor, chosen.model, chosen.file, target, is_pair=None)
-            answers["refit"] = pq.read_table(target)["label"].to_pylist()
+        target = Path(scratch.name) / "out.parquet"
+        predict_file.write(predictor, chosen.model, source, target, is_pair=None)
+        answers["refit"] = pq.read_table(target)["label"].to_pylist()
 
-    rows = sum(1 for _ in predict_file.rows(chosen.file))
-    classify([text for (text, _), _ in zip(predict_file.rows(chosen.file), range(32), strict=False)])
+    rows = sum(1 for _ in predict_file.rows(source))
+    classify([text for (text, _), _ in zip(predict_file.rows(source), range(32), strict=False)])
     best = {"pipeline": 0.0, "refit": 0.0}
     for _ in range(ROUNDS):
         for name, label in (("pipeline", with_pipeline), ("refit", with_refit)):
