@@ -1,10 +1,17 @@
 """What a person sees while the model trains: one bar on a terminal, one line for each evaluation everywhere."""
 
+import contextlib
+import json
+import os
+import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+EVALUATIONS = "REFIT_EVALUATIONS"  # names a file for whoever started the run to follow it by
 
 
 class Live(TrainerCallback):  # type: ignore[misc]
@@ -63,6 +70,10 @@ class Live(TrainerCallback):  # type: ignore[misc]
             f"validation loss {metrics['eval_loss']:.4f}  {self.score} {metrics[f'eval_{self.score}']:.4f}{best}"
         )
         tqdm.write(line, file=sys.stderr)
+        if path := os.environ.get(EVALUATIONS):
+            entry = {"step": state.global_step, "epoch": state.epoch, "score": scores[-1], "process": os.getpid()}
+            with Path(path).open("a") as file:
+                file.write(json.dumps(entry) + "\n")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -70,3 +81,16 @@ class Live(TrainerCallback):  # type: ignore[misc]
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The evaluations that a run has noted so far: step, epoch, score and the number of its process."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def stop(evaluation: dict[str, Any]) -> None:
+    """Ask the run that noted an evaluation to save its state and end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(evaluation["process"], signal.SIGTERM)
