@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint hub lock
+.PHONY: help repro test lint hub slow lock
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(VENV)/.installed
 
 hub: $(VENV)/.installed ## Run every recipe against the hub in ../shared/hub
 	python -m pytest -m hub tests/test_recipes.py
+
+slow: $(VENV)/.installed ## Test what takes minutes: searches on two clones, second machines, several processes
+	python -m pytest -m slow
 
 lock: $(VENV)/.installed ## Pin every package anew from pyproject.toml
 	$(BIN)/pip install --quiet uv

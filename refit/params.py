@@ -137,7 +137,7 @@ class Range(Params):
 Choices = Annotated[list[int | float | str | bool], Field(min_length=1)]
 
 
-class Search(Params):
+class Search(Params, extra="forbid"):
     """What `python -m refit.search` tries; no stage reads it, so changing it reruns nothing.
 
     The values given here are the tutorials' search: the space of transformers' default_hp_space_optuna, ten trials, a
