@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import bootstrap, classifier, device, files, inference, manifest, metric, paths, scores
+from refit import bootstrap, classifier, device, files, inference, kernels, manifest, metric, paths, scores
 from refit.arrow import Rows
 from refit.params import Evaluate
 
@@ -24,6 +24,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     device.use_threads(params.threads)
     number = device.number_format(params.precision)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
+    kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
     is_regression = task["problem_type"] == "regression"
     summaries, details, tables, rows_done = {}, {}, [], 0

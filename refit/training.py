@@ -12,7 +12,7 @@ import torch
 import transformers
 from transformers import TrainingArguments, set_seed
 
-from refit import checkpoint, classifier, device, files, fingerprint, history, manifest, paths, trainer
+from refit import checkpoint, classifier, device, files, fingerprint, history, kernels, manifest, paths, trainer
 from refit.arrow import Rows
 from refit.batching import Examples, by_length
 from refit.errors import DataError, ParamsError
@@ -56,6 +56,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
 
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
+    kernels.install(model, number)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
     live = Live(task["best_score"])
     fitting = trainer.ClassifierTrainer(

@@ -10,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from ruamel.yaml import YAML
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+settings.register_profile("refit", deadline=None)  # machines here and there are slow for a moment
+settings.load_profile("refit")
 
 ROOT = Path(__file__).resolve().parent.parent
 HUB = ROOT.parent / "shared" / "hub"
@@ -42,7 +46,7 @@ def write_csv(path: Path, header: list[str], rows: list[tuple[str, ...]]) -> Non
     """A CSV file, its folder made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        csv.writer(file).writerows([header, *rows])
 
 
 def make_model(folder: Path, *, words: tuple[str, ...] = GOOD + BAD + OTHER, positions: int = 64) -> Path:

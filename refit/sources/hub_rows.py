@@ -1,12 +1,13 @@
 """Rows of a hub dataset, at one commit.
 
-`datasets` offline ignores `revision` and serves the newest copy that it has, so the commit's files are fetched first
-(refit/sources/hub.py) and `datasets` reads that folder.
+`datasets` offline ignores `revision` and serves the newest copy that it has. So the commit's own files are fetched
+first (refit/sources/hub.py), as many as the task needs by the repository's card, and `datasets` reads those.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,17 +21,34 @@ from refit.tasks import Hub, Task
 if TYPE_CHECKING:
     from datasets import Dataset
 
+BUILDERS = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "json"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """One split of one configuration of a repository."""
+
+    config: str | None
+    split: str
+
+    def __str__(self) -> str:
+        return f"{self.config}/{self.split}" if self.config else self.split
+
 
 def load(task: Task, source: Hub) -> Loaded:
     """Every split of a hub task at its commit. Raises as `hub.snapshot`, and DataError when a column is not there."""
-    configs = {place.rpartition("/")[0] or source.config for place in task.splits.values()}
-    patterns = ["README.md"] + [f"{config}/*" if config else "**/*.parquet" for config in sorted(configs, key=str)]
-    folder = hub.snapshot(source.id, "dataset", source.revision, patterns)
+    card_folder = hub.snapshot(source.id, "dataset", source.revision, ["README.md"])
+    commit = card_folder.name
+    places = {name: _place(written, source) for name, written in task.splits.items()}
+    patterns = {place: _patterns(card_folder / "README.md", place, source.id) for place in places.values()}
+    wanted = sorted({pattern for found in patterns.values() for pattern in found})
+    folder = hub.snapshot(source.id, "dataset", commit, ["README.md", *wanted])
     splits: dict[str, pa.Table] = {}
     labels: list[str] = []
-    for name, place in task.splits.items():
-        config, _, split = place.rpartition("/")
-        dataset = _load_split(folder, config or source.config, split)
+    sums: dict[str, str] = {}
+    for name, place in places.items():
+        paths = sorted(path for pattern in patterns[place] for path in folder.glob(pattern))
+        dataset = _read(paths, folder, place, source.id)
         columns = [column for column in (task.text, task.text_pair, task.label) if column]
         missing = [column for column in columns if column not in dataset.column_names]
         if missing:
@@ -39,30 +57,65 @@ def load(task: Task, source: Hub) -> Loaded:
             )
         labels = labels or list(getattr(dataset.features[task.label], "names", None) or [])
         splits[name] = _columns(dataset, task)
+        sums |= {str(path.relative_to(folder)): files.sha256(path) for path in paths}
     if task.problem_type == "regression":
         labels = []
     elif not labels:
         highest = max(pc.max(table["label"]).as_py() for table in splits.values())
         labels = [str(label) for label in range(highest + 1)]
-    sums = {str(path.relative_to(folder)): files.sha256(path) for path in _data_files(folder, configs)}
     return Loaded(
-        splits=splits, labels=labels, problem_type=task.problem_type or "classification",
-        revision=folder.name, files=sums,
-    )  # fmt: skip
+        splits=splits, labels=labels, problem_type=task.problem_type or "classification", revision=commit, files=sums
+    )
 
 
-def _data_files(folder: Path, configs: set[str | None]) -> list[Path]:
-    """The files of the configurations that were read; the cache's folder may hold others' too."""
-    inside = [folder / config if config else folder for config in configs]
-    return sorted(path for place in inside for path in place.rglob("*") if path.is_file() and path.suffix != ".md")
+def _place(written: str, source: Hub) -> Place:
+    """`split` of the task's configuration, or `config/split` of another one."""
+    config, _, split = written.rpartition("/")
+    return Place(config or source.config, split)
 
 
-def _load_split(folder: Path, config: str | None, split: str) -> "Dataset":
+def _patterns(card: Path, place: Place, repository: str) -> list[str]:
+    """The globs of a split's files: what the card says, or where `push_to_hub` puts them."""
+    configs = _card(card).get("configs") or []
+    chosen = [entry for entry in configs if entry.get("config_name") == place.config]
+    if place.config is None:
+        chosen = [entry for entry in configs if entry.get("default")] or configs[:1]
+    if not chosen:
+        return [f"{place.config or 'data'}/{place.split}-*.parquet"]
+    for entry in chosen[0].get("data_files") or []:
+        if isinstance(entry, dict) and entry.get("split") == place.split:
+            path = entry["path"]
+            return [path] if isinstance(path, str) else list(path)
+    known = [entry["split"] for entry in chosen[0].get("data_files") or [] if isinstance(entry, dict)]
+    raise DataError(f"{repository}: no split {place}; its card names {', '.join(known) or 'none'}")
+
+
+def _card(card: Path) -> dict[str, Any]:
+    from huggingface_hub import DatasetCard
+
+    if not card.is_file():
+        return {}
+    data: dict[str, Any] = DatasetCard.load(card).data.to_dict()
+    return data
+
+
+def _read(paths: list[Path], folder: Path, place: Place, repository: str) -> "Dataset":
     import datasets
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCard
 
+    if not paths:
+        raise DataError(f"{repository}@{folder.name}: no files for {place}; check the task's splits in refit/tasks.py")
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-    return datasets.load_dataset(str(folder), config, split=split)
+    card = folder / "README.md"
+    known = DatasetInfosDict.from_dataset_card_data(DatasetCard.load(card).data) if card.is_file() else {}
+    features = known[place.config].features if place.config in known else None
+    builder = BUILDERS.get(paths[0].suffix)
+    if builder is None:
+        raise DataError(f"{repository}: {paths[0].name} is not one of {', '.join(BUILDERS)}, which refit reads")
+    data_files = {place.split: [str(path) for path in paths]}
+    return datasets.load_dataset(builder, data_files=data_files, split=place.split, features=features)
 
 
 def _columns(dataset: "Dataset", task: Task) -> pa.Table:

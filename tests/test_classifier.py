@@ -1,0 +1,51 @@
+"""The model: its labels, its kind of problem, and its dropout."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from refit import classifier
+from refit.errors import DataError
+
+TASK = {"problem_type": "classification", "labels": ["no", "yes"]}
+
+
+def test_label_names_are_in_the_config(tiny_model: Path) -> None:
+    """Prevents LABEL_0."""
+    config = classifier.new(tiny_model, TASK, "model").config
+    assert config.id2label == {0: "no", 1: "yes"}
+    assert config.label2id == {"no": 0, "yes": 1}
+    assert config.problem_type == "single_label_classification"
+
+
+def test_a_regression_has_one_output(tiny_model: Path) -> None:
+    """Prevents a regression from being trained as classes."""
+    model = classifier.new(tiny_model, {"problem_type": "regression", "labels": []}, "model")
+    assert model.config.num_labels == 1
+    assert model.config.problem_type == "regression"
+
+
+@pytest.mark.parametrize(("rate", "expected"), [("model", 0.1), (0.0, 0.0), (0.25, 0.25)])
+def test_attention_dropout_is_what_params_say(tiny_model: Path, rate: float | str, expected: float) -> None:
+    """Prevents a knob that does nothing."""
+    model = classifier.new(tiny_model, TASK, rate)  # type: ignore[arg-type]
+    assert model.config.attention_probs_dropout_prob == expected
+    assert model.bert.encoder.layer[0].attention.self.dropout.p == expected
+
+
+def test_the_head_depends_on_the_seed_alone(tiny_model: Path) -> None:
+    """Prevents a head that differs from run to run."""
+    heads = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        heads.append(classifier.new(tiny_model, TASK, "model").classifier.weight.detach())
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_a_folder_without_a_model_is_one_line(tmp_path: Path, tiny_model: Path) -> None:
+    """Prevents a page of traceback for a missing file."""
+    (tmp_path / "config.json").write_text((tiny_model / "config.json").read_text())
+    with pytest.raises(DataError, match="the model cannot be loaded"):
+        classifier.finetuned(tmp_path)

@@ -1,0 +1,31 @@
+"""The curves: each evaluation beside the mean training loss since the one before it."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from refit import history
+
+LOG = [
+    {"step": 2, "epoch": 0.5, "loss": 1.0, "learning_rate": 0.1, "grad_norm": 2.0},
+    {"step": 3, "epoch": 0.75, "loss": 4.0, "learning_rate": 0.1, "grad_norm": 2.0},
+    {"step": 3, "epoch": 0.75, "eval_loss": 0.9, "eval_accuracy": 0.5},
+    {"step": 4, "epoch": 1.0, "loss": 0.5, "learning_rate": 0.1, "grad_norm": 2.0},
+    {"step": 4, "epoch": 1.0, "eval_loss": 0.8, "eval_accuracy": 0.6},
+]
+
+
+def test_an_evaluation_has_the_mean_loss_of_its_own_steps() -> None:
+    """Prevents the loss of one logged stretch from standing for a whole epoch."""
+    rows = history.evaluations(LOG)
+    assert [row["train_loss"] for row in rows] == pytest.approx([(2 * 1.0 + 4.0) / 3, 0.5])
+    assert [row["validation_accuracy"] for row in rows] == [0.5, 0.6]
+    assert history.train_loss(LOG) == pytest.approx((2 * 1.0 + 4.0 + 0.5) / 4)
+
+
+def test_numbers_survive_the_file(tmp_path: Path) -> None:
+    """Prevents rounding on the way to the plots."""
+    history.write(history.steps(LOG), tmp_path / "steps.csv")
+    with (tmp_path / "steps.csv").open() as file:
+        assert [float(row["loss"]) for row in csv.DictReader(file)] == [1.0, 4.0, 0.5]

@@ -1,0 +1,144 @@
+"""The pipeline as a user drives it: real DVC commands in real clones, with a tiny model and tiny data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import change_params, environment, run, tiny_project, write_csv
+from ruamel.yaml import YAML
+
+STAGES = ["download", "download_model", "tokenize", "sample", "train", "evaluate", "report"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A tiny project that has run once and is committed."""
+    folder = tiny_project(tmp_path_factory.mktemp("repro") / "project", tiny_model)
+    run("dvc", "repro", cwd=folder)
+    run("git", "add", "--all", cwd=folder)
+    run("git", "commit", "--quiet", "--message", "first run", cwd=folder)
+    return folder
+
+
+def ran(output: str) -> list[str]:
+    """The stages that a DVC command has run."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+
+def lock(folder: Path) -> dict[str, Any]:
+    """dvc.lock without what may differ from run to run: the timings."""
+    stages: dict[str, Any] = YAML(typ="safe").load(folder / "dvc.lock")["stages"]
+    for stage in stages.values():
+        stage["outs"] = [out for out in stage.get("outs", []) if out["path"] != "metrics/speed.json"]
+    return stages
+
+
+def test_two_clones_give_the_same_bytes(done: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """Prevents a path, a clock or a hash seed from getting into an out."""
+    other = tiny_project(tmp_path / "elsewhere" / "another-name", tiny_model)
+    env = environment(PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
+    run("dvc", "repro", cwd=other, env=env)
+    assert lock(other) == lock(done)
+
+
+def test_a_forced_tokenize_does_not_retrain(done: Path) -> None:
+    """Prevents token ids whose bytes change each time, which would retrain everything for nothing."""
+    output = run("dvc", "repro", "--force", "--single-item", "tokenize", cwd=done).stdout
+    assert ran(output) == ["tokenize"]
+    assert ran(run("dvc", "repro", cwd=done).stdout) == []
+
+
+def test_changing_the_learning_rate_reruns_train_and_what_follows(done: Path) -> None:
+    """Prevents the promised command from failing, from running too much, and its figures from being wrong."""
+    before = json.loads((done / "metrics/scores.json").read_text())
+    output = run("dvc", "exp", "run", "-S", "lr=2e-5", cwd=done).stdout
+    assert ran(output) == ["train", "evaluate", "report"]
+    after = json.loads((done / "metrics/scores.json").read_text())
+    changes = json.loads(run("dvc", "params", "diff", "--json", cwd=done).stdout)
+    assert changes["params.yaml"]["lr"]["old"] == 5e-3
+    assert changes["params.yaml"]["lr"]["new"] == 2e-5
+    assert len(changes["params.yaml"]) == 1
+    metrics = json.loads(run("dvc", "metrics", "diff", "--json", cwd=done).stdout)["metrics/scores.json"]
+    key = "own/tiny.validation.loss"
+    assert metrics[key]["old"] == before["own/tiny"]["validation"]["loss"]
+    assert metrics[key]["new"] == after["own/tiny"]["validation"]["loss"]
+    shown = json.loads(run("dvc", "exp", "show", "--json", cwd=done).stdout)
+    experiment = shown[1]["experiments"][0]["revs"][0]
+    assert experiment["data"]["params"]["params.yaml"]["data"]["lr"] == 2e-5
+    assert experiment["data"]["metrics"]["metrics/scores.json"]["data"]["own/tiny"] == after["own/tiny"]
+    plots = run("dvc", "plots", "diff", "--json", "--split", cwd=done).stdout
+    assert "validation_loss" in plots
+    assert "confusion" in plots
+    run("dvc", "exp", "run", "-S", "lr=5e-3", cwd=done)
+    run("git", "checkout", "--", "params.yaml", "dvc.lock", "metrics", cwd=done)
+
+
+def test_a_queue_runs_and_one_experiment_is_applied_and_compared_in_a_clone(done: Path, tmp_path: Path) -> None:
+    """Prevents queued runs from lacking files, and comparing commits from needing a remote."""
+    run("dvc", "exp", "run", "--queue", "-S", "lr=1e-3,2e-3", "-S", "seed=1", "--name", "sweep", cwd=done)
+    with (tmp_path / "queue.log").open("w") as log:
+        import subprocess
+
+        subprocess.run(["dvc", "queue", "start"], cwd=done, env=environment(), stdout=log, stderr=log, check=True)
+    wait_for_queue(done)
+    shown = json.loads(run("dvc", "exp", "show", "--json", cwd=done).stdout)
+    experiments = {entry["revs"][0]["name"]: entry["revs"][0]["data"] for entry in shown[1]["experiments"] or []}
+    names = sorted(name for name in experiments if name.startswith("sweep"))
+    rates = {experiments[name]["params"]["params.yaml"]["data"]["lr"] for name in names}
+    assert rates == {1e-3, 2e-3}
+    run("dvc", "exp", "apply", names[0], cwd=done)
+    run("git", "commit", "--quiet", "--all", "--message", "apply", cwd=done)
+    fresh = tmp_path / "fresh"
+    run("git", "clone", "--quiet", done, fresh, cwd=tmp_path)
+    changed = json.loads(run("dvc", "metrics", "diff", "HEAD~1", "--json", cwd=fresh).stdout)["metrics/scores.json"]
+    assert changed["own/tiny.validation.loss"]["diff"] != 0
+
+
+def wait_for_queue(folder: Path) -> None:
+    """Wait until no queued experiment is left to run; fail with the first log when one has failed."""
+    import time
+
+    for _ in range(120):
+        status = run("dvc", "queue", "status", cwd=folder).stdout
+        if "Failed" in status:
+            pytest.fail(status)
+        if "Queued" not in status and "Running" not in status:
+            return
+        time.sleep(2)
+    pytest.fail("the queue did not end: " + status)
+
+
+def test_the_saved_model_answers_with_label_names(done: Path) -> None:
+    """Prevents LABEL_0 from reaching whoever loads the model."""
+    from transformers import pipeline
+
+    answer = pipeline("text-classification", str(done / "models/finetuned"), device="cpu")("a good film")
+    assert answer[0]["label"] in {"positive", "negative"}
+    files = {path.name for path in (done / "models/finetuned").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= files
+    assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]
+
+
+def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> None:
+    """Prevents the less common kinds of task from failing after training."""
+    rows = [(f"a film {i}", f"a plot {i % 7}", f"{i % 7}.5") for i in range(60)]
+    write_csv(done / "data/own/alike/train.csv", ["text", "text_pair", "label"], rows)
+    write_csv(done / "data/own/alike/test.csv", ["text", "text_pair"], [row[:2] for row in rows[:8]])
+    change_params(done / "params.yaml", task="own/alike", epochs=1)
+    output = run("dvc", "repro", cwd=done).stdout
+    assert "regression, because labels are numbers with fractions" in output
+    scores = json.loads((done / "metrics/scores.json").read_text())["own/alike"]
+    assert set(scores) == {"validation"}
+    assert set(scores["validation"]) == {"pearson", "spearmanr", "loss", "rows"}
+    config = json.loads((done / "models/finetuned/config.json").read_text())
+    assert config["problem_type"] == "regression"
+
+
+def test_a_users_mistake_is_one_line_and_keeps_everything(done: Path) -> None:
+    """Prevents a traceback for a typo, and outs lost to it."""
+    change_params(done / "params.yaml", task="own/nowhere")
+    failed = run("dvc", "repro", cwd=done, check=False)
+    assert failed.returncode != 0
+    assert "Traceback" not in failed.stderr
+    assert "data/own/nowhere: no such folder" in failed.stderr

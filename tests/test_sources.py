@@ -1,0 +1,126 @@
+"""The other sources: rated sentences of a package, splits that are held out, and the hub at one commit."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import HUB, ROOT, environment, run
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refit.sources import rated
+from refit.sources.loaded import hold_out
+
+needs_hub = pytest.mark.skipif(not HUB.is_dir(), reason="../shared/hub is not there: no hub to load from")
+
+
+@pytest.mark.parametrize(
+    ("rating", "label"), [(-4, 0), (-2.41, 0), (-2.4, 1), (-0.81, 1), (0, 2), (0.81, 3), (2.41, 4), (4, 4)]
+)
+def test_stars_are_five_bins_of_equal_width(rating: float, label: int) -> None:
+    """Prevents ratings at the ends or on a border from getting a wrong star."""
+    assert rated.stars(rating) == label
+
+
+@given(st.text())
+def test_a_text_is_in_one_split_whatever_its_row(text: str) -> None:
+    """Prevents the same sentence from being in train and test."""
+    assert rated.split_of(text) == rated.split_of(text) in ("train", "validation", "test")
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=200), st.floats(0.05, 0.9), st.integers(0, 99))
+def test_held_out_rows_are_not_in_train(labels: list[int], share: float, seed: int) -> None:
+    """Prevents leakage, lost rows, and a label that is left out of one side."""
+    table = pa.table({"text": [str(i) for i in range(len(labels))], "label": pa.array(labels, pa.int64())})
+    rest, held = hold_out(table, share, seed, stratified=True)
+    together = rest["text"].to_pylist() + held["text"].to_pylist()
+    assert sorted(together, key=int) == table["text"].to_pylist()
+    assert held.num_rows >= 1
+    again = hold_out(table, share, seed, stratified=True)[1]
+    assert again.equals(held)
+    for label in set(labels):
+        expected = labels.count(label) * share
+        found = held["label"].to_pylist().count(label)
+        assert abs(found - expected) <= 1
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SimpleNamespace]:
+    """The stand-in hub on a port of its own."""
+    sys.path.insert(0, str(HUB))
+    import hub
+
+    with hub.running() as running:
+        yield running
+
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from refit import dataset, params, tasks
+chosen = params.Download(task=sys.argv[1], validation_share=0.1, test_share=0.1, split_seed=1)
+dataset.write(chosen, tasks.find(chosen.task), Path(sys.argv[2]))
+"""
+
+
+def download(task: str, target: Path, server: SimpleNamespace, cache: Path, **env: str) -> dict:
+    """Run download for a task in a process of its own, since the hub's libraries read their settings once."""
+    settings = environment(HF_ENDPOINT=server.url, HF_HOME=str(cache), PYTHONPATH=str(ROOT), **env)
+    run(sys.executable, "-c", PROGRAM, task, target, cwd=ROOT, env=settings)
+    return json.loads((target / "task.json").read_text())
+
+
+@needs_hub
+def test_a_hub_task_is_loaded_at_its_commit_also_offline(server: SimpleNamespace, tmp_path: Path) -> None:
+    """Prevents another commit's rows under a pinned task, online or from the cache."""
+    online = download("rte", tmp_path / "one", server, tmp_path / "cache")
+    assert online["revision"] == "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
+    assert {split: figures["rows"] for split, figures in online["splits"].items()} == {
+        "train": 2490,
+        "validation": 277,
+        "test": 3000,
+    }
+    assert online["labels"] == ["entailment", "not_entailment"]
+    assert not online["splits"]["test"]["is_labelled"]
+    assert len(online["files"]) == 3
+    offline = download("rte", tmp_path / "two", server, tmp_path / "cache", HF_HUB_OFFLINE="1")
+    assert offline == online
+
+
+@needs_hub
+def test_an_unpinned_data_set_is_resolved_and_recorded(server: SimpleNamespace, tmp_path: Path) -> None:
+    """Prevents a run whose data nobody can name afterwards."""
+    task = download("afqmc", tmp_path / "raw", server, tmp_path / "cache")
+    assert len(task["revision"]) == 40
+    table = pq.read_table(tmp_path / "raw/validation.parquet")
+    assert table.column_names == ["text", "text_pair", "label"]
+    assert table.num_rows == 4316
+
+
+@needs_hub
+def test_mnli_has_both_validation_sets(server: SimpleNamespace, tmp_path: Path) -> None:
+    """Prevents the mismatched half of MNLI from being forgotten."""
+    task = download("mnli", tmp_path / "raw", server, tmp_path / "cache")
+    assert list(task["splits"]) == sorted(task["splits"])
+    assert {"validation", "validation_mismatched", "test", "test_mismatched"} <= set(task["splits"])
+    ax = download("ax", tmp_path / "ax", server, tmp_path / "cache")
+    assert ax["splits"]["test"] == {**ax["splits"]["test"], "rows": 1104, "is_labelled": False}
+
+
+@needs_hub
+def test_yelp_holds_validation_out_of_train(server: SimpleNamespace, tmp_path: Path) -> None:
+    """Prevents the epoch from being picked on the rows that are reported."""
+    task = download("yelp", tmp_path / "raw", server, tmp_path / "cache")
+    rows = {split: figures["rows"] for split, figures in task["splits"].items()}
+    assert rows["train"] + rows["validation"] == 8001
+    labels = pq.read_table(tmp_path / "raw/validation.parquet")["label"].to_numpy()
+    whole = np.concatenate([labels, pq.read_table(tmp_path / "raw/train.parquet")["label"].to_numpy()])
+    for label in range(5):
+        assert (labels == label).mean() == pytest.approx((whole == label).mean(), abs=0.01)
+    assert len(task["labels"]) == 5
