@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,14 +20,15 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import files, fingerprint
-from refit.errors import InterruptedRunError
+from refit import files, fingerprint, manifest
+from refit.errors import DataError, InterruptedRunError
 
 RECORD = "MANIFEST.json"
 LOOP = "loop_state.json"
 DONE = "DONE.json"
-MODEL = {"model.safetensors", "config.json"}
-RESUME_ONLY = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", LOOP}
+DESCRIPTION = "FINGERPRINT.json"
+MODEL = {"model.safetensors", "config.json"}  # what is kept of a finished run
+RESUMABLE = MODEL | {"trainer_state.json", LOOP}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
 
@@ -43,7 +44,6 @@ class Run:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process alone; a second one waits until the first is done or dead."""
-        is_new = not self.folder.is_dir()
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.folder / ".lock").open("w") as lock:
             try:
@@ -51,30 +51,44 @@ class Run:
             except BlockingIOError:
                 _say("another process is training exactly this; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            if is_new:
+            marker = self.folder / DESCRIPTION
+            if not marker.is_file():
                 self._say_what_differs()
-                files.write_json(self.folder / "FINGERPRINT.json", self.description)
+                files.write_json(marker, self.description)
+            os.utime(marker)  # the run that was used last is the last to be forgotten
             _sweep(self.folder)
             yield
             _forget_old_runs(self.folder)
 
     def result(self) -> dict[str, Any] | None:
         """What a finished run left, if this one finished: its best step and its log."""
-        if not (self.folder / DONE).is_file():
+        record = self.folder / DONE
+        if not record.is_file():
             return None
-        result: dict[str, Any] = files.read_json(self.folder / DONE)
-        if _problem(self.checkpoint(result["best_step"]), self.fingerprint, MODEL):
+        try:
+            result: dict[str, Any] = manifest.read_record(record)
+            problem = _problem(self.checkpoint(result["best_step"]), self.fingerprint, MODEL)
+        except DataError:
+            problem = f"{DONE} is damaged"
+        if problem:
+            _say(f"the finished run's weights are not used: {problem}")
+            record.unlink()
             return None
+        self._keep_only_model(result["best_step"])
         return result
 
     def finish(self, result: dict[str, Any]) -> None:
         """Record that the run is complete, and keep of its checkpoints the best alone, without optimizer state."""
-        files.write_json(self.folder / DONE, result)
+        manifest.write_record(self.folder / DONE, result)
+        self._keep_only_model(result["best_step"])
+
+    def _keep_only_model(self, best_step: int) -> None:
         for step, path in _checkpoints(self.folder):
-            if step != result["best_step"]:
+            if step != best_step:
                 _discard(path)
-        for name in RESUME_ONLY:
-            (self.checkpoint(result["best_step"]) / name).unlink(missing_ok=True)
+        for path in _files(self.checkpoint(best_step)):
+            if path.name not in MODEL | {RECORD}:
+                path.unlink()
 
     def checkpoint(self, step: int) -> Path:
         """The folder of the checkpoint of a step."""
@@ -84,7 +98,7 @@ class Run:
         """The checkpoint to go on from; every one that is not whole is moved away, and said so."""
         whole: dict[int, Path] = {}
         for step, path in _checkpoints(self.folder):
-            problem = _problem(path, self.fingerprint, MODEL | RESUME_ONLY)
+            problem = _problem(path, self.fingerprint)
             if problem is None:
                 whole[step] = path
             else:
@@ -100,12 +114,12 @@ class Run:
 
     def _say_what_differs(self) -> None:
         """Name what sets this run apart from the last one, when there was one."""
-        others = [path for path in self.folder.parent.glob("*/FINGERPRINT.json") if path.parent != self.folder]
-        if not others:
-            return
-        newest = max(others, key=lambda path: path.stat().st_mtime)
-        different = fingerprint.differences(files.read_json(newest), self.description)
-        _say(f"starts afresh: other than the last run in {', '.join(different[:6])}")
+        others = [path for path in self.folder.parent.glob(f"*/{DESCRIPTION}") if path.parent != self.folder]
+        for marker in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            with suppress(ValueError):  # a damaged one tells us nothing
+                different = fingerprint.differences(files.read_json(marker), self.description)
+                _say(f"starts afresh: other than the last run in {', '.join(different[:6])}")
+                return
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
@@ -119,15 +133,20 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self.resumed_from: Path | None = None
         self.stop_asked = False
 
-    def listen(self) -> None:
+    @contextmanager
+    def listening(self) -> Iterator[None]:
         """Let SIGTERM and Ctrl-C end the run after the step under way; a second one ends it at once."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.stop_asked = True
             signal.signal(number, signal.SIG_DFL)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, ask)
+        before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def is_over(self, state: TrainerState) -> bool:
         """Whether the last step is done, or early stopping has had its patience."""
@@ -145,7 +164,12 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self.trainer._globalstep_last_logged = sums["last_logged"]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Log whenever there is an evaluation, so that each has its training loss; save and stop when asked to."""
+        """Log with every evaluation, so that each has its training loss; save and stop when asked to.
+
+        The last step is evaluated always: it may be the best, and there has to be one.
+        """
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True
         if self.stop_asked:
@@ -162,10 +186,12 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Make the checkpoint that the Trainer has just written count, then let go of older ones."""
-        if self.trainer is None or not state.is_world_process_zero:
+        if self.trainer is None:
+            return
+        self.trainer.accelerator.wait_for_everyone()  # each process has written its own generators by now
+        if not state.is_world_process_zero:
             return
         folder = self.run.checkpoint(state.global_step)
-        (folder / "training_args.bin").unlink(missing_ok=True)
         best = self.best_step(state)
         sums = {
             "loss": self.trainer._tr_loss.item(),
@@ -181,6 +207,11 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         """The step of the best evaluation so far, the first of equals; None before the first evaluation."""
         scores = self._scores(state)
         return max(scores, key=lambda entry: entry[1])[0] if scores else None
+
+    def last_good(self) -> str:
+        """The newest committed checkpoint, in words."""
+        steps = [step for step, path in _checkpoints(self.run.folder) if (path / RECORD).is_file()]
+        return f"of step {max(steps)}" if steps else "none yet"
 
     def _has_stalled(self, state: TrainerState) -> bool:
         steps = [step for step, _ in self._scores(state)]
@@ -210,38 +241,43 @@ def interrupted(step: int, steps: int) -> InterruptedRunError:
 
 def _commit(folder: Path, run_fingerprint: str, step: int) -> None:
     sums = {}
-    for path in sorted(folder.iterdir()):
-        if path.name != RECORD:
-            files.flush_to_disk(path)
-            sums[path.name] = [path.stat().st_size, files.sha256(path)]
+    for path in _files(folder):
+        files.flush_to_disk(path)
+        sums[str(path.relative_to(folder))] = [path.stat().st_size, files.sha256(path)]
     files.flush_to_disk(folder)
-    files.write_json(folder / RECORD, {"fingerprint": run_fingerprint, "step": step, "files": sums})
-    files.flush_to_disk(folder)
+    manifest.write_record(folder / RECORD, {"fingerprint": run_fingerprint, "step": step, "files": sums})
     files.flush_to_disk(folder.parent)
 
 
-def _problem(folder: Path, run_fingerprint: str, required: set[str]) -> str | None:
-    """What keeps a checkpoint from being used, or None."""
+def _problem(folder: Path, run_fingerprint: str, kept: set[str] | None = None) -> str | None:
+    """What keeps a checkpoint from being used, or None; with `kept`, only these of its files are looked at."""
     try:
-        record = files.read_json(folder / RECORD)
+        record = manifest.read_record(folder / RECORD)
     except FileNotFoundError:
         return "it was not finished"
-    except ValueError:
+    except DataError:
         return "its record is damaged"
-    if record.get("fingerprint") != run_fingerprint:
+    if record["fingerprint"] != run_fingerprint:
         return "it is of another run"
-    lacking = required - record["files"].keys()
+    if folder.name != f"checkpoint-{record['step']}":
+        return f"it is of step {record['step']}"
+    lacking = (kept or RESUMABLE) - record["files"].keys()
     if lacking:
         return f"its record lacks {', '.join(sorted(lacking))}"
     for name, (size, digest) in record["files"].items():
         path = folder / name
-        if name not in required:
+        if kept is not None and name not in kept:
             continue
         if not path.is_file():
             return f"{name} is missing"
         if path.stat().st_size != size or files.sha256(path) != digest:
             return f"{name} is damaged"
     return None
+
+
+def _files(folder: Path) -> list[Path]:
+    """Every file of a checkpoint but its record; sharded optimizers have folders of their own."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -260,13 +296,17 @@ def _discard(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    for path in folder.glob(".trash-*"):
-        shutil.rmtree(path, ignore_errors=True)
+    """Remove what a killed process left half removed or half written."""
+    for left in [*folder.glob(".trash-*"), *folder.glob(".*.tmp"), *folder.parent.glob(".trash-*")]:
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def _forget_old_runs(current: Path) -> None:
-    """Keep the newest few runs; one that another process holds is left alone."""
-    runs = sorted(current.parent.glob("*/FINGERPRINT.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    """Keep the few runs that were used last; one that another process holds is left alone."""
+    runs = sorted(current.parent.glob(f"*/{DESCRIPTION}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for marker in runs[KEEP_RUNS:]:
         if marker.parent == current:
             continue

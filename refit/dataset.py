@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import files, paths
+from refit import files, manifest, paths
 from refit.errors import DataError
 from refit.params import Download
 from refit.sources.loaded import HIDDEN, Loaded, hold_out
@@ -28,7 +28,7 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
             description["splits"][split]["sha256"] = files.sha256(path)
-        files.write_json(folder / paths.TASK.name, description)
+        manifest.write_record(folder / paths.TASK.name, description)
     return {"rows": sum(table.num_rows for table in loaded.splits.values())}
 
 

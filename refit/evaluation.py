@@ -19,8 +19,9 @@ DECIMALS = 6  # of the scores that stand in git
 
 def evaluate(params: Evaluate) -> dict[str, Any]:
     """Score models/finetuned on the validation and test splits that have labels; write the four metric files."""
-    task = files.read_json(paths.TASK)
+    task = manifest.read_record(paths.TASK)
     manifest.read(paths.SAMPLED)
+    manifest.read(paths.FINETUNED_MODEL)
     device.use_threads(params.threads)
     number = device.number_format(params.precision)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
@@ -43,8 +44,11 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     files.write_json(paths.SCORES, {task["task"]: summaries})
     files.write_json(paths.DETAILS, {task["task"]: details})
     predicted = pa.concat_tables(tables)
-    pq.write_table(predicted, paths.PREDICTIONS, compression="zstd")
+    with files.replaced_file(paths.PREDICTIONS) as path:
+        pq.write_table(predicted, path, compression="zstd")
     _write_plot(predicted, task)
+    written = (paths.SCORES, paths.DETAILS, paths.PREDICTIONS, paths.CONFUSION)
+    manifest.write(paths.METRICS, {path.name: {} for path in written})
     return {"rows": rows_done, "number_format": number}
 
 

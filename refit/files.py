@@ -1,5 +1,6 @@
 """Writing files so that a reader sees the old one or the new one, never half of either."""
 
+import glob
 import hashlib
 import json
 import os
@@ -8,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from refit.errors import DiskError
 
 
 def sha256(path: Path) -> str:
@@ -28,13 +33,14 @@ def flush_to_disk(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        flush_to_disk(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -53,8 +59,7 @@ def read_json(path: Path) -> Any:
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `target` when the block ends well and is gone otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging = _temporary(target)
     staging.mkdir()
     try:
         yield staging
@@ -66,3 +71,37 @@ def replaced_folder(target: Path) -> Iterator[Path]:
         flush_to_disk(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def replaced_file(target: Path) -> Iterator[Path]:
+    """A new file to write, which takes the place of `target` when the block ends well and is gone otherwise."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(target)
+    try:
+        yield temporary
+        flush_to_disk(temporary)
+        os.replace(temporary, target)
+        flush_to_disk(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def need_space(folder: Path, wanted: int, what: str) -> None:
+    """Raise DiskError before any work when a disk has less than `wanted` bytes free for `what`."""
+    place = next(path for path in [folder.absolute(), *folder.absolute().parents] if path.is_dir())
+    free = shutil.disk_usage(place).free
+    if free < wanted:
+        raise DiskError(
+            f"{what} needs about {wanted / 1e6:,.0f} MB in {folder}, {free / 1e6:,.0f} MB are free; "
+            "free some space and run the same command again"
+        )
+
+
+def _temporary(target: Path) -> Path:
+    """A name beside `target` that is this process's alone; what a killed process left there is removed first."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        process = left.name.split(".")[-2]
+        if process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -12,8 +12,10 @@ TOKENIZED = Path("data/tokenized")
 SAMPLED = Path("data/sampled")
 
 BASE_MODEL = Path("models/base")
+MODEL_RECORD = "model.json"  # in BASE_MODEL: where it is from, and each file's hash
 FINETUNED_MODEL = Path("models/finetuned")
 
+METRICS = Path("metrics")
 SCORES = Path("metrics/scores.json")
 DETAILS = Path("metrics/details.json")
 PREDICTIONS = Path("metrics/predictions.parquet")

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from refit import files, models
+from refit import files, manifest, models, paths
 from refit.errors import DataError, ParamsError
 from refit.params import DownloadModel
 from refit.sources import package
@@ -34,7 +34,7 @@ def write(params: DownloadModel, target: Path) -> dict[str, Any]:
             _save_tokenizer(source, folder, params.model)
             sums = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
             description = {"model": params.model, "source": origin, "revision": revision, "files": sums}
-            files.write_json(folder / "model.json", description)
+            manifest.write_record(folder / paths.MODEL_RECORD, description)
             size = sum(path.stat().st_size for path in folder.iterdir())
     return {"model_mb": round(size / 2**20)}
 

@@ -1,14 +1,20 @@
 """How a stage is started: its environment, its errors as one line, its time and memory on record."""
 
+import errno
 import os
+import re
 import resource
+import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
-from typing import Any
+from contextlib import nullcontext
+from types import FrameType
+from typing import Any, NoReturn
 
-from refit import files, paths
-from refit.errors import DiskError, RefitError
+from refit import files, guard, paths
+from refit.errors import DataError, DiskError, InterruptedRunError, RefitError
 
 QUIET_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -20,6 +26,9 @@ QUIET_ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONHASHSEED": "0",
 }
+HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # what has no network needs no key to it
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 
 
@@ -32,22 +41,68 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
     os.environ.update(QUIET_ENVIRONMENT)
     if not network:
         os.environ.update(OFFLINE_ENVIRONMENT)
+        for name in HUB_TOKENS:
+            os.environ.pop(name, None)
+    if record:
+        guard.die_with_parent()
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     start = time.perf_counter()
     try:
-        figures = main() or {}
+        with guard.only_writer(stage) if record else nullcontext():
+            figures = main() or {}
+            if record:
+                _record(stage, time.perf_counter() - start, figures)
     except RefitError as error:
         _fail(stage, error)
-    except OSError as error:
-        _fail(stage, DiskError(f"{error.filename or 'a file'}: {error.strerror or error}"))
-    else:
-        if record:
-            _record(stage, time.perf_counter() - start, figures)
+    except KeyboardInterrupt:
+        _fail(stage, InterruptedRunError("stopped as asked; nothing half done is left: run the same command to go on"))
+    except FileNotFoundError as error:
+        _fail(stage, DataError(f"{error.filename or error} is missing; run: dvc repro"))
+    except Exception as error:
+        mended = _disk_error(error)
+        if mended is None:
+            _report_fault(stage, error)
+        _fail(stage, mended or error)
 
 
-def _fail(stage: str, error: RefitError) -> None:
-    line = " ".join(str(error).split())
-    print(f"refit {stage}: {line}", file=sys.stderr, flush=True)
-    sys.exit(error.exit_code)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """As Ctrl-C does: unwind, so that what is half written is removed on the way."""
+    raise KeyboardInterrupt
+
+
+def _disk_error(error: Exception) -> DiskError | None:
+    """The error as a user can mend it, if it is the disk's; safetensors and pyarrow say so in their text alone."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        inside = re.search(r"\((?:os error|errno) (\d+)\)|\[errno (\d+)\]", str(error), re.IGNORECASE)
+        number = int(inside[1] or inside[2]) if inside else None
+    if number is None:
+        return None
+    path = error.filename if isinstance(error, OSError) and error.filename else "a file"
+    mend = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
+    return DiskError(f"{path}: {os.strerror(number)}; {mend} run the same command again")
+
+
+def _report_fault(stage: str, error: Exception) -> None:
+    """The whole traceback of a fault of ours, for whoever mends it."""
+    print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
+
+
+def _fail(stage: str, error: Exception) -> NoReturn:
+    """Say it all in the last line of stderr: DVC shows that line, and flattens exit codes."""
+    known = isinstance(error, RefitError)
+    text = str(error) if known else f"{type(error).__name__}: {error}; this is a fault of refit, see the lines above"
+    print(f"refit {stage}: {without_secrets(' '.join(text.split()))}", file=sys.stderr, flush=True)
+    sys.exit(error.exit_code if isinstance(error, RefitError) else RefitError.exit_code)
+
+
+def without_secrets(text: str) -> str:
+    """A text with every access token in it blanked: those of the environment, and what looks like one."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and name.endswith(("TOKEN", "API_KEY", "PASSWORD", "SECRET")):
+            text = text.replace(value, "***")
+    return SECRET.sub("***", text)
 
 
 def _record(stage: str, seconds: float, figures: dict[str, Any]) -> None:

@@ -25,7 +25,8 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
 
     Memory does not grow with the rows. Raises DataError when a raw file is not what task.json says.
     """
-    task = files.read_json(raw / paths.TASK.name)
+    task = manifest.read_record(raw / paths.TASK.name)
+    manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
     engine, reference = encode.load(model, max_length)
     with files.replaced_folder(target) as folder:
         try:
@@ -92,12 +93,11 @@ def _write_splits(
 
 def _raw_batches(path: Path, expected: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     try:
-        if files.sha256(path) != expected["sha256"]:
-            raise DataError(f"{path} differs from what download wrote; remove data/raw and run: dvc repro --force")
+        manifest.check(path, expected["sha256"])
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(batch_size=arrow.BATCH_ROWS)
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro --force") from None
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
 
 
 def _encode_batch(

@@ -11,14 +11,15 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 from torch.utils.data import Sampler, SequentialSampler
-from transformers import EvalPrediction, Trainer
+from transformers import EvalPrediction
 
 from refit import scores
 from refit.batching import Examples, LengthGroupedSampler
-from refit.errors import TrainingDivergedError
+from refit.finite import FiniteOnly
+from refit.state_files import StateFiles
 
 
-class ClassifierTrainer(Trainer):  # type: ignore[misc]
+class ClassifierTrainer(FiniteOnly, StateFiles):
     """A Trainer for sequence classification and regression.
 
     `class_weights` (labels,) weigh the loss of each class; `label_smoothing` is taken from the weight of the true
@@ -44,23 +45,12 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         loss = self._loss(outputs.logits.float(), labels, training=model.training)
         return (loss, outputs) if return_outputs else loss
 
-    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
-        """One forward and backward pass. Raises TrainingDivergedError as soon as a loss is not finite."""
-        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
-        if not torch.isfinite(loss):
-            rate = self._get_learning_rate()
-            raise TrainingDivergedError(
-                f"training diverged at step {self.state.global_step + 1}: the loss is {loss.item()} (lr {rate:g}); "
-                "lower lr in params.yaml, or use precision: fp32"
-            )
-        return loss
-
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate without moving any random generator, so that how often we look does not change the weights."""
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         try:
-            return super().evaluate(*args, **kwargs)  # type: ignore[no-any-return]
+            return super().evaluate(*args, **kwargs)
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])

@@ -15,7 +15,7 @@ from transformers import TrainingArguments, set_seed
 from refit import checkpoint, classifier, device, files, fingerprint, history, kernels, manifest, paths, trainer
 from refit.arrow import Rows
 from refit.batching import Examples, by_length
-from refit.errors import DataError, ParamsError
+from refit.errors import DataError, ParamsError, TrainingDivergedError
 from refit.live import Live
 from refit.params import Train
 
@@ -27,7 +27,8 @@ def train(params: Train) -> dict[str, Any]:
 
     A run that was killed goes on from its newest checkpoint, and a run that was finished is not done again.
     """
-    task = files.read_json(paths.TASK)
+    task = manifest.read_record(paths.TASK)
+    manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)
     number = device.number_format(params.precision)
     run = checkpoint.Run(paths.state_folder(), fingerprint.describe(params, number, threads))
@@ -54,6 +55,10 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     arguments = _arguments(params, run.folder, len(rows["train"]), number)
     files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
 
+    weights = sum(path.stat().st_size for path in paths.BASE_MODEL.glob("*.safetensors"))
+    # A checkpoint is weights and two moments of each; the best, two newest and the one being written are there at once.
+    files.need_space(run.folder, 4 * 3 * weights, "training")
+
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
     kernels.install(model, number)
@@ -74,9 +79,9 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
     fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
     checkpoints.trainer = fitting
-    checkpoints.listen()
     start = time.perf_counter()
-    state = _run_loop(fitting, checkpoints, run)
+    with checkpoints.listening():
+        state = _run_loop(fitting, checkpoints, run)
     seconds = time.perf_counter() - start
     best = checkpoints.best_step(state)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
@@ -100,7 +105,13 @@ def _run_loop(
         if checkpoints.is_over(state):
             return state
         checkpoints.resumed_from = resumed
-    fitting.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    try:
+        fitting.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    except TrainingDivergedError as error:
+        raise TrainingDivergedError(
+            f"{error}; the last good checkpoint is {checkpoints.last_good()}; lower lr in params.yaml, "
+            "or use precision: fp32"
+        ) from None
     if not checkpoints.is_over(fitting.state):
         raise checkpoint.interrupted(fitting.state.global_step, fitting.state.max_steps)
     return fitting.state
@@ -208,3 +219,4 @@ def _export(best: Path) -> None:
             shutil.copyfile(best / name, folder / name)
         for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
             shutil.copyfile(path, folder / path.name)
+        manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())})

@@ -6,9 +6,11 @@ from refit.runtime import run
 
 def report() -> None:
     """Write the page and the timings."""
+    from refit import manifest, speed
     from refit import report as page
-    from refit import speed
 
+    manifest.read(paths.METRICS)
+    manifest.read_record(paths.TASK)
     page.write(paths.REPORT)
     speed.write(paths.SPEED)
 

@@ -154,4 +154,19 @@ def tiny_project(folder: Path, model: Path, **changes: object) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A tiny project whose stages before train have been run, without DVC; copy it before changing it."""
+    from stage_runner import Runner as StageRunner
+
+    folder = tiny_project(tmp_path_factory.mktemp("prepared") / "project", tiny_model, batch_size=4, epochs=3)
+    stages = ("download", "download_model", "tokenize", "sample")
+    runner = StageRunner(folder, *stages, env=environment())
+    for stage in stages:
+        done = runner.run(stage)
+        assert done["status"] == 0, done["stderr"]
+    runner.close()
+    return folder
+
+
 Runner = Callable[..., subprocess.CompletedProcess[str]]

@@ -4,15 +4,26 @@ The hub client checks sizes but not contents, so each file's hash is compared he
 it under, which is the hub's own hash of it.
 """
 
+import errno
 import hashlib
 import os
+import random
+import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from refit import files
 from refit.errors import DataError, NetworkError
+
+COMMIT = re.compile(r"[0-9a-f]{40}")
+ATTEMPTS = 6
+FIRST_WAIT = 1.0  # seconds; doubled after each attempt
+LONGEST_WAIT = 60.0
+DEADLINE = 900.0
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 def snapshot(repository: str, kind: Literal["model", "dataset"], revision: str, patterns: Sequence[str]) -> Path:
@@ -23,6 +34,8 @@ def snapshot(repository: str, kind: Literal["model", "dataset"], revision: str, 
     """
     for attempt in (1, 2):
         folder = _download(repository, kind, revision, patterns)
+        if COMMIT.fullmatch(revision) and folder.name != revision:
+            raise DataError(f"{kind} {repository}: asked for commit {revision}, got {folder.name}; run again online")
         damaged = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_intact(path)]
         if not damaged:
             return folder
@@ -38,7 +51,36 @@ def snapshot(repository: str, kind: Literal["model", "dataset"], revision: str, 
 
 
 def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]) -> Path:
+    """Fetch a snapshot, trying again after faults that pass: a lost connection, a timeout, 408, 429 and 5xx.
+
+    The hub client tries some of these again by itself and others not, 5xx on a file and resets in its midst.
+    """
+    os.environ.setdefault("HF_HUB_ETAG_TIMEOUT", "10")
+    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", "30")
     from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    deadline = time.monotonic() + DEADLINE
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return Path(snapshot_download(repository, repo_type=kind, revision=revision, allow_patterns=list(patterns)))
+        except Exception as error:
+            failure, may_pass = _explain(error, f"{kind} {repository}", revision)
+            if failure is None:
+                raise
+            wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+            if not may_pass or attempt == ATTEMPTS or time.monotonic() + wait > deadline:
+                tried = f" (tried {attempt} times)" if attempt > 1 else ""
+                raise NetworkError(f"{failure}{tried}") from None
+            print(f"{failure}; trying again in {wait:.0f} s", file=sys.stderr)
+            time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _explain(error: Exception, what: str, revision: str) -> tuple[str | None, bool]:
+    """(what to tell the user or None if it is not the network's, whether trying again can help)."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -47,31 +89,33 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    if not sys.stderr.isatty():
-        disable_progress_bars()
     endpoint = os.environ.get("HF_ENDPOINT", "the Hugging Face hub")
-    what = f"{kind} {repository}"
-    try:
-        folder = snapshot_download(repository, repo_type=kind, revision=revision, allow_patterns=list(patterns))
-    except GatedRepoError:
-        raise NetworkError(f"{what}: access denied; set HF_TOKEN to a token that may read it") from None
-    except RepositoryNotFoundError:
-        raise NetworkError(
-            f"{what}: not found on {endpoint}; check the name, or set HF_TOKEN if it is private"
-        ) from None
-    except RevisionNotFoundError:
-        raise NetworkError(f"{what}: no commit {revision} there; check the revision") from None
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError):
-        raise NetworkError(
-            f"{what}: {endpoint} cannot be reached and the cache has no copy; go online and run again"
-        ) from None
-    except HfHubHTTPError as error:
-        raise NetworkError(f"{what}: {endpoint} answered {error.response.status_code}; try again later") from None
-    except (ConnectionError, TimeoutError, OSError) as error:
-        raise NetworkError(f"{what}: {endpoint} cannot be reached ({error}); check the network, run again") from None
-    return Path(folder)
+    if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+        return None, False
+    if isinstance(error, GatedRepoError):
+        return f"{what}: access denied; set HF_TOKEN to a token that may read it", False
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{what}: not found on {endpoint}; check the name, or set HF_TOKEN if it is private", False
+    if isinstance(error, RevisionNotFoundError):
+        return f"{what}: no commit {revision} there; check the revision", False
+    if isinstance(error, OfflineModeIsEnabled) or os.environ.get("HF_HUB_OFFLINE") in ("1", "true", "True", "ON"):
+        return (
+            f"{what}: commit {revision} is not in the cache, and HF_HUB_OFFLINE is set; go online and run again",
+            False,
+        )
+    if isinstance(error, LocalEntryNotFoundError):
+        if isinstance(error.__cause__, HfHubHTTPError):
+            return _explain(error.__cause__, what, revision)
+        return f"{what}: {endpoint} cannot be reached and the cache has no copy; go online and run again", True
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        may_pass = status in (408, 429) or status >= 500
+        return f"{what}: {endpoint} answered {status}; {'try again later' if may_pass else 'check HF_TOKEN'}", may_pass
+    if isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore"):
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"{what}: the connection to {endpoint} failed ({reason}); check the network and run again", True
+    return None, False
 
 
 def _is_intact(path: Path) -> bool:

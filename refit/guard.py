@@ -1,0 +1,48 @@
+"""One writer at a time: a stage whose parent is gone ends, and a second one of its kind waits for the first.
+
+Killing `dvc` alone leaves its stage running, and DVC would start the next run beside it. So the kernel is asked to
+end a stage with its parent, and whoever writes a stage's outs holds a lock that the kernel frees when he dies.
+"""
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from refit import paths
+from refit.errors import InterruptedRunError
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_parent = os.getppid()
+
+
+def die_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends; Linux alone can do that."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def only_writer(stage: str) -> Iterator[None]:
+    """Hold the outs of a stage in this folder for this process alone, waiting for another that holds them.
+
+    Raises InterruptedRunError when the process that started this one has ended in the meantime: a successor may be
+    at work with other params.
+    """
+    place = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
+    folder = paths.state_folder() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{stage}-{place}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"refit {stage}: another process is writing the same outs; waiting for it", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.getppid() != _parent:
+            raise InterruptedRunError("the command that started this is gone; run it again to go on")
+        yield

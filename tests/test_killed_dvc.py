@@ -1,0 +1,232 @@
+"""The real `dvc repro` and `dvc exp run`, killed: dvc alone, the stage alone, everything at once, at any time."""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import change_params, environment, run, tiny_project
+
+# Hundreds of commits of checkpoints: a kill soon after one is in the middle of training.
+LONG = {"epochs": 30, "save_every": 1, "batch_size": 4}
+
+
+def start(project: Path, *command: str) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own; its output goes to a file, added to what is there."""
+    with (project.parent / "output.txt").open("a") as output:
+        return subprocess.Popen(
+            command, cwd=project, env=environment(), stdout=output, stderr=output, text=True, start_new_session=True
+        )
+
+
+def output(project: Path) -> str:
+    return (project.parent / "output.txt").read_text()
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for: {what}"
+        time.sleep(0.002)
+
+
+def newest_step(project: Path) -> int:
+    """The step of the newest committed checkpoint, 0 if there is none."""
+    commits = (project / ".refit/runs").glob("*/checkpoint-*/MANIFEST.json")
+    return max((int(path.parent.name.partition("-")[2]) for path in commits), default=0)
+
+
+def stage_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The stages that run below a dvc command."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if any(part.startswith("stages.") for part in child.cmdline()):
+                    found.append(child)
+    return found
+
+
+def kill(process: subprocess.Popen[str], how: str) -> list[psutil.Process]:
+    """SIGKILL dvc alone, its stage alone, or the whole group; returns the stages that ran."""
+    stages = stage_processes(process)
+    if how == "dvc":
+        process.kill()
+    elif how == "stage" and stages:
+        for stage in stages:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stage.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    return stages
+
+
+def lock_of_an_uninterrupted_run(project: Path) -> str:
+    """dvc.lock after every stage has run again from nothing; it holds the hash of every out."""
+    shutil.rmtree(project / ".refit")
+    run("dvc", "repro", "--force", cwd=project)
+    return without_clock((project / "dvc.lock").read_text())
+
+
+def without_clock(lock: str) -> str:
+    """A dvc.lock without the hash and size of the timings."""
+    return re.sub(r"- path: metrics/speed.json\n(?:      .*\n)+", "", lock)
+
+
+def test_training_goes_on_whatever_was_killed(tmp_path: Path, tiny_model: Path) -> None:
+    # DVC deletes outs before a stage runs, and leaves an orphan that writes beside its successor.
+    project = tiny_project(tmp_path / "project", tiny_model, **LONG)
+    reached = 0
+    for how in ("dvc", "group", "stage"):
+        process = start(project, "dvc", "repro")
+        wait_until(lambda: newest_step(project) >= reached + 5, "a newer checkpoint")  # noqa: B023
+        stages = kill(process, how)
+        assert stages, "a stage has to run for the kill to mean anything"
+        reached = newest_step(project)
+        assert not (project / "models/finetuned").exists()
+    run_again = start(project, "dvc", "repro")
+    assert run_again.wait(timeout=300) == 0, output(project)
+    resumed = [int(step) for step in re.findall(r"goes on from step (\d+) of", output(project))]
+    assert len(resumed) == 3, output(project)
+    assert resumed == sorted(resumed)
+    assert reached - resumed[-1] <= 1, "more than one save interval was lost"
+    after_kills = without_clock((project / "dvc.lock").read_text())
+    assert after_kills == lock_of_an_uninterrupted_run(project)
+
+
+def test_an_orphan_ends_with_dvc(tmp_path: Path, tiny_model: Path) -> None:
+    # A trainer that outlives dvc writes into the outs of the run that follows.
+    project = tiny_project(tmp_path / "project", tiny_model, **LONG)
+    process = start(project, "dvc", "repro")
+    wait_until(lambda: newest_step(project) >= 3, "a checkpoint")
+    (trainer,) = kill(process, "dvc")
+    gone, alive = psutil.wait_procs([trainer], timeout=60)
+    assert not alive
+    assert gone
+    assert "it is saved: run the same command to go on" in output(project)
+    assert newest_step(project) < 270, "it has to end before its last step"
+
+
+def test_a_second_writer_waits(tmp_path: Path, prepared: Path) -> None:
+    # Without the lock two processes replace each other's outs, and dvc.lock records a mixture.
+    project = tmp_path / "project"
+    shutil.copytree(prepared, project, ignore=shutil.ignore_patterns(".git"))
+    change_params(project / "params.yaml", **LONG)
+    first = start(project, "python", "-m", "stages.train")
+    wait_until(lambda: newest_step(project) >= 1, "a checkpoint")
+    second = start(project, "python", "-m", "stages.train")
+    assert first.wait(timeout=300) == 0, output(project)
+    assert second.wait(timeout=300) == 0, output(project)
+    said = output(project)
+    assert "another process is writing the same outs; waiting for it" in said
+    assert said.count("exactly this was trained before") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_asked_stop_exits_75_and_says_how_to_go_on(tmp_path: Path, prepared: Path, number: signal.Signals) -> None:
+    # The last line is all that DVC's users see; exit code 0 would pass a half-trained model on.
+    project = tmp_path / "project"
+    shutil.copytree(prepared, project, ignore=shutil.ignore_patterns(".git"))
+    change_params(project / "params.yaml", **LONG)
+    process = start(project, "python", "-m", "stages.train")
+    wait_until(lambda: newest_step(project) >= 3, "a checkpoint")
+    process.send_signal(number)
+    assert process.wait(timeout=120) == 75, output(project)
+    step = newest_step(project)
+    wanted = f"refit train: stopped as asked at step {step} of 300; it is saved: run the same command to go on"
+    assert output(project).splitlines()[-1] == wanted
+
+
+def test_exp_run_temp_goes_on(tmp_path: Path, tiny_model: Path) -> None:
+    # DVC throws the folder of a failed --temp experiment away, with every checkpoint that lies in it.
+    goes_on_in_a_copy(tiny_project(tmp_path / "project", tiny_model, **LONG), queued=False)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1200)
+def test_exp_run_queue_goes_on(tmp_path: Path, tiny_model: Path) -> None:
+    # A killed queue worker's task stays "Running" for ever; put in the queue again, it has to go on too.
+    goes_on_in_a_copy(tiny_project(tmp_path / "project", tiny_model, **LONG), queued=True)
+
+
+def goes_on_in_a_copy(project: Path, *, queued: bool) -> None:
+    for attempt in (1, 2):
+        if queued:
+            run("dvc", "exp", "run", "--queue", "-S", "lr=0.004", cwd=project)
+            process = start(project, "dvc", "queue", "start")
+        else:
+            process = start(project, "dvc", "exp", "run", "--temp", "-S", "lr=0.004")
+        if attempt == 1:
+            wait_until(lambda: newest_step(project) >= 5, "a checkpoint")
+            for trainer in psutil.process_iter(["cmdline", "cwd"]):
+                is_ours = str(project) in (trainer.info["cwd"] or "")
+                if is_ours and "stages.train" in (trainer.info["cmdline"] or []):
+                    trainer.kill()
+            if not queued:
+                assert process.wait(timeout=120) != 0
+            else:
+                wait_until(lambda: "Failed" in run("dvc", "queue", "status", cwd=project).stdout, "the task to fail")
+                run("dvc", "queue", "remove", "--all", cwd=project)
+        elif not queued:
+            assert process.wait(timeout=300) == 0, output(project)
+    if queued:
+        wait_until(lambda: "Success" in run("dvc", "queue", "status", cwd=project).stdout, "the task to succeed")
+        logs = "".join(path.read_text() for path in (project / ".dvcscratch/exps/run").rglob("*.out"))
+    else:
+        logs = output(project)
+    resumed = re.findall(r"goes on from step (\d+) of 300", logs)
+    assert resumed, logs
+    assert int(resumed[-1]) >= 5
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(7200)
+def test_random_kills_under_dvc_repro(tmp_path: Path, tiny_model: Path) -> None:
+    # What nobody thought of: 24 kills at random times, of random processes, whatever stage is under way.
+    project = tiny_project(tmp_path / "project", tiny_model, **LONG | {"epochs": 12, "save_every": 7})
+    expected = lock_of_a_clean_run(project)
+    generator = random.Random(4)
+    kills, hit, longest = 0, set(), 25.0
+    while kills < 24:
+        if expected == without_clock((project / "dvc.lock").read_text()):
+            forget_everything(project)
+        began = time.monotonic()
+        process = start(project, "dvc", "repro")
+        how = generator.choice(("dvc", "stage", "group"))
+        try:
+            process.wait(timeout=generator.uniform(1.0, longest))
+        except subprocess.TimeoutExpired:
+            hit |= {stage.cmdline()[2] for stage in stage_processes(process) if stage.is_running()}
+            kill(process, how)
+            kills += 1
+        else:
+            assert process.returncode == 0, output(project)
+            longest = time.monotonic() - began
+            assert without_clock((project / "dvc.lock").read_text()) == expected
+    final = start(project, "dvc", "repro")
+    assert final.wait(timeout=600) == 0, output(project)
+    assert without_clock((project / "dvc.lock").read_text()) == expected
+    assert not list(project.rglob(".*.tmp"))
+    print(f"{kills} kills, of dvc, stage or group, hit {sorted(hit)}; dvc.lock as of a run without kills")
+
+
+def lock_of_a_clean_run(project: Path) -> str:
+    run("dvc", "repro", cwd=project)
+    return without_clock((project / "dvc.lock").read_text())
+
+
+def forget_everything(project: Path) -> None:
+    """Make every stage out of date, and forget all that was trained or cached."""
+    for path in (".refit", ".dvc/cache", "data/raw", "data/tokenized", "data/sampled", "models/base",
+                 "models/finetuned"):  # fmt: skip
+        shutil.rmtree(project / path, ignore_errors=True)
+    (project / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
