@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
-from refit import classifier, device, encode, files, inference
+from refit import classifier, device, encode, files, inference, kernels
 from refit.arrow import Rows
 from refit.errors import DataError
 from refit.finished import Finished
@@ -33,6 +33,7 @@ class Predictor:
         device.use_threads(run.settings.threads)
         self.number = device.number_format(run.settings.precision)
         self.model = classifier.finetuned(run.model)
+        kernels.install(self.model, self.number)
         self.collate = classifier.collator(run.model, device=device.device())
         names = self.model.config.id2label
         self.is_regression = len(names) == 1

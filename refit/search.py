@@ -97,8 +97,10 @@ def open_study(name: str, storage: str, search: Search) -> optuna.Study:
         raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
 
 
-def train_rows(given: int | str, share: float) -> int:
+def train_rows(given: int | str, share: float) -> int | str:
     """How many training rows a trial uses: a share of those that params.yaml names."""
+    if share == 1:
+        return given
     if given == "all":
         if not paths.TASK.is_file():
             raise DataError(
@@ -124,7 +126,7 @@ def propose(trial: Trial, search: Search) -> dict[str, Any]:
     return values
 
 
-def _search(study: optuna.Study, search: Search, rows: int) -> None:
+def _search(study: optuna.Study, search: Search, rows: int | str) -> None:
     for left in _left_behind(study):
         _try(study, Trial(study, left._trial_id), left.params, rows)
     while len(_counted(study)) < search.trials:
@@ -154,7 +156,7 @@ def _ask(study: optuna.Study, search: Search) -> Trial | None:
     return None
 
 
-def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int) -> None:
+def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | str) -> None:
     """Run one trial and tell its score, that it was pruned, or its error."""
     name = trial.user_attrs.get("experiment") or _experiment_name(study, trial)
     trial.set_user_attr("experiment", name)

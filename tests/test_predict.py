@@ -226,13 +226,16 @@ NLI = ["entailment", "neutral", "contradiction"]
     ("task", "split", "predictions", "labels", "name", "content"),
     [
         ("cola", "test", [1, 0], ["unacceptable", "acceptable"], "CoLA.tsv", HEAD + "0\t1\n1\t0\n"),
-        ("qnli", "test", [0, 1], ["entailment", "not_entailment"], "QNLI.tsv", HEAD + "0\tentailment\n1\tnot_entailment\n"),
+        ("qnli", "test", [1], ["entailment", "not_entailment"], "QNLI.tsv", HEAD + "0\tnot_entailment\n"),
         ("wnli", "test", [1], ["not_entailment", "entailment"], "WNLI.tsv", HEAD + "0\t1\n"),
         ("mnli", "test", [2], NLI, "MNLI-m.tsv", HEAD + "0\tcontradiction\n"),
         ("mnli", "test_mismatched", [1], NLI, "MNLI-mm.tsv", HEAD + "0\tneutral\n"),
         ("mnli", "test_ax", [0], NLI, "AX.tsv", HEAD + "0\tentailment\n"),
         ("stsb", "test", [5.3, -0.1, 2.34567], [], "STS-B.tsv", HEAD + "0\t5.000\n1\t0.000\n2\t2.346\n"),
-        ("afqmc", "test", [0, 1], ["0", "1"], "afqmc_predict.json", '{"id": 0, "label": "0"}\n{"id": 1, "label": "1"}\n'),
+        (
+            "afqmc", "test", [0, 1], ["0", "1"], "afqmc_predict.json",
+            '{"id": 0, "label": "0"}\n{"id": 1, "label": "1"}\n'
+        ),
     ],
 )  # fmt: skip
 def test_submission_files(
