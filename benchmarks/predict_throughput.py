@@ -1,10 +1,10 @@
 """How many rows a second `refit.predict` labels, and transformers' own pipeline with its defaults, on the same file.
 
-python benchmarks/predict_throughput.py                    # models/finetuned on rows of data/raw/test.parquet
+python benchmarks/predict_throughput.py                    # models/finetuned on 2,000 rows of data/raw/train.parquet
 python benchmarks/predict_throughput.py --precision fp32   # the same number format on both sides
 
-Both read the file, label every row and keep the answers; loading the model is not counted. The two take turns, three
-times, and the best of each counts, so that other work on the machine weighs on both alike.
+Both read the file, label every row and keep the answers; loading the model is not counted. The two take turns, twice,
+and the best of each counts, so that other work on the machine weighs on both alike.
 """
 
 import argparse
@@ -19,15 +19,15 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def main() -> None:
     """Print the two throughputs, their ratio, and in how many rows the labels agree."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/finetuned"))
-    parser.add_argument("--file", type=Path, default=Path("data/raw/test.parquet"))
-    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--file", type=Path, default=Path("data/raw/train.parquet"))
+    parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
     parser.add_argument("--threads", type=int, help="of both; 1 is steadier on a machine that others use too")
     parser.add_argument("--max-length", type=int, default=128)

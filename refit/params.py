@@ -111,6 +111,7 @@ class Train(Params):
     ]
     compile: Annotated[bool, Field(description="true or false")]
     threads: Threads
+    processes: Positive
     report_to: Annotated[
         Literal["none", "tensorboard", "dvclive", "wandb"],
         Field(description="one of none, tensorboard, dvclive, wandb"),

@@ -69,7 +69,9 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
     def _get_train_sampler(self, train_dataset: Examples | None = None) -> Sampler[int] | None:
         examples = train_dataset if train_dataset is not None else self.train_dataset
         if self.grouped and isinstance(examples, Examples):
-            return LengthGroupedSampler(examples.rows.length, self.args.train_batch_size, self.args.seed)
+            return LengthGroupedSampler(
+                examples.rows.length, self.args.train_batch_size * self.args.world_size, self.args.seed
+            )
         return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]
 
     def _get_eval_sampler(self, eval_dataset: Examples) -> Sampler[int] | None:
