@@ -44,7 +44,7 @@ def launch(wanted: int, module: str) -> dict[str, Any]:
     from torch.distributed.launcher.api import elastic_launch
 
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process that failed has said why
-    alone = [] if "PET_NNODES" in os.environ else ["--standalone"]
+    alone = [] if "PET_NNODES" in os.environ else ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     arguments = torchrun.parse_args([*alone, "--nproc-per-node", str(wanted), "-m", module])  # type: ignore[no-untyped-call]
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's own; params.yaml's threads are set in each process
     config, command, rest = torchrun.config_from_args(arguments)

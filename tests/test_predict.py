@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT, environment, reviews, write_csv
 
 from refit import finished, predict, predict_file, submission
 from refit.errors import DataError, ParamsError
 from refit.finished import Finished, Settings
 from refit.predictor import Predictor
-from tests.conftest import ROOT, environment, reviews, write_csv
 
 SETTINGS = Settings(max_length=32, batch_size=8, precision="fp32", threads=1)
 TEXTS = [text for text, _ in reviews(90)]

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import change_params, environment, run, tiny_project
 
 from refit import processes
-from tests.conftest import change_params, environment, run, tiny_project
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,13 @@ import numpy as np
 import optuna
 import pyarrow.parquet as pq
 import pytest
+from conftest import ROOT, change_params, environment, run, tiny_project
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from refit import params, search, search_page
 from refit.errors import ParamsError
 from refit.params import Range, Search
-from tests.conftest import ROOT, change_params, environment, run, tiny_project
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

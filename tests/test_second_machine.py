@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import environment, run, tiny_project
 from ruamel.yaml import YAML
-
-from tests.conftest import environment, run, tiny_project
 
 pytestmark = pytest.mark.slow
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
