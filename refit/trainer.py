@@ -58,6 +58,15 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
             if cuda:
                 torch.cuda.set_rng_state_all(cuda)
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Score a dataset. Several processes pad their shares with rows of others, so the loss is taken anew from all."""
+        output = super().evaluation_loop(*args, **kwargs)
+        if self.args.world_size > 1 and output.label_ids is not None:
+            logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
+            loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
+            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+        return output
+
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         if logits.shape[-1] == 1:
             return functional.mse_loss(logits.squeeze(-1), labels.float())
