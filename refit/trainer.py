@@ -59,7 +59,7 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
                 torch.cuda.set_rng_state_all(cuda)
 
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Score a dataset. Several processes pad their shares with rows of others, so the loss is taken anew from all."""
+        """Score a dataset; the loss of several processes, whose shares are padded with repeated rows, is taken anew."""
         output = super().evaluation_loop(*args, **kwargs)
         if self.args.world_size > 1 and output.label_ids is not None:
             logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))

@@ -31,6 +31,7 @@ def space(trials: int) -> dict[str, object]:
 def prepared(folder: Path, model: Path, trials: int) -> Path:
     tiny_project(folder, model, epochs=1)
     change_params(folder / "params.yaml", search=space(trials))
+    run("dvc", "repro", "sample", "download_model", cwd=folder)
     run("git", "commit", "--quiet", "--all", "--message", "a search", cwd=folder)
     return folder
 
