@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from refit import experiment, files, params, paths, search_page
 from refit.errors import DataError, InterruptedRunError, ParamsError
@@ -30,6 +32,7 @@ from refit.runtime import run
 
 FOLDER = Path(".refit/search")
 STARTUP_TRIALS = 3  # random before TPE models the scores, and whole before the pruner compares
+OPENINGS = 4  # of a database
 ATTEMPTS = 100  # to find values that were not tried yet
 
 
@@ -89,12 +92,17 @@ def open_study(name: str, storage: str, search: Search) -> optuna.Study:
         Path(storage).parent.mkdir(parents=True, exist_ok=True)
         place = optuna.storages.JournalStorage(JournalFileBackend(storage))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS) if search.prune else optuna.pruners.NopPruner()
-    try:
-        return optuna.create_study(
-            study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True
-        )
-    except (ImportError, optuna.exceptions.OptunaError, ValueError) as error:
-        raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
+    for attempt in range(OPENINGS):
+        try:
+            return optuna.create_study(
+                study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True
+            )
+        except (ImportError, optuna.exceptions.OptunaError, ValueError, SQLAlchemyError) as error:
+            # Machines that start together make the database's tables together: all but the first try again.
+            if attempt == OPENINGS - 1 or not isinstance(error, SQLAlchemyError):
+                raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
+            time.sleep(attempt + 1)
+    raise AssertionError("not reached")
 
 
 def train_rows(given: int | str, share: float) -> int | str:
