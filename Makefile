@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint hub crash bench lock
+.PHONY: help repro test lint hub crash slow bench lock
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ crash: $(VENV)/.installed ## Kill and starve every stage at every point, for hou
 
 bench: $(VENV)/.installed ## Measure against the notebook, and write benchmarks/RESULTS.md
 	python -m benchmarks.run
+
+slow: $(VENV)/.installed ## Test what takes minutes: searches on two clones, second machines, several processes
+	python -m pytest -m slow
 
 lock: $(VENV)/.installed ## Pin every package anew from pyproject.toml
 	$(BIN)/pip install --quiet uv

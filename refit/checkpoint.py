@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import files, fingerprint, manifest
+from refit import files, fingerprint, manifest, processes
 from refit.errors import DataError, InterruptedRunError
 
 RECORD = "MANIFEST.json"
@@ -176,6 +176,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True
+        self.stop_asked = processes.mean(float(self.stop_asked)) > 0  # all stop after the same step
         if self.stop_asked:
             control.should_save = True
             control.should_training_stop = True
@@ -193,12 +194,13 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         if self.trainer is None:
             return
         self.trainer.accelerator.wait_for_everyone()  # each process has written its own generators by now
+        loss = processes.mean(self.trainer._tr_loss.item())
         if not state.is_world_process_zero:
             return
         folder = self.run.checkpoint(state.global_step)
         best = self.best_step(state)
         sums = {
-            "loss": self.trainer._tr_loss.item(),
+            "loss": loss,
             "total_loss": self.trainer._total_loss_scalar,
             "last_logged": self.trainer._globalstep_last_logged,
             "best_step": best if best is not None else state.global_step,

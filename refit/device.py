@@ -18,7 +18,8 @@ def use_threads(threads: int | Literal["auto"]) -> int:
     """
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    count = min(cores, allowed) if threads == "auto" else threads
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine that share its cores
+    count = max(1, min(cores, allowed) // together) if threads == "auto" else threads
     torch.set_num_threads(count)
     return count
 

@@ -1,8 +1,11 @@
 """A fine-tuned model's answers, fast: longest rows first, no gradients, and back in the rows' own order."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
+from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from refit import device
@@ -14,13 +17,21 @@ from refit.progress import bar
 def logits(
     model: PreTrainedModel, rows: Rows, collate: Collator, batch_size: int, number: device.Format, desc: str
 ) -> npt.NDArray[np.float32]:
-    """The model's raw outputs (rows, labels) for every row, in the order of `rows`."""
+    """The model's raw outputs (rows, labels) for every row, in the order of `rows`, under a progress bar."""
+    with bar(total=len(rows), desc=desc) as progress:
+        return answers(model, rows, collate, batch_size, number, progress)
+
+
+def answers(
+    model: PreTrainedModel, rows: Rows, collate: Collator, batch_size: int, number: device.Format, progress: "tqdm[Any]"
+) -> npt.NDArray[np.float32]:
+    """As `logits`, moving a bar that is already there."""
     place = device.device()
     model = model.to(place).eval()
     order = by_length(rows)
     examples = Examples(rows)
     result = np.empty((len(rows), model.config.num_labels), dtype=np.float32)
-    with torch.inference_mode(), device.autocast(number), bar(total=len(rows), desc=desc) as progress:
+    with torch.inference_mode(), device.autocast(number):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             batch = collate([examples[int(index)] for index in chosen])

@@ -1,6 +1,9 @@
 """What a person sees while the model trains: a bar on a terminal, a line for each evaluation, and trackers' logs."""
 
+import contextlib
+import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -13,6 +16,8 @@ from refit import paths
 from refit.errors import ParamsError
 
 BAR = "{desc} |{bar:8}| step {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+
+EVALUATIONS = "REFIT_EVALUATIONS"  # names a file for whoever started the run to follow it by
 
 
 class Live(TrainerCallback):  # type: ignore[misc]
@@ -67,6 +72,10 @@ class Live(TrainerCallback):  # type: ignore[misc]
         self.last_score = metrics[f"eval_{self.score}"]
         tqdm.write(self.line(state, metrics), file=sys.stderr)
         self._show(args, state)
+        if path := os.environ.get(EVALUATIONS):
+            entry = {"step": state.global_step, "epoch": state.epoch, "score": self.last_score, "process": os.getpid()}
+            with Path(path).open("a") as file:
+                file.write(json.dumps(entry) + "\n")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -141,3 +150,16 @@ def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]
         os.environ.setdefault("WANDB_DIR", str(home))
         return [integrations.WandbCallback()]
     return []
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The evaluations that a run has noted so far: step, epoch, score and the number of its process."""
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def stop(evaluation: dict[str, Any]) -> None:
+    """Ask the run that noted an evaluation to save its state and end."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(evaluation["process"], signal.SIGTERM)

@@ -111,6 +111,7 @@ class Train(Params):
     ]
     compile: Annotated[bool, Field(description="true or false")]
     threads: Threads
+    processes: Positive
     report_to: Annotated[
         Literal["none", "tensorboard", "dvclive", "wandb"],
         Field(description="one of none, tensorboard, dvclive, wandb"),
@@ -128,6 +129,36 @@ class Evaluate(Params):
 
 class Report(Evaluate, Train, Sample, Tokenize, DownloadModel, Download):
     """Everything: the report names every param of the run."""
+
+
+class Range(Params):
+    """Numbers from low to high, both included; log: as many from each power of ten."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+
+Choices = Annotated[list[int | float | str | bool], Field(min_length=1)]
+
+
+class Search(Params, extra="forbid"):
+    """What `python -m refit.search` tries; no stage reads it, so changing it reruns nothing.
+
+    The values given here are the tutorials' search: the space of transformers' default_hp_space_optuna, ten trials, a
+    tenth of the training rows. They hold for a params.yaml without `search:`.
+    """
+
+    trials: Positive = 10
+    train_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    seed: Seed = 42
+    prune: bool = True
+    space: Annotated[dict[str, Range | Choices], Field(min_length=1)] = {
+        "lr": Range(low=1e-6, high=1e-4, log=True),
+        "epochs": Range(low=1, high=5),
+        "seed": Range(low=1, high=40),
+        "batch_size": [4, 8, 16, 32, 64],
+    }
 
 
 STAGES: dict[str, type[Params]] = {
@@ -158,11 +189,55 @@ def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
             problems += [
                 _describe(path, lines, fields, detail) for detail in error.errors() if detail["type"] != "missing"
             ]
+    problems += _search_problems(values, lines, path)
     if problems:
         problems = list(dict.fromkeys(problems))
         count = f"{len(problems)} problems: " if len(problems) > 1 else ""
         raise ParamsError(count + "; ".join(problems))
     return stage.model_validate({name: values[name] for name in stage.model_fields})
+
+
+def load_search(path: Path = paths.PARAMS) -> Search:
+    """Check the whole of params.yaml, then return its `search:`, or the tutorials' search where it has none."""
+    load(Evaluate, path)
+    return Search.model_validate(_read(path)[0].get("search") or {})
+
+
+def values(path: Path = paths.PARAMS) -> dict[str, Any]:
+    """Every key of the stages with its value, checked."""
+    load(Evaluate, path)
+    return {key: value for key, value in _read(path)[0].items() if key in names()}
+
+
+def _search_problems(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
+    """What is wrong under `search:`: its form, keys of the space that are no params, ends that no param may have."""
+    where = f"{path}:{lines.get('search', 0)}"
+    try:
+        search = Search.model_validate(values.get("search") or {})
+    except ValidationError as error:
+        return [
+            f"{where} search.{'.'.join(str(part) for part in detail['loc'][:3])}: "
+            f"got {_shown(detail['input'])}; {detail['msg']}"
+            for detail in error.errors()[:1]
+        ]
+    problems = []
+    for key, space in search.space.items():
+        fields = next((fields for fields in STAGES.values() if key in fields.model_fields), None)
+        if fields is None:
+            problems.append(f"{where} search.space.{key}: no such param; need one of those in params.yaml")
+            continue
+        if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
+            problems.append(f"{where} search.space.{key}: need low < high, and low > 0 for log")
+        for end in (space.low, space.high) if isinstance(space, Range) else space:
+            try:
+                fields.model_validate({**{name: values.get(name) for name in fields.model_fields}, key: end})
+            except ValidationError as error:
+                if any(detail["loc"][0] == key for detail in error.errors()):
+                    problems.append(
+                        f"{where} search.space.{key}: {_shown(end)} cannot be tried, "
+                        f"need {fields.model_fields[key].description}"
+                    )
+    return problems
 
 
 def names() -> set[str]:
@@ -206,7 +281,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 def _unknown_and_missing(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
     known = names()
     problems = []
-    for key in values.keys() - known:
+    for key in values.keys() - known - {"search"}:
         close = difflib.get_close_matches(key, known | set(_OLD_NAMES), n=1)
         meant = _OLD_NAMES.get(close[0], close[0]) if close else None
         hint = f"did you mean {meant}?" if meant else "remove it"

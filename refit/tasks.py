@@ -86,6 +86,7 @@ _MNLI = {
     "validation_mismatched": "validation_mismatched",
     "test": "test_matched",
     "test_mismatched": "test_mismatched",
+    "test_ax": "ax/test",  # the leaderboard's diagnostic rows are labelled by MNLI's model
 }
 _MOVIES = "movieReviewSnippets_GroundTruth.txt"
 

@@ -58,6 +58,15 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
             if cuda:
                 torch.cuda.set_rng_state_all(cuda)
 
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """Score a dataset; the loss of several processes, whose shares are padded with repeated rows, is taken anew."""
+        output = super().evaluation_loop(*args, **kwargs)
+        if self.args.world_size > 1 and output.label_ids is not None:
+            logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
+            loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
+            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+        return output
+
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         if logits.shape[-1] == 1:
             return functional.mse_loss(logits.squeeze(-1), labels.float())
@@ -69,7 +78,9 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
     def _get_train_sampler(self, train_dataset: Examples | None = None) -> Sampler[int] | None:
         examples = train_dataset if train_dataset is not None else self.train_dataset
         if self.grouped and isinstance(examples, Examples):
-            return LengthGroupedSampler(examples.rows.length, self.args.train_batch_size, self.args.seed)
+            return LengthGroupedSampler(
+                examples.rows.length, self.args.train_batch_size * self.args.world_size, self.args.seed
+            )
         return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]
 
     def _get_eval_sampler(self, eval_dataset: Examples) -> Sampler[int] | None:

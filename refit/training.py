@@ -1,10 +1,10 @@
 """Fine-tuning from end to end: the run's folder, the model, the Trainer, and the best epoch's model as the out."""
 
 import math
-import os
 import shutil
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from refit import (
     kernels,
     manifest,
     paths,
+    processes,
     throughput,
     trainer,
 )
@@ -44,14 +45,18 @@ def train(params: Train) -> dict[str, Any]:
     manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)
     number = device.number_format(params.precision)
+    processes.join(on_cpu=device.device().type == "cpu")
     run = checkpoint.Run(paths.state_folder(), fingerprint.describe(params, number, threads))
-    with run.locked():
-        result = run.result()
+    with run.locked() if processes.is_main() else nullcontext():
+        result = processes.from_main(run.result)
         if result is None:
             result = _fit(params, task, run, number)
-            run.finish(result)
-        else:
+            if processes.is_main():
+                run.finish(result)
+        elif processes.is_main():
             print("train: exactly this was trained before; taking its weights from .refit/runs", file=sys.stderr)
+        if not processes.is_main():
+            return {}
         evaluations = history.evaluations(result["log"], task["best_score"])
         best = next(row for row in evaluations if row["step"] == result["best_step"])
         _export(run.checkpoint(result["best_step"]), _card(params, task, best))
@@ -69,7 +74,8 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     checkpoints = checkpoint.Checkpoints(run, best_key, params.early_stopping)
     values = argument_values(params, len(rows["train"]), number, device.device())
     arguments = TrainingArguments(output_dir=str(run.folder), **values)
-    files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
+    if processes.is_main():
+        files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
 
     weights = sum(path.stat().st_size for path in paths.BASE_MODEL.glob("*.safetensors"))
     # A checkpoint is weights and two moments of each; the best, two newest and the one being written are there at once.
@@ -117,7 +123,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
 def _run_loop(
     fitting: trainer.ClassifierTrainer, checkpoints: checkpoint.Checkpoints, run: checkpoint.Run
 ) -> transformers.TrainerState:
-    resumed = run.newest()
+    resumed = processes.from_main(run.newest)
     if resumed is not None:
         state = checkpoint.load_state(resumed)
         print(f"train: goes on from step {state.global_step} of {state.max_steps}", file=sys.stderr)
@@ -143,13 +149,11 @@ def argument_values(params: Train, rows: int, number: device.Format, place: torc
     batches are pinned and made by workers.
     """
     on_gpu = place.type == "cuda"
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    batches = math.ceil(math.ceil(rows / params.batch_size) / processes)
-    epoch_steps = max(1, math.ceil(batches / params.grad_accum))
+    epoch_steps = max(1, math.ceil(math.ceil(rows / params.batch_size) / params.grad_accum))
     return {
         "learning_rate": params.lr,
         "num_train_epochs": params.epochs,
-        "per_device_train_batch_size": params.batch_size,
+        "per_device_train_batch_size": params.batch_size // processes.count(),
         "per_device_eval_batch_size": params.eval_batch_size,
         "gradient_accumulation_steps": params.grad_accum,
         "weight_decay": params.weight_decay,
@@ -184,6 +188,10 @@ def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_reg
     if is_regression and params.label_smoothing > 0:
         raise ParamsError(
             "params.yaml label_smoothing: this task is a regression, which has no labels to smooth; need 0"
+        )
+    if params.batch_size % processes.count():
+        raise ParamsError(
+            f"params.yaml batch_size: got {params.batch_size}, shared by {processes.count()} processes; need a multiple"
         )
     for split, part in rows.items():
         unknown = (part.label < 0) | (part.label >= len(task["labels"]))

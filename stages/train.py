@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from refit import guard, processes
 from refit.runtime import run
 
 
@@ -10,10 +11,16 @@ def train() -> dict[str, Any]:
     from refit import params
 
     chosen = params.load(params.Train)
+    if processes.must_launch(chosen.processes):
+        return processes.launch(chosen.processes, "stages.train")
+    if processes.count() > 1:
+        guard.die_with_parent()
     from refit import training
 
-    return training.train(chosen)
+    figures = training.train(chosen)
+    processes.leave(figures)
+    return figures
 
 
 if __name__ == "__main__":
-    run("train", train)
+    run("train", train, record=processes.count() == 1)

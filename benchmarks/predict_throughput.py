@@ -1,0 +1,83 @@
+"""How many rows a second `refit.predict` labels, and transformers' own pipeline with its defaults, on the same file.
+
+python benchmarks/predict_throughput.py                    # models/finetuned on 2,000 rows of data/raw/train.parquet
+python benchmarks/predict_throughput.py --precision fp32   # the same number format on both sides
+
+Both read the file, label every row and keep the answers; loading the model is not counted. The two take turns, twice,
+and the best of each counts, so that other work on the machine weighs on both alike.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+ROUNDS = 2
+
+
+def main() -> None:
+    """Print the two throughputs, their ratio, and in how many rows the labels agree."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/finetuned"))
+    parser.add_argument("--file", type=Path, default=Path("data/raw/train.parquet"))
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
+    parser.add_argument("--threads", type=int, help="of both; 1 is steadier on a machine that others use too")
+    parser.add_argument("--max-length", type=int, default=128)
+    chosen = parser.parse_args()
+
+    import pyarrow.parquet as pq
+    from transformers import pipeline
+
+    from refit import finished, predict_file
+    from refit.predictor import Predictor
+
+    scratch = tempfile.TemporaryDirectory()
+    source = Path(scratch.name) / "rows.parquet"
+    pq.write_table(pq.read_table(chosen.file, columns=["text"]).slice(0, chosen.rows), source)
+    settings = dataclasses.replace(finished.ALONE, precision=chosen.precision, max_length=chosen.max_length)
+    settings = dataclasses.replace(settings, threads=chosen.threads or "auto")
+    predictor = Predictor(finished.Finished(str(chosen.model), chosen.model, settings, None, None))
+    classify = pipeline("text-classification", model=str(chosen.model), device="cpu")
+    answers: dict[str, list[str]] = {}
+
+    def with_pipeline() -> None:
+        texts = [text for text, _ in predict_file.rows(source)]
+        found = classify(texts, truncation=True, max_length=chosen.max_length)
+        answers["pipeline"] = [one["label"] for one in found]
+
+    def with_refit() -> None:
+        target = Path(scratch.name) / "out.parquet"
+        predict_file.write(predictor, chosen.model, source, target, is_pair=None)
+        answers["refit"] = pq.read_table(target)["label"].to_pylist()
+
+    rows = sum(1 for _ in predict_file.rows(source))
+    classify([text for (text, _), _ in zip(predict_file.rows(source), range(32), strict=False)])
+    best = {"pipeline": 0.0, "refit": 0.0}
+    for _ in range(ROUNDS):
+        for name, label in (("pipeline", with_pipeline), ("refit", with_refit)):
+            best[name] = max(best[name], rows / seconds(label))
+    same = sum(ours == theirs for ours, theirs in zip(answers["refit"], answers["pipeline"], strict=True))
+    for name, rate in best.items():
+        print(f"{name:<9} {rate:10,.0f} rows/s")
+    print(
+        f"ratio     {best['refit'] / best['pipeline']:10.1f}   ({predictor.number}; {same} of {rows} labels the same)"
+    )
+
+
+def seconds(work: Callable[[], None]) -> float:
+    """The wall time of a call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Run many tasks with many seeds, and print the GLUE table with the averages that the leaderboard counts.
+
+python -m refit.glue                                     every recipe in recipes/glue, seed 42
+python -m refit.glue --tasks cola rte --seeds 1 2 3      some of them
+python -m refit.glue --set train_rows=1000 epochs=1      the same change to each
+
+Each run is a DVC experiment in a temporary copy. The same command goes on where it was stopped: what is finished is not
+run again, what failed is. Every task has its scores or its error in the table.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from refit import experiment, params
+from refit.errors import InterruptedRunError, ParamsError, RefitError
+from refit.runtime import run
+
+RECIPES = Path("recipes/glue")
+LOGS = Path(".refit/glue")
+
+# The nine columns of the leaderboard's average, each with the scores that it is the mean of: (split, score).
+COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "cola": (("validation", "matthews_correlation"),),
+    "sst2": (("validation", "accuracy"),),
+    "mrpc": (("validation", "f1"), ("validation", "accuracy")),
+    "stsb": (("validation", "pearson"), ("validation", "spearmanr")),
+    "qqp": (("validation", "f1"), ("validation", "accuracy")),
+    "mnli": (("validation", "accuracy"), ("validation_mismatched", "accuracy")),
+    "qnli": (("validation", "accuracy"),),
+    "rte": (("validation", "accuracy"),),
+    "wnli": (("validation", "accuracy"),),
+}
+
+Scores = dict[str, Any]
+
+
+class SomeFailedError(RefitError):
+    """Some of the runs ended with an error."""
+
+    exit_code = 70
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m refit.glue", description="Run tasks × seeds, print the GLUE table."
+    )
+    parser.add_argument("--tasks", nargs="+", help="names of recipes in --recipes (default: all)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[42])
+    parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
+    parser.add_argument("--recipes", type=Path, default=RECIPES)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what has not been run, then print the table. Raises SomeFailedError when a run failed."""
+    chosen = arguments()
+    experiment.check_repository()
+    recipes = [_recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _all(chosen.recipes)]
+    results: dict[tuple[str, int], Scores | str] = {}
+    for recipe in recipes:
+        for seed in chosen.seeds:
+            results[recipe["task"], seed] = _result({**recipe, "seed": seed})
+    print("\n" + table(results))
+    failed = [f"{task} seed {seed}" for (task, seed), result in results.items() if isinstance(result, str)]
+    if failed:
+        raise SomeFailedError(
+            f"{len(failed)} of {len(results)} failed: {', '.join(failed)}; mend it, run the same again"
+        )
+
+
+def average(scores: dict[str, Scores]) -> float | None:
+    """The leaderboard's average of {task: scores.json of the task}, in percent; None unless all nine are there.
+
+    A task with two scores counts with their plain mean, MNLI with that of matched and mismatched, AX not at all (GLUE:
+    Wang et al. 2018, section 5: unweighted averages).
+    """
+    if not COLUMNS.keys() <= scores.keys():
+        return None
+    return fmean(column(task, scores[task]) for task in COLUMNS)
+
+
+def column(task: str, scores: Scores) -> float:
+    """What a task counts with, in percent."""
+    wanted = COLUMNS.get(task)
+    if wanted is None:
+        return 100 * float(next(iter(scores["validation"].values())))
+    return 100 * fmean(scores[split][name] for split, name in wanted)
+
+
+def table(results: dict[tuple[str, int], Scores | str]) -> str:
+    """A line a task: its scores (mean and standard deviation over the seeds), or the error of each seed that failed."""
+    seeds = sorted({seed for _, seed in results})
+    lines = [("task", "score", "value", "seeds")]
+    for task in dict.fromkeys(task for task, _ in results):
+        of_task = {seed: results[task, seed] for seed in seeds if (task, seed) in results}
+        done = [found for found in of_task.values() if not isinstance(found, str)]
+        lines += [
+            (task, f"{split} {name}", _spread([100 * found[split][name] for found in done]), str(len(done)))
+            for split, name in (COLUMNS.get(task) or _all_scores(done))
+            if done
+        ]
+        lines += [(task, f"seed {seed}", str(found), "") for seed, found in of_task.items() if isinstance(found, str)]
+    averages = [
+        average({task: found for (task, own), found in results.items() if own == seed and not isinstance(found, str)})
+        for seed in seeds
+    ]
+    whole = [value for value in averages if value is not None]
+    missing = [task for task in COLUMNS if not any(isinstance(results.get((task, seed)), dict) for seed in seeds)]
+    counted = (
+        _spread(whole) if whole else f"needs all nine tasks with one seed; without: {', '.join(missing) or 'none'}"
+    )
+    lines.append(("GLUE", "average", counted, str(len(whole)) if whole else ""))
+    widths = [max(len(line[place]) for line in lines) if place < 2 else 0 for place in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _result(changes: dict[str, Any]) -> Scores | str:
+    """The scores of one run, run if need be, or the line that says why there are none."""
+    label = f"{changes['task']} seed {changes['seed']}"
+    digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:6]
+    name = f"glue-{changes['task'].replace('/', '-')}-seed-{changes['seed']}-{digest}"
+    try:
+        if experiment.revision(name):
+            print(f"{label}: finished before, as {name}", flush=True)
+        else:
+            print(f"{label}: runs as {name}", flush=True)
+            experiment.run(name, changes, LOGS / f"{name}.log")
+        return experiment.scores(name)[0]
+    except RefitError as error:
+        print(f"{label}: {error}", flush=True)
+        return str(error)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("stopped as asked; run the same command to go on") from None
+
+
+def _recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
+    path = folder / f"{task}.yaml"
+    if not path.is_file():
+        raise ParamsError(f"--tasks {task}: {path} is not there; choose of {', '.join(_all(folder))}")
+    values = params.values(path)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals or key not in values:
+            raise ParamsError(f"--set {change}: need PARAM=VALUE, PARAM one of those in params.yaml")
+        values[key] = YAML(typ="safe").load(value)
+    return values
+
+
+def _all(folder: Path) -> list[str]:
+    """The recipes that give a column of their own: AX has no labels, and mnli scores both of its halves."""
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if not names:
+        raise ParamsError(f"--recipes {folder}: no recipes there")
+    return [name for name in names if name not in ("ax", "mnli-mm")]
+
+
+def _all_scores(done: list[Scores]) -> list[tuple[str, str]]:
+    return [
+        (split, name)
+        for split, found in (done[0] if done else {}).items()
+        for name in found
+        if name not in ("rows", "loss")
+    ]
+
+
+def _spread(values: list[float]) -> str:
+    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+if __name__ == "__main__":
+    run("glue", main, record=False)

@@ -1,0 +1,129 @@
+"""Ask a fine-tuned model, for one text, for a file of any size, or for a split of its task.
+
+python -m refit.predict "text" ["its pair"]
+python -m refit.predict --file in.csv --out out.parquet
+python -m refit.predict --split test
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from refit.errors import DataError, ParamsError
+from refit.runtime import run
+
+if TYPE_CHECKING:
+    from refit.finished import Finished
+    from refit.predictor import Predictor
+
+SUBMISSIONS = Path("submissions")
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m refit.predict", description="Label texts with a fine-tuned model.", allow_abbrev=False
+    )
+    parser.add_argument("text", nargs="*", help="one text, or two for a task of pairs")
+    parser.add_argument("--file", type=Path, help="csv, tsv, jsonl or parquet with a column text (and text_pair)")
+    parser.add_argument("--split", help="a split of the run's task: test writes GLUE's and CLUE's submission files")
+    parser.add_argument("--out", type=Path, help="where the answers go: a .parquet file; for a submission, a folder")
+    parser.add_argument("--model", help="a folder, a git revision or an experiment (default: models/finetuned)")
+    chosen = parser.parse_args(given)
+    ways = [bool(chosen.text), chosen.file is not None, chosen.split is not None]
+    if sum(ways) != 1:
+        raise ParamsError('need one of: a text in quotes, --file, --split; like: python -m refit.predict "a text"')
+    if len(chosen.text) > 2:
+        raise ParamsError(f"got {len(chosen.text)} texts, need one, or two for a pair; put each in quotes")
+    if chosen.file is not None and chosen.out is None:
+        raise ParamsError("--file needs --out: the parquet file for the answers")
+    return chosen
+
+
+def main() -> None:
+    """Do what the command line says."""
+    chosen = arguments()
+    from refit import finished
+    from refit.predictor import Predictor
+
+    with finished.find(chosen.model, chosen.split) as found:
+        predictor = Predictor(found)
+        if chosen.split is not None:
+            _predict_split(predictor, found, chosen.split, chosen.out)
+        elif chosen.file is not None:
+            from refit import predict_file
+
+            is_pair = None if found.task is None else found.task["is_pair"]
+            rows = predict_file.write(predictor, found.model, chosen.file, chosen.out, is_pair=is_pair)
+            print(f"{rows:,} rows, labelled by {found.name}: {chosen.out}")
+        else:
+            _predict_text(predictor, found, chosen.text)
+
+
+def _predict_text(predictor: "Predictor", found: "Finished", texts: list[str]) -> None:
+    """Print the label with its probability, then those of the other labels."""
+    from refit import inference
+
+    _check_pair(found, is_pair=len(texts) == 2)
+    if not all(text.strip() for text in texts):
+        raise ParamsError("the text is blank; need some words")
+    logits = predictor.logits(texts[:1], texts[1:] or None)
+    if predictor.is_regression:
+        print(f"{logits[0, 0]:.4f}")
+        return
+    chances = inference.probabilities(logits)[0]
+    width = max(len(label) for label in predictor.labels)
+    for index in (-logits[0]).argsort(kind="stable"):
+        print(f"{predictor.labels[index]:<{width}}  {chances[index]:.4f}")
+
+
+def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: Path | None) -> None:
+    """Label a split's raw rows: as leaderboard files where there is a leaderboard, else as parquet."""
+    from refit import predict_file, submission
+
+    if found.task is None or found.data is None:
+        raise ParamsError("--split: a model folder alone has no data; need a revision, an experiment or the workspace")
+    if split not in found.task["splits"]:
+        raise ParamsError(f"--split {split}: the task {found.task['task']} has {', '.join(found.task['splits'])}")
+    parts = submission.PARTS.get(found.task["task"], {}) if split == "test" else {}
+    splits = [name for name in found.task["splits"] if name in parts] or [split]
+    board = "clue" if found.task["task"] == "afqmc" else "glue"
+    folder = (out or SUBMISSIONS) / board
+    written = []
+    for name in splits:
+        source = found.data / f"{name}.parquet"
+        if not source.is_file():
+            raise DataError(f"{source} is not there; run: dvc repro download")
+        if name in parts:
+            predictions = _predictions(predictor, source, found.task["splits"][name]["rows"])
+            written.append(submission.write(parts[name], predictions, predictor.labels, folder))
+        else:
+            if out is None:
+                raise ParamsError(f"--split {split}: need --out, the parquet file for the answers")
+            rows = predict_file.write_raw(predictor, found.model, source, out)
+            print(f"{rows:,} rows of {name}, labelled by {found.name}: {out}")
+    if written:
+        names = submission.CLUE_FILES if board == "clue" else submission.GLUE_FILES
+        submission.say(written, *submission.pack(folder, names))
+
+
+def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:
+    from refit import predict_file, scores
+    from refit.progress import bar
+
+    found: list[float] = []
+    with bar(total=total, desc=f"predict {source.stem}") as progress:
+        for texts, pairs in predict_file.windows(predict_file.raw_rows(source)):
+            logits = predictor.logits(texts, pairs, progress)
+            found += scores.predictions_of(logits, is_regression=predictor.is_regression).tolist()
+    return found
+
+
+def _check_pair(found: "Finished", *, is_pair: bool) -> None:
+    if found.task is not None and found.task["is_pair"] != is_pair:
+        need = "two texts" if found.task["is_pair"] else "one text"
+        raise ParamsError(f"the task {found.task['task']} labels {need} at a time, got {1 + is_pair}")
+
+
+if __name__ == "__main__":
+    run("predict", main, record=False)

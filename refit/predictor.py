@@ -1,0 +1,97 @@
+"""Text in, a fine-tuned model's answers out: the same encoding and the same forward pass as evaluate."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from tqdm import tqdm
+
+from refit import classifier, device, encode, files, inference, kernels
+from refit.arrow import Rows
+from refit.errors import DataError
+from refit.finished import Finished
+
+Values = npt.NDArray[np.float32]
+CHECKED_ROWS = 64  # of each call, whose ids are compared with the model's own tokenizer's
+
+
+class Predictor:
+    """A model ready to answer, with the tokenizer and the settings that it was trained with.
+
+    Raises DataError when the folder is not a model that classifies text, ParamsError when `max_length` is more than
+    the model takes.
+    """
+
+    def __init__(self, run: Finished) -> None:
+        self.settings = run.settings
+        self.max_length = run.settings.max_length or _own_limit(run.model)
+        self.engine, self.reference = encode.load(_checked(run.model), self.max_length)
+        device.use_threads(run.settings.threads)
+        self.number = device.number_format(run.settings.precision)
+        self.model = classifier.finetuned(run.model)
+        kernels.install(self.model, self.number)
+        self.collate = classifier.collator(run.model, device=device.device())
+        names = self.model.config.id2label
+        self.is_regression = len(names) == 1
+        self.labels: list[str] = [] if self.is_regression else [names[index] for index in range(len(names))]
+
+    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None, progress: "tqdm[Any] | None" = None) -> Values:
+        """The raw outputs (rows, labels) for texts, or for pairs of texts, in their order."""
+        rows = _rows(self._encode(list(texts), None if pairs is None else list(pairs)))
+        return inference.answers(
+            self.model, rows, self.collate, self.settings.batch_size, self.number, progress or tqdm(disable=True)
+        )
+
+    def _encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
+        encoded = self.engine.encode(texts, pairs)
+        if self.engine is self.reference:
+            return encoded
+        chosen = list(range(0, len(texts), max(1, len(texts) // CHECKED_ROWS)))
+        own = self.reference.encode([texts[row] for row in chosen], pairs and [pairs[row] for row in chosen])
+        if own.equals(encoded.take(chosen)):
+            return encoded
+        print(
+            f"predict: {self.engine.name} and the model's own tokenizer disagree; the model's own, which is slower, "
+            "is used from here on",
+            file=sys.stderr,
+        )
+        self.engine = self.reference
+        return self.reference.encode(texts, pairs)
+
+
+def _rows(encoded: encode.Encoded) -> Rows:
+    """Encoded texts as the rows that the model is fed from; they have no labels, so these are zero."""
+    count = len(encoded)
+    columns = {
+        "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets.astype(np.int32)), pa.array(encoded.ids)),
+        "label": pa.array(np.zeros(count, np.int64)),
+        "length": pa.array(encoded.lengths),
+        "row": pa.array(np.arange(count, dtype=np.int32)),
+    }
+    if encoded.first_lengths is not None:
+        columns["first_length"] = pa.array(encoded.first_lengths)
+    return Rows([pa.record_batch(columns)])
+
+
+def _checked(model: Path) -> Path:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if not (model / name).is_file():
+            raise DataError(f"{model}: has no {name}; save it with AutoTokenizer.from_pretrained(...).save_pretrained")
+    kinds = files.read_json(model / "config.json").get("architectures") or ["of an unknown kind"]
+    if not kinds[0].endswith("ForSequenceClassification"):
+        raise DataError(f"{model}: is a {kinds[0]}, which labels nothing yet; need a fine-tuned model")
+    return model
+
+
+def _own_limit(model: Path) -> int:
+    """The tokens of a row that a model which comes alone keeps: its tokenizer's limit, or its positions."""
+    stated = files.read_json(_checked(model) / "tokenizer_config.json").get("model_max_length")
+    positions = files.read_json(model / "config.json").get("max_position_embeddings")
+    known = [limit for limit in (stated, positions) if isinstance(limit, int) and limit < 10**9]
+    if not known:
+        raise DataError(f"{model}: neither tokenizer_config.json nor config.json says how long a text may be")
+    return min(known)
