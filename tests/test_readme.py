@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, change_params, environment, run, tiny_project
+from conftest import ROOT, change_params, environment, run, tiny_project, write_csv
 from ruamel.yaml import YAML
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +28,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> N
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message", "first run", cwd=project)
     assert "dvc exp run -S lr=2e-5" in commands()
+    write_csv(project / "data/own/NAME/test.csv", ["text"], [("a good film",), ("a dull plot",)])
     for command in commands():
         with (tmp_path / "output.txt").open("w+") as output:
             done = subprocess.run(
