@@ -120,6 +120,7 @@ def test_a_token_reaches_no_file_of_dvc_or_git(tmp_path: Path, tiny_model: Path)
 @pytest.mark.parametrize(
     "text",
     [f"answered: {CANARY}", "Authorization: Bearer abcdefghijkl", "https://user:passw0rd@index.example/simple"],
+    ids=["hub token", "header", "address"],
 )
 def test_messages_are_cleaned_of_secrets(text: str) -> None:
     # An error of pip or the hub may quote the address that it was given.
