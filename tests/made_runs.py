@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import ROOT, change_params
 
-from refit import arrow, calibration, evaluation, files, history, inference, metric, paths
+from refit import arrow, calibration, evaluation, files, history, inference, manifest, metric, paths
 from refit.arrow import Rows
 
 SPLITS = {"train": 60, "validation": 30, "test": 25}
@@ -53,10 +53,10 @@ def write(folder: Path, made: Made) -> Path:
     (folder / paths.SAMPLED).mkdir(parents=True)
     (folder / paths.RAW).mkdir(parents=True)
     (folder / "metrics").mkdir()
-    files.write_json(folder / paths.TASK, task)
+    manifest.write_record(folder / paths.TASK, task)
     weights = {"model.safetensors": "0" * 64}
     model = {"model": "models/tiny", "source": "folder", "revision": "local", "files": weights}
-    files.write_json(folder / paths.BASE_MODEL / "model.json", model)
+    manifest.write_record(folder / paths.BASE_MODEL / "model.json", model)
     summaries, details, tables = {}, {}, []
     for split, rows in SPLITS.items():
         _write_rows(folder, split, rows, made, generator)

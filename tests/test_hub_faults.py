@@ -120,7 +120,7 @@ def test_a_wrong_revision_offline_is_not_served_another(tmp_path: Path) -> None:
     with running() as server:
         assert "folder" in fetch(server.url, tmp_path)
     answer = fetch("http://127.0.0.1:9", tmp_path, commit="0" * 40, HF_HUB_OFFLINE="1")
-    wanted = f"model {MODEL}: {'0' * 40} is not in the cache, and HF_HUB_OFFLINE is set; go online and run again"
+    wanted = f"model {MODEL}: commit {'0' * 40} is not in the cache, and HF_HUB_OFFLINE is set; go online and run again"
     assert (answer["code"], answer["message"]) == (69, wanted)
     assert "folder" in fetch("http://127.0.0.1:9", tmp_path, HF_HUB_OFFLINE="1"), "the right one needs no network"
 

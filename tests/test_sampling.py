@@ -10,7 +10,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit import arrow, files, manifest, sampling
+from refit import arrow, manifest, sampling
 from refit.errors import ParamsError
 from refit.params import Sample
 
@@ -94,8 +94,4 @@ def test_the_manifest_is_written_last_and_read_back(tmp_path: Path) -> None:
     """Prevents a folder without its record."""
     source = tokenized_folder(tmp_path / "tokenized", 9)
     sampling.write(params(train_rows=9, eval_rows=9), source, tmp_path / "sampled")
-    assert files.read_json(tmp_path / "sampled" / manifest.NAME).keys() == {
-        "train.arrow",
-        "validation.arrow",
-        "test.arrow",
-    }
+    assert manifest.read(tmp_path / "sampled").keys() == {"train.arrow", "validation.arrow", "test.arrow"}

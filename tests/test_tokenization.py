@@ -22,7 +22,7 @@ def raw_folder(folder: Path, rows: int = 50, *, pair: bool = False) -> Path:
     pq.write_table(pa.table(columns), folder / "train.parquet")
     split = {"rows": rows, "sha256": files.sha256(folder / "train.parquet")}
     task = {"is_pair": pair, "problem_type": "classification", "splits": {"train": split}}
-    files.write_json(folder / "task.json", task)
+    manifest.write_record(folder / "task.json", task)
     return folder
 
 

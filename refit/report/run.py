@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from refit import files, paths, raw_texts
+from refit import files, manifest, paths, raw_texts
 from refit.arrow import Rows
 from refit.errors import DataError
 from refit.params import Report
@@ -47,8 +47,8 @@ class Run:
 
     def __init__(self, params: Report) -> None:
         self.params = params
-        self.task: dict[str, Any] = files.read_json(paths.TASK)
-        self.model: dict[str, Any] = files.read_json(paths.BASE_MODEL / "model.json")
+        self.task = manifest.read_record(paths.TASK)
+        self.model = manifest.read_record(paths.BASE_MODEL / "model.json")
         self.scores = self._of_task(paths.SCORES)
         self.details = self._of_task(paths.DETAILS)
 
