@@ -8,8 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import reviews
 
-from refit import arrow, encode, files, manifest, tokenization
+from refit import arrow, encode, files, manifest, pretrained, tokenization
 from refit.errors import DataError
+from refit.params import DownloadModel
+
+
+@pytest.fixture(scope="module")
+def base_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as download_model leaves it."""
+    target = tmp_path_factory.mktemp("models") / "base"
+    pretrained.write(DownloadModel(model=str(tiny_model), model_revision="pinned"), target)
+    return target
 
 
 def raw_folder(folder: Path, rows: int = 50, *, pair: bool = False) -> Path:
@@ -27,14 +36,14 @@ def raw_folder(folder: Path, rows: int = 50, *, pair: bool = False) -> Path:
 
 
 @pytest.mark.parametrize("pair", [False, True])
-def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, tiny_model: Path, pair: bool) -> None:
+def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, base_model: Path, pair: bool) -> None:
     """Prevents rows from being lost, doubled or mixed up between batches."""
     raw = raw_folder(tmp_path / "raw", arrow.BATCH_ROWS + 100, pair=pair)
-    figures = tokenization.write(raw, tiny_model, 24, tmp_path / "tokenized")
+    figures = tokenization.write(raw, base_model, 24, tmp_path / "tokenized")
     assert figures["engine"] == "nanotoken"
     rows = arrow.Rows.read(tmp_path / "tokenized/train.arrow")
     table = pq.read_table(raw / "train.parquet")
-    own = encode.Reference((tiny_model / "tokenizer.json").read_text(), 24)
+    own = encode.Reference((base_model / "tokenizer.json").read_text(), 24)
     expected = own.encode(table["text"].to_pylist(), table["text_pair"].to_pylist() if pair else None)
     assert len(rows) == len(table) == figures["rows"]
     for row in (0, 1, arrow.BATCH_ROWS - 1, arrow.BATCH_ROWS, len(rows) - 1):
@@ -47,27 +56,27 @@ def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, tiny_model:
         assert rows.first_length.tolist() == expected.first_lengths.tolist()  # type: ignore[union-attr]
 
 
-def test_datasets_opens_the_file_too(tmp_path: Path, tiny_model: Path) -> None:
+def test_datasets_opens_the_file_too(tmp_path: Path, base_model: Path) -> None:
     """Prevents a format that only we can read."""
     from datasets import Dataset
 
-    tokenization.write(raw_folder(tmp_path / "raw"), tiny_model, 24, tmp_path / "tokenized")
+    tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
     dataset = Dataset.from_file(str(tmp_path / "tokenized/train.arrow"))
     assert dataset.column_names == ["input_ids", "label", "length", "row"]
     assert len(dataset[0]["input_ids"]) == dataset[0]["length"]
 
 
-def test_the_same_input_gives_the_same_bytes(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, base_model: Path) -> None:
     """Prevents a retraining for nothing."""
     raw = raw_folder(tmp_path / "raw")
     for name in ("one", "two"):
-        tokenization.write(raw, tiny_model, 24, tmp_path / name)
+        tokenization.write(raw, base_model, 24, tmp_path / name)
     for file in ("train.arrow", "manifest.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
 def test_engines_that_differ_fall_back_aloud(
-    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Prevents a fault of the fast engine from training a model on wrong tokens in silence."""
     right = encode.WordPiece.encode
@@ -78,31 +87,34 @@ def test_engines_that_differ_fall_back_aloud(
         return encoded
 
     monkeypatch.setattr(encode.WordPiece, "encode", wrong)
-    figures = tokenization.write(raw_folder(tmp_path / "raw"), tiny_model, 24, tmp_path / "tokenized")
+    figures = tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
     assert figures["engine"] == "tokenizers"
     assert "disagree" in capsys.readouterr().err
     assert arrow.Rows.read(tmp_path / "tokenized/train.arrow").ids(0)[0] == 2  # [CLS]
 
 
-def test_raw_data_that_is_not_what_download_wrote_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+def test_raw_data_that_is_not_what_download_wrote_is_refused(tmp_path: Path, base_model: Path) -> None:
     """Prevents training on a damaged file."""
     raw = raw_folder(tmp_path / "raw")
     content = bytearray((raw / "train.parquet").read_bytes())
     content[len(content) // 2] ^= 1
     (raw / "train.parquet").write_bytes(content)
-    with pytest.raises(DataError, match="differs from what download wrote"):
-        tokenization.write(raw, tiny_model, 24, tmp_path / "tokenized")
+    with pytest.raises(DataError, match="differs from what was written"):
+        tokenization.write(raw, base_model, 24, tmp_path / "tokenized")
     assert not (tmp_path / "tokenized").exists()
 
 
-def test_the_manifest_finds_every_kind_of_damage(tmp_path: Path, tiny_model: Path) -> None:
+def test_the_manifest_finds_every_kind_of_damage(tmp_path: Path, base_model: Path) -> None:
     """Prevents a cut, changed or missing file from being read as if it were whole."""
     tokenized = tmp_path / "tokenized"
-    tokenization.write(raw_folder(tmp_path / "raw"), tiny_model, 24, tokenized)
+    tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tokenized)
     path = tokenized / "train.arrow"
     whole = path.read_bytes()
     assert manifest.read(tokenized)["train.arrow"]["rows"] == 50
-    for damaged, message in ((whole[:-8], "bytes"), (whole[:100] + b"\x01" + whole[101:], "differs from its manifest")):
+    for damaged, message in (
+        (whole[:-8], "bytes"),
+        (whole[:100] + b"\x01" + whole[101:], "differs from what was written"),
+    ):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=message):
             manifest.read(tokenized)
