@@ -11,8 +11,8 @@ def report() -> None:
 
     chosen = params.load(params.Report)
     manifest.read(paths.METRICS_MANIFEST.parent)
-    build.write(chosen, paths.REPORT)
-    here.write(paths.REPORT_SCRIPT, chosen.model_dump())
+    identity = build.write(chosen, paths.REPORT)
+    here.write(paths.REPORT_SCRIPT, chosen.model_dump(), identity)
     speed.write(paths.SPEED)
 
 

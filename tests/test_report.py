@@ -34,8 +34,8 @@ def make(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
     write(folder, KINDS[kind])
     patch.chdir(folder)
     chosen = params.load(params.Report)
-    build.write(chosen, paths.REPORT)
-    here.write(paths.REPORT_SCRIPT, chosen.model_dump())
+    identity = build.write(chosen, paths.REPORT)
+    here.write(paths.REPORT_SCRIPT, chosen.model_dump(), identity)
     return folder / paths.REPORT
 
 
@@ -126,13 +126,13 @@ def test_the_script_names_the_commit_the_changed_params_and_edited_code(
     for command in (["git", "init", "--quiet"], ["git", "add", "--all"], ["git", "commit", "--quiet", "-m", "first"]):
         run(*command, cwd=folder)
     commit = run("git", "rev-parse", "HEAD", cwd=folder).stdout.strip()
-    here.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump())
+    here.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump(), "a page")
     assert "none: all as committed" in paths.REPORT_SCRIPT.read_text()
 
     change_params(folder / "params.yaml", lr=3e-5, model="<img src=x onerror=alert(1)>")
     (folder / "refit/a.py").write_text("2\n")
     (folder / "refit/b.py").write_text("3\n")
-    here.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump())
+    here.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump(), "a page")
     script = paths.REPORT_SCRIPT.read_text()
     assert f"git checkout {commit}\\ndvc exp run" in script
     assert "-S lr=3e-05" in script
@@ -293,7 +293,16 @@ def test_without_its_script_the_page_says_what_is_missing(browser: Any, pages: d
     alone = shutil.copy(pages["plain"], tmp_path / "report.html")
     see(browser, alone)
     shown = browser.execute_script("return document.getElementById('run-timings').innerText")
-    assert "report.js beside it, which is missing here" in shown
+    assert "report.js beside it, which is missing here or of another run" in shown
+
+
+def test_a_script_of_another_page_is_not_believed(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
+    """After DVC took a page from its cache, the script beside it may be of another run: its timings must not show."""
+    page = shutil.copy(pages["plain"], tmp_path / "report.html")
+    shutil.copy(pages["regression"].with_name("report.js"), tmp_path)
+    see(browser, page)
+    shown = browser.execute_script("return document.getElementById('run-timings').innerText")
+    assert "report.js beside it, which is missing here or of another run" in shown
 
 
 def test_prints_on_a_few_pages(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:

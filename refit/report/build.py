@@ -1,5 +1,6 @@
 """The report page put together: metrics/report.html."""
 
+import hashlib
 from pathlib import Path
 
 from refit import files, page, paths
@@ -8,8 +9,8 @@ from refit.report import data, overview, rows, scoring
 from refit.report.run import Run
 
 
-def write(params: Report, target: Path) -> None:
-    """Write the page of the run whose outs are in place."""
+def write(params: Report, target: Path) -> str:
+    """Write the page of the run whose outs are in place; returns the page's identity, for the script beside it."""
     run = Run(params)
     if run.is_regression:
         about_scores = [scoring.scatter(run), scoring.hardness(run), rows.largest_errors(run)]
@@ -28,4 +29,6 @@ def write(params: Report, target: Path) -> None:
         overview.reproduce(run),
     ]
     text = page.document(run.task["task"], overview.lead(run), sections, script=paths.REPORT_SCRIPT.name)
-    files.write_text(target, text)
+    identity = hashlib.sha256(text.encode()).hexdigest()[:16]
+    files.write_text(target, text.replace('<html lang="en">', f'<html lang="en" data-page="{identity}">', 1))
+    return identity

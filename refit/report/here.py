@@ -1,8 +1,9 @@
 """report.js: what the page says of this machine, this moment and git.
 
 It stands beside report.html because none of it follows from the run's inputs: the page keeps the same bytes in every
-clone, and still shows timings and the commit. A page may run a script from its own folder without any network. The
-script only puts prepared text, escaped as on the page, into places that the page has for it.
+clone, and still shows timings and the commit. It is no out of DVC's, which would have another hash each time; so it
+names the page that it was written for, and says nothing on another one. A page may run a script from its own folder
+without any network. The script only puts prepared text, escaped as on the page, into places that the page has for it.
 """
 
 import importlib.metadata
@@ -27,8 +28,8 @@ STAGES = ("download", "download_model", "tokenize", "sample", "train", "evaluate
 ABSENT = object()
 
 
-def write(target: Path, values: dict[str, Any]) -> None:
-    """Write the script, given the run's params."""
+def write(target: Path, values: dict[str, Any], identity: str) -> None:
+    """Write the script, given the run's params and the identity of the page that it is for."""
     commit = _commit()
     parts = {
         "run-code": _code(commit, values),
@@ -41,7 +42,8 @@ def write(target: Path, values: dict[str, Any]) -> None:
     files.write_text(
         target,
         f"const parts = {content};\n"
-        "for (const [id, html] of Object.entries(parts)) document.getElementById(id).innerHTML = html;\n",
+        f'if (document.documentElement.dataset.page === "{identity}")\n'
+        "  for (const [id, html] of Object.entries(parts)) document.getElementById(id).innerHTML = html;\n",
     )
 
 

@@ -14,7 +14,7 @@ from refit.report.run import Run
 from refit.report.scoring import NAMES, title
 
 ABSENT = (
-    "not on this page but in report.js beside it, which is missing here: send both files together, "
+    "not on this page but in report.js beside it, which is missing here or of another run: send both files together, "
     "or run dvc repro report."
 )
 
