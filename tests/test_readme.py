@@ -40,6 +40,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> N
             from test_repro import wait_for_queue
 
             wait_for_queue(project)
+            assert run("dvc", "queue", "status", cwd=project).stdout.count("Success") == 4
     change_params(project / "params.yaml", seed=3)
 
 
