@@ -28,7 +28,10 @@ def write(params: Report, target: Path) -> str:
         overview.timings(),
         overview.reproduce(run),
     ]
-    text = page.document(run.task["task"], overview.lead(run), sections, script=paths.REPORT_SCRIPT.name)
+    text = str(page.document(run.task["task"], overview.lead(run), sections, script=paths.REPORT_SCRIPT.name))
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
-    files.write_text(target, text.replace('<html lang="en">', f'<html lang="en" data-page="{identity}">', 1))
+    named = str.replace(
+        text, '<html lang="en">', f'<html lang="en" data-page="{identity}">', 1
+    )  # not Markup's, which escapes
+    files.write_text(target, named)
     return identity
