@@ -143,7 +143,7 @@ def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
 
     Raises ParamsError when `max_length` is more than the model can take.
     """
-    limit = _length_limit(model)
+    limit = length_limit(model)
     if limit is not None and max_length > limit:
         raise ParamsError(f"params.yaml max_length: got {max_length}, need at most {limit}, the limit of the model")
     text = (model / "tokenizer.json").read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ def _first_length(type_ids: list[int]) -> int:
     return first
 
 
-def _length_limit(model: Path) -> int | None:
+def length_limit(model: Path) -> int | None:
     """The most tokens that a model takes: its tokenizer says it, else the size of its position table."""
     stated = files.read_json(model / "tokenizer_config.json").get("model_max_length")
     positions = files.read_json(model / "config.json").get("max_position_embeddings")

@@ -76,9 +76,8 @@ def _write(predictor: Predictor, model: Path, source: Path, given: Iterator[Wind
                 progress.update(len(texts))
             else:
                 table = answers(predictor, predictor.logits(texts, pairs, progress), first_row=done)
-                pq.write_table(table, part.with_suffix(".tmp"), compression="zstd")
-                files.flush_to_disk(part.with_suffix(".tmp"))
-                part.with_suffix(".tmp").rename(part)
+                with files.replaced_file(part) as whole:
+                    pq.write_table(table, whole, compression="zstd")
             done += len(texts)
         _join(sorted(folder.glob("*.parquet")), target)
         shutil.rmtree(folder)
@@ -177,12 +176,10 @@ def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
 
 def _join(parts: list[Path], target: Path) -> None:
     """One file of all parts, a row group each, put in place when it is whole."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    with pq.ParquetWriter(temporary, pq.read_schema(parts[0]), compression="zstd") as writer:
+    schema = pq.read_schema(parts[0])
+    with files.replaced_file(target) as whole, pq.ParquetWriter(whole, schema, compression="zstd") as writer:
         for part in parts:
             writer.write_table(pq.read_table(part))
-    files.flush_to_disk(temporary)
-    temporary.rename(target)
 
 
 def _model_files(model: Path) -> list[str]:

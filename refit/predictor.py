@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
-from refit import classifier, device, encode, files, inference, kernels
+from refit import classifier, device, encode, files, inference, kernels, tokenization
 from refit.arrow import Rows
 from refit.errors import DataError
 from refit.finished import Finished
@@ -65,16 +65,9 @@ class Predictor:
 
 def _rows(encoded: encode.Encoded) -> Rows:
     """Encoded texts as the rows that the model is fed from; they have no labels, so these are zero."""
-    count = len(encoded)
-    columns = {
-        "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets.astype(np.int32)), pa.array(encoded.ids)),
-        "label": pa.array(np.zeros(count, np.int64)),
-        "length": pa.array(encoded.lengths),
-        "row": pa.array(np.arange(count, dtype=np.int32)),
-    }
-    if encoded.first_lengths is not None:
-        columns["first_length"] = pa.array(encoded.first_lengths)
-    return Rows([pa.record_batch(columns)])
+    columns = tokenization.schema(is_pair=encoded.first_lengths is not None, is_regression=False)
+    labels = pa.array(np.zeros(len(encoded), np.int64))
+    return Rows([tokenization.record_batch(encoded, labels, 0, columns)])
 
 
 def _checked(model: Path) -> Path:
@@ -89,9 +82,7 @@ def _checked(model: Path) -> Path:
 
 def _own_limit(model: Path) -> int:
     """The tokens of a row that a model which comes alone keeps: its tokenizer's limit, or its positions."""
-    stated = files.read_json(_checked(model) / "tokenizer_config.json").get("model_max_length")
-    positions = files.read_json(model / "config.json").get("max_position_embeddings")
-    known = [limit for limit in (stated, positions) if isinstance(limit, int) and limit < 10**9]
-    if not known:
+    limit = encode.length_limit(_checked(model))
+    if limit is None:
         raise DataError(f"{model}: neither tokenizer_config.json nor config.json says how long a text may be")
-    return min(known)
+    return limit

@@ -46,7 +46,7 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
     return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine.name}
 
 
-def _schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
+def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
     """The columns of a tokenized file."""
     fields = [
         pa.field("input_ids", pa.list_(pa.int32())),
@@ -57,7 +57,7 @@ def _schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
     return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
 
 
-def _record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
+def record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
     """One batch of rows, `first_row` being the raw row of its first; the ids are not copied."""
     arrays = {
         "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets.astype(np.int32)), pa.array(encoded.ids)),
@@ -73,7 +73,7 @@ def _record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, col
 def _write_splits(
     raw: Path, task: dict[str, Any], engine: encode.Engine, reference: encode.Reference, max_length: int, folder: Path
 ) -> dict[str, dict[str, int]]:
-    columns = _schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
+    columns = schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
     rows = sum(split["rows"] for split in task["splits"].values())
     stride = max(1, rows // CHECKED_ROWS)
     figures = {}
@@ -84,7 +84,7 @@ def _write_splits(
             with arrow.writer(folder / f"{split}.arrow", columns) as stream:
                 for batch in _raw_batches(path, expected):
                     encoded = _encode_batch(batch, engine, reference, stride, f"{path} row {written}")
-                    stream.write_batch(_record_batch(encoded, batch.column("label"), written, columns))
+                    stream.write_batch(record_batch(encoded, batch.column("label"), written, columns))
                     written += len(encoded)
                     tokens += len(encoded.ids)
                     full += int((encoded.lengths == max_length).sum())
