@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import files, fingerprint, manifest, processes
+from refit import files, fingerprint, guard, manifest, processes
 from refit.errors import DataError, InterruptedRunError
 
 RECORD = "MANIFEST.json"
@@ -45,12 +45,7 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the run for this process alone; a second one waits until the first is done or dead."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                _say("another process is training exactly this; waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        with guard.locked(self.folder / ".lock", "train: another process is training exactly this; waiting for it"):
             marker = self.folder / DESCRIPTION
             if not marker.is_file():
                 self._say_what_differs()

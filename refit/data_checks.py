@@ -5,7 +5,7 @@ checked in seconds. Two texts are the same if every byte is. Among a million row
 share a hash is one in 37 million.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -61,7 +61,24 @@ class Checks:
 
 def read(folder: Path, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Split]:
     """The hashes and labels of data/raw's splits, as task.json lists them."""
-    return {name: _read(folder / f"{name}.parquet", labelled=of["is_labelled"]) for name, of in splits.items()}
+    found = {}
+    for name, of in splits.items():
+        with raw_texts.opened(folder / f"{name}.parquet") as file:
+            found[name] = hashed(file.iter_batches(batch_size=BATCH_ROWS), labelled=of["is_labelled"])
+    return found
+
+
+def hashed(batches: Iterable[pa.RecordBatch], *, labelled: bool) -> Split:
+    """The hashes and labels of rows with the columns text, maybe text_pair, and label."""
+    hashes, labels, empty = [], [], 0
+    for batch in batches:
+        values = _hash(batch.column("text"))
+        if "text_pair" in batch.schema.names:
+            values = values * PAIR_FACTOR + _hash(batch.column("text_pair"))
+        hashes.append(values)
+        labels.append(batch.column("label").to_numpy())
+        empty += pc.sum(pc.equal(batch.column("text"), "")).as_py() or 0
+    return Split(np.concatenate(hashes), np.concatenate(labels) if labelled else None, empty)
 
 
 def check(splits: Mapping[str, Split], examples: int) -> Checks:
@@ -102,19 +119,6 @@ def _contradictions(splits: Mapping[str, Split], examples: int) -> tuple[int, in
         of_split = np.searchsorted(limits, shown, side="right") - 1
         kept.append([Place(names[s], int(place - limits[s])) for s, place in zip(of_split, shown, strict=True)])
     return len(starts), int((ends - starts).sum()), kept
-
-
-def _read(path: Path, *, labelled: bool) -> Split:
-    hashes, labels, empty = [], [], 0
-    with raw_texts.opened(path) as file:
-        for batch in file.iter_batches(batch_size=BATCH_ROWS):
-            values = _hash(batch.column("text"))
-            if "text_pair" in batch.schema.names:
-                values = values * PAIR_FACTOR + _hash(batch.column("text_pair"))
-            hashes.append(values)
-            labels.append(batch.column("label").to_numpy())
-            empty += pc.sum(pc.equal(batch.column("text"), "")).as_py() or 0
-    return Split(np.concatenate(hashes), np.concatenate(labels) if labelled else None, empty)
 
 
 def _hash(texts: pa.Array) -> Hashes:

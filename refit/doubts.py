@@ -1,52 +1,36 @@
-"""Warnings about data that a run can use but should not trust: leaked, contradicting and cut texts."""
+"""Warnings about rows that a run can use but should not trust: leaked and contradicting texts."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-HEAVY_TRUNCATION = 0.1  # share of rows
+from refit import data_checks
+
 SHOWN = 60  # characters of an example
 
 
 def about_rows(splits: Mapping[str, pa.Table]) -> Iterator[str]:
     """A line for each split that shares texts with train, and for texts of train with several labels."""
-    train = list(_keys(splits["train"]))
-    known = set(train)
-    for split, table in splits.items():
-        if split == "train":
+    hashed = {name: data_checks.hashed(table.to_batches(), labelled=name == "train") for name, table in splits.items()}
+    for name, table in splits.items():
+        if name == "train":
             continue
-        shared = [key for key in _keys(table) if key in known]
-        if shared:
+        shared = np.flatnonzero(np.isin(hashed[name].hashes, hashed["train"].hashes))
+        if len(shared):
             yield (
-                f"{len(shared):,} of {table.num_rows:,} rows of {split} have a text that train has too, like "
-                f"{_example(shared[0])}; scores on them are too good"
+                f"{len(shared):,} of {table.num_rows:,} rows of {name} have a text that train has too, like "
+                f"{_example(table, int(shared[0]))}; scores on them are too good"
             )
-    labels: dict[tuple[str, ...], Any] = {}
-    contradicting: dict[tuple[str, ...], None] = {}
-    for key, label in zip(train, splits["train"]["label"].to_pylist(), strict=True):
-        if labels.setdefault(key, label) != label:
-            contradicting[key] = None
-    if contradicting:
-        yield f"{len(contradicting):,} texts of train have several labels, like {_example(next(iter(contradicting)))}"
+    found = data_checks.check({"train": hashed["train"]}, examples=1)
+    if found.contradicting_texts:
+        row = found.contradictions[0][0].row
+        yield (
+            f"{found.contradicting_texts:,} texts of train have several labels, like {_example(splits['train'], row)}"
+        )
 
 
-def about_lengths(figures: Mapping[str, Mapping[str, int]], max_length: int) -> Iterator[str]:
-    """A line for each split that loses the end of many texts; `figures` is what tokenize counted, by file."""
-    for name, of_file in figures.items():
-        rows, full = of_file["rows"], of_file["at_max_length"]
-        if full > rows * HEAVY_TRUNCATION:
-            yield (
-                f"{full:,} of {rows:,} rows of {name.removesuffix('.arrow')} ({full / rows:.0%}) fill max_length "
-                f"{max_length} and are cut there if longer; raise max_length to keep them whole"
-            )
-
-
-def _keys(table: pa.Table) -> Iterator[tuple[str, ...]]:
-    names = [name for name in ("text", "text_pair") if name in table.column_names]
-    return zip(*(table[name].to_pylist() for name in names), strict=True)
-
-
-def _example(key: tuple[str, ...]) -> str:
-    text = " | ".join(key)
+def _example(table: pa.Table, row: int) -> str:
+    columns = [name for name in ("text", "text_pair") if name in table.column_names]
+    text = " | ".join(table[name][row].as_py() for name in columns)
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")

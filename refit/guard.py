@@ -37,12 +37,20 @@ def only_writer(stage: str) -> Iterator[None]:
     place = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
     folder = paths.state_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{stage}-{place}.lock").open("a") as lock:
+    waiting = f"refit {stage}: another process is writing the same outs; waiting for it"
+    with locked(folder / f"{stage}-{place}.lock", waiting):
+        if os.getppid() != _parent:
+            raise InterruptedRunError("the command that started this is gone; run it again to go on")
+        yield
+
+
+@contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+    """Hold a file's lock; when another process holds it, say `waiting` on stderr and wait until it ends or dies."""
+    with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"refit {stage}: another process is writing the same outs; waiting for it", file=sys.stderr)
+            print(waiting, file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.getppid() != _parent:
-            raise InterruptedRunError("the command that started this is gone; run it again to go on")
         yield

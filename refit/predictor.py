@@ -48,11 +48,8 @@ class Predictor:
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
         encoded = self.engine.encode(texts, pairs)
-        if self.engine is self.reference:
-            return encoded
-        chosen = list(range(0, len(texts), max(1, len(texts) // CHECKED_ROWS)))
-        own = self.reference.encode([texts[row] for row in chosen], pairs and [pairs[row] for row in chosen])
-        if own.equals(encoded.take(chosen)):
+        stride = max(1, len(texts) // CHECKED_ROWS)
+        if self.engine is self.reference or encode.agree(encoded, self.reference, texts, pairs, stride):
             return encoded
         print(
             f"predict: {self.engine.name} and the model's own tokenizer disagree; the model's own, which is slower, "

@@ -1,7 +1,7 @@
 """From raw parquet to token ids on disk, a batch at a time, with the engine's ids checked on the way."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import arrow, doubts, encode, files, manifest, paths
+from refit import arrow, encode, files, manifest, paths
 from refit.errors import DataError
 from refit.progress import bar
 
+HEAVY_TRUNCATION = 0.1  # share of a split's rows from which on it is said
 CHECKED_ROWS = 256  # of a run at least, spread evenly; the odd rows of each batch come on top
 
 
@@ -40,10 +41,21 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
             engine = reference
             figures = _write_splits(raw, task, engine, reference, max_length, folder)
         manifest.write(folder, figures)
-    for doubt in doubts.about_lengths(figures, max_length):
-        print(f"tokenize: {doubt}", file=sys.stderr)
+    for warning in truncation_warnings(figures, max_length):
+        print(f"tokenize: {warning}", file=sys.stderr)
     tokens = sum(figure["tokens"] for figure in figures.values())
     return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine.name}
+
+
+def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: int) -> Iterator[str]:
+    """A line for each split that loses the end of many texts; `figures` is what was counted, by file."""
+    for name, of_file in figures.items():
+        rows, full = of_file["rows"], of_file["at_max_length"]
+        if full > rows * HEAVY_TRUNCATION:
+            yield (
+                f"{full:,} of {rows:,} rows of {name.removesuffix('.arrow')} ({full / rows:.0%}) fill max_length "
+                f"{max_length} and are cut there if longer; raise max_length to keep them whole"
+            )
 
 
 def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
@@ -108,20 +120,6 @@ def _encode_batch(
     texts = batch.column("text").to_pylist()
     pairs = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
     encoded = engine.encode(texts, pairs)
-    if engine is not reference:
-        chosen = _rows_to_check(texts, pairs, stride)
-        own = reference.encode([texts[i] for i in chosen], None if pairs is None else [pairs[i] for i in chosen])
-        if not own.equals(encoded.take(chosen)):
-            raise EnginesDifferError(f"one of {len(chosen)} rows from {where} on")
+    if engine is not reference and not encode.agree(encoded, reference, texts, pairs, stride):
+        raise EnginesDifferError(f"one of the rows from {where} on")
     return encoded
-
-
-def _rows_to_check(texts: list[str], pairs: list[str] | None, stride: int) -> list[int]:
-    """Every stride-th row, and the odd ones: the longest, the shortest and the first that is not ASCII."""
-    chosen = set(range(0, len(texts), stride))
-    for column in (texts, pairs or []):
-        if column:
-            lengths = [len(text) for text in column]
-            chosen |= {lengths.index(max(lengths)), lengths.index(min(lengths))}
-            chosen |= {next((i for i, text in enumerate(column) if not text.isascii()), 0)}
-    return sorted(chosen)

@@ -413,17 +413,6 @@ def test_clean_data_raises_no_doubts(
     assert capfd.readouterr().err == ""
 
 
-def test_heavy_truncation_is_told() -> None:
-    # A model that reads the first 32 words of a page is not the one that was wanted.
-    from refit import doubts
-
-    figures = {"train.arrow": {"rows": 1000, "at_max_length": 312}, "test.arrow": {"rows": 1000, "at_max_length": 90}}
-    assert list(doubts.about_lengths(figures, 128)) == [
-        "312 of 1,000 rows of train (31%) fill max_length 128 and are cut there if longer; "
-        "raise max_length to keep them whole"
-    ]
-
-
 def test_the_last_line_of_a_stage_is_the_whole_message(tmp_path: Path) -> None:
     # DVC shows a stage's stderr and flattens its exit code to 255: the last line is all that a user has.
     params_file = tmp_path / "params.yaml"

@@ -227,6 +227,17 @@ def half_trained(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> tu
     return folder, whole
 
 
+@pytest.fixture
+def whole(
+    half_trained: tuple[Path, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, bytes]:
+    """The outs of the run that was not killed; the working directory is a copy of the project of the one that was."""
+    folder, outs = half_trained
+    shutil.copytree(folder, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return outs
+
+
 @pytest.mark.parametrize(("name", "how"), list(product(FILES, ("remove", "empty", "cut", "bit", "swap"))))
 def test_a_damaged_checkpoint_is_never_used(
     name: str,
@@ -256,16 +267,9 @@ def test_a_damaged_checkpoint_is_never_used(
 
 @pytest.mark.parametrize("spoiled", ["newest", "all"])
 def test_after_damage_the_end_is_the_same(
-    spoiled: str,
-    half_trained: tuple[Path, dict[str, bytes]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    spoiled: str, whole: dict[str, bytes], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Falling back must not only be said, but end in the right weights.
-    folder, whole = half_trained
-    shutil.copytree(folder, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
     for step in (20, 10) if spoiled == "all" else (20,):
         damage(run_folder() / f"checkpoint-{step}" / "model.safetensors", "bit", tmp_path)
     assert train() == whole
@@ -290,16 +294,9 @@ CHANGES = {"lr": 1e-3, "seed": 7, "batch_size": 8, "weight_decay": 0.5, "epochs"
 
 @pytest.mark.parametrize("key", CHANGES)
 def test_changed_params_do_not_resume_and_old_ones_do(
-    key: str,
-    half_trained: tuple[Path, dict[str, bytes]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    key: str, whole: dict[str, bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
     # The Trainer resumes with the old learning rate and says nothing.
-    folder, whole = half_trained
-    shutil.copytree(folder, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
     old = params.load(params.Train).model_dump()[key]
     train(**{key: CHANGES[key]})
     said = capfd.readouterr().err
@@ -322,17 +319,13 @@ def test_changed_params_do_not_resume_and_old_ones_do(
 def test_other_machines_code_and_data_do_not_resume(
     what: str,
     named: str,
-    half_trained: tuple[Path, dict[str, bytes]],
-    tmp_path: Path,
+    whole: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     # All of these change the bits of the weights.
     from refit import fingerprint, manifest
 
-    folder, _ = half_trained
-    shutil.copytree(folder, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
     described = fingerprint.describe
     match what:
         case "threads":

@@ -14,7 +14,7 @@ from refit import params
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
 STAGES: dict[str, Any] = PIPELINE["stages"]
 # They decide what a user sees, where files lie and what is refused, but no byte of any out.
-WITHOUT_EFFECT = {"errors", "guard", "live", "params", "paths", "progress", "runtime"}
+WITHOUT_EFFECT = {"doubts", "errors", "guard", "live", "params", "paths", "progress", "runtime"}
 ENTRY = {"download": ("download", "download"), "download_model": ("download", "download_model")}
 
 
@@ -39,13 +39,14 @@ def imported(path: Path, function: str | None = None) -> set[Path]:
 
 
 def reached(path: Path, function: str | None = None) -> set[Path]:
-    """All the files of ours that a file needs, itself not counted."""
+    """All the files of ours that a file needs for its outs, itself not counted."""
     seen: set[Path] = set()
     waiting = imported(path, function)
     while waiting:
         file = waiting.pop()
-        seen.add(file)
-        waiting |= imported(file) - seen
+        if file.stem not in WITHOUT_EFFECT:
+            seen.add(file)
+            waiting |= imported(file) - seen
     return seen
 
 
@@ -54,7 +55,7 @@ def test_code_deps_are_exactly_what_can_change_the_outs(stage: str) -> None:
     """Prevents stale outs after an edit, and retraining after an edit that cannot matter."""
     file, function = ENTRY.get(stage, (stage, None))
     entry = ROOT / "stages" / f"{file}.py"
-    needed = {entry} | {path for path in reached(entry, function) if path.stem not in WITHOUT_EFFECT}
+    needed = {entry} | reached(entry, function)
     listed = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
     assert listed == {str(path.relative_to(ROOT)) for path in needed}
 

@@ -121,3 +121,12 @@ def test_the_manifest_finds_every_kind_of_damage(tmp_path: Path, base_model: Pat
     path.unlink()
     with pytest.raises(DataError, match="missing"):
         manifest.read(tokenized)
+
+
+def test_heavy_truncation_is_told() -> None:
+    # A model that reads the first 32 words of a page is not the one that was wanted.
+    figures = {"train.arrow": {"rows": 1000, "at_max_length": 312}, "test.arrow": {"rows": 1000, "at_max_length": 90}}
+    assert list(tokenization.truncation_warnings(figures, 128)) == [
+        "312 of 1,000 rows of train (31%) fill max_length 128 and are cut there if longer; "
+        "raise max_length to keep them whole"
+    ]
