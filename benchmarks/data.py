@@ -58,7 +58,7 @@ def raw_folder(target: Path, tables: dict[str, pa.Table], labels: int) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     splits = {}
     for split, table in tables.items():
-        pq.write_table(table, target / f"{split}.parquet", row_group_size=10_000)
+        pq.write_table(table, target / f"{split}.parquet", row_group_size=10_000, compression="zstd")
         sum_ = files.sha256(target / f"{split}.parquet")
         splits[split] = {"rows": table.num_rows, "is_labelled": True, "sha256": sum_}
     task = {

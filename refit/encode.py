@@ -6,6 +6,7 @@ also the reference that nanotoken's ids are compared with on a sample of every r
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -138,26 +139,6 @@ class WordPiece:
 Engine = Reference | WordPiece
 
 
-def agree(encoded: Encoded, reference: Reference, texts: list[str], pairs: list[str] | None, stride: int) -> bool:
-    """Whether the model's own tokenizer gives the same ids as `encoded` for every stride-th row and for the odd ones.
-
-    Odd are the longest row, the shortest and the first that is not ASCII, of each column.
-    """
-    chosen = _rows_to_check(texts, pairs, stride)
-    own = reference.encode([texts[row] for row in chosen], None if pairs is None else [pairs[row] for row in chosen])
-    return own.equals(encoded.take(chosen))
-
-
-def _rows_to_check(texts: list[str], pairs: list[str] | None, stride: int) -> list[int]:
-    chosen = set(range(0, len(texts), stride))
-    for column in (texts, pairs or []):
-        if column:
-            lengths = [len(text) for text in column]
-            chosen |= {lengths.index(max(lengths)), lengths.index(min(lengths))}
-            chosen |= {next((row for row, text in enumerate(column) if not text.isascii()), 0)}
-    return sorted(chosen)
-
-
 def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
     """The engine to encode with, and the reference to check it against, for the tokenizer in a model's folder.
 
@@ -167,11 +148,14 @@ def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
     if limit is not None and max_length > limit:
         raise ParamsError(f"params.yaml max_length: got {max_length}, need at most {limit}, the limit of the model")
     text = (model / "tokenizer.json").read_text(encoding="utf-8")
-    reference = Reference(text, max_length)
-    try:
-        return WordPiece(text, max_length), reference
-    except nanotoken.UnsupportedTokenizerError:
-        return reference, reference
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(Reference, text, max_length)
+        try:
+            engine: Engine | None = WordPiece(text, max_length)
+        except nanotoken.UnsupportedTokenizerError:
+            engine = None
+        reference = loading.result()
+    return engine or reference, reference
 
 
 def longest_first(

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from refit import classifier, device, encode, files, inference, kernels, tokeniz
 from refit.arrow import Rows
 from refit.errors import DataError
 from refit.finished import Finished
+from refit.parity import CheckedEngine, EnginesDifferError
 
 Values = npt.NDArray[np.float32]
 CHECKED_ROWS = 64  # of each call, whose ids are compared with the model's own tokenizer's
@@ -47,10 +49,9 @@ class Predictor:
         )
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
-        encoded = self.engine.encode(texts, pairs)
         stride = max(1, len(texts) // CHECKED_ROWS)
-        if self.engine is self.reference or encode.agree(encoded, self.reference, texts, pairs, stride):
-            return encoded
+        with suppress(EnginesDifferError):
+            return CheckedEngine(self.engine, self.reference, stride).encode(texts, pairs)
         print(
             f"predict: {self.engine.name} and the model's own tokenizer disagree; the model's own, which is slower, "
             "is used from here on",

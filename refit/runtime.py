@@ -1,6 +1,7 @@
 """How a stage is started: its environment, its errors as one line, its time and memory on record."""
 
 import errno
+import gc
 import os
 import re
 import resource
@@ -8,8 +9,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -67,6 +68,17 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
         if mended is None:
             _report_fault(stage, error)
         _fail(stage, mended or error)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import large libraries a tenth faster: the garbage collector does not walk what is made meanwhile, nor later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

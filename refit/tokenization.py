@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit import arrow, encode, files, manifest, paths
+from refit.ahead import ahead
 from refit.errors import DataError
+from refit.parity import CheckedEngine, EnginesDifferError
 from refit.progress import bar
 
 HEAVY_TRUNCATION = 0.1  # share of a split's rows from which on it is said
 CHECKED_ROWS = 256  # of a run at least, spread evenly; the odd rows of each batch come on top
-
-
-class EnginesDifferError(Exception):
-    """The fast engine gave other ids than the model's own tokenizer."""
 
 
 def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, Any]:
@@ -28,18 +27,20 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
     """
     task = manifest.read_record(raw / paths.TASK.name)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
+    splits = _read(raw, task)
     engine, reference = encode.load(model, max_length)
     with files.replaced_folder(target) as folder:
         try:
-            figures = _write_splits(raw, task, engine, reference, max_length, folder)
-        except EnginesDifferError as error:
+            checked = CheckedEngine(engine, reference, stride=max(1, _rows(task) // CHECKED_ROWS))
+            figures = _write(splits, task, checked, max_length, folder)
+        except EnginesDifferError:
             print(
-                f"tokenize: {engine.name} and the model's own tokenizer disagree on {error}; all rows are encoded "
-                "again by the model's own tokenizer, which is slower",
+                f"tokenize: {engine.name} and the model's own tokenizer disagree on a row; all rows are encoded again "
+                "by the model's own tokenizer, which is slower",
                 file=sys.stderr,
             )
             engine = reference
-            figures = _write_splits(raw, task, engine, reference, max_length, folder)
+            figures = _write(_read(raw, task), task, reference, max_length, folder)
         manifest.write(folder, figures)
     for warning in truncation_warnings(figures, max_length):
         print(f"tokenize: {warning}", file=sys.stderr)
@@ -82,44 +83,57 @@ def record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, colu
     return pa.record_batch([arrays[name] for name in columns.names], schema=columns)
 
 
-def _write_splits(
-    raw: Path, task: dict[str, Any], engine: encode.Engine, reference: encode.Reference, max_length: int, folder: Path
-) -> dict[str, dict[str, int]]:
-    columns = schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
-    rows = sum(split["rows"] for split in task["splits"].values())
-    stride = max(1, rows // CHECKED_ROWS)
-    figures = {}
-    with bar(total=rows, desc="tokenize") as progress:
-        for split, expected in task["splits"].items():
-            path = raw / f"{split}.parquet"
-            written = tokens = full = 0
-            with arrow.writer(folder / f"{split}.arrow", columns) as stream:
-                for batch in _raw_batches(path, expected):
-                    encoded = _encode_batch(batch, engine, reference, stride, f"{path} row {written}")
-                    stream.write_batch(record_batch(encoded, batch.column("label"), written, columns))
-                    written += len(encoded)
-                    tokens += len(encoded.ids)
-                    full += int((encoded.lengths == max_length).sum())
-                    progress.update(len(encoded))
-            figures[f"{split}.arrow"] = {"rows": written, "tokens": tokens, "at_max_length": full}
-    return figures
+@dataclass(frozen=True)
+class Texts:
+    """A batch of raw rows, as the encoders take them; `first_row` is the row of its split that it begins with."""
+
+    first: list[str]
+    second: list[str] | None
+    labels: pa.Array
+    first_row: int
 
 
-def _raw_batches(path: Path, expected: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+def _rows(task: dict[str, Any]) -> int:
+    return sum(split["rows"] for split in task["splits"].values())
+
+
+def _read(raw: Path, task: dict[str, Any]) -> dict[str, Iterator[Texts]]:
+    """The batches of each split; the first of each is read while the tokenizers are loaded."""
+    return {split: ahead(_batches(raw / f"{split}.parquet", of["sha256"])) for split, of in task["splits"].items()}
+
+
+def _batches(path: Path, sha256: str) -> Iterator[Texts]:
     try:
-        manifest.check(path, expected["sha256"])
+        manifest.check(path, sha256)
+        row = 0
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=arrow.BATCH_ROWS)
+            for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
+                second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
+                yield Texts(batch.column("text").to_pylist(), second, batch.column("label"), row)
+                row += batch.num_rows
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
 
 
-def _encode_batch(
-    batch: pa.RecordBatch, engine: encode.Engine, reference: encode.Reference, stride: int, where: str
-) -> encode.Encoded:
-    texts = batch.column("text").to_pylist()
-    pairs = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
-    encoded = engine.encode(texts, pairs)
-    if engine is not reference and not encode.agree(encoded, reference, texts, pairs, stride):
-        raise EnginesDifferError(f"one of the rows from {where} on")
-    return encoded
+def _write(
+    splits: dict[str, Iterator[Texts]],
+    task: dict[str, Any],
+    engine: encode.Engine | CheckedEngine,
+    max_length: int,
+    folder: Path,
+) -> dict[str, dict[str, int]]:
+    columns = schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
+    figures = {}
+    with bar(total=_rows(task), desc="tokenize") as progress:
+        for split, batches in splits.items():
+            figure = {"rows": 0, "tokens": 0, "at_max_length": 0}
+            with arrow.writer(folder / f"{split}.arrow", columns) as stream:
+                for texts in batches:
+                    encoded = engine.encode(texts.first, texts.second)
+                    stream.write_batch(record_batch(encoded, texts.labels, texts.first_row, columns))
+                    figure["rows"] += len(encoded)
+                    figure["tokens"] += len(encoded.ids)
+                    figure["at_max_length"] += int((encoded.lengths == max_length).sum())
+                    progress.update(len(encoded))
+            figures[f"{split}.arrow"] = figure
+    return figures

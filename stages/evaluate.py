@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refit.runtime import run
+from refit.runtime import importing, run
 
 
 def evaluate() -> dict[str, Any]:
@@ -10,7 +10,8 @@ def evaluate() -> dict[str, Any]:
     from refit import params
 
     chosen = params.load(params.Evaluate)
-    from refit import evaluation
+    with importing():
+        from refit import evaluation
 
     return evaluation.evaluate(chosen)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from refit import guard, processes
-from refit.runtime import run
+from refit.runtime import importing, run
 
 
 def train() -> dict[str, Any]:
@@ -15,7 +15,8 @@ def train() -> dict[str, Any]:
         return processes.launch(chosen.processes, "stages.train")
     if processes.count() > 1:
         guard.die_with_parent()
-    from refit import training
+    with importing():
+        from refit import training
 
     figures = training.train(chosen)
     processes.leave(figures)

@@ -1,0 +1,59 @@
+"""The comparison of engines: which rows are looked at, and what happens when one differs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refit import encode
+from refit.parity import CheckedEngine, EnginesDifferError
+
+
+class WrongOnce:
+    """The model's own tokenizer, but for one row of each batch, in which it adds one to the last id."""
+
+    name = "wrong"
+
+    def __init__(self, reference: encode.Reference, row: int) -> None:
+        self.reference = reference
+        self.row = row
+
+    def encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
+        right = self.reference.encode(texts, pairs)
+        ids = right.ids.copy()
+        ids[right.offsets[self.row + 1] - 1] += 1
+        return encode.Encoded(ids, right.offsets, right.first_lengths)
+
+
+TEXTS = ["a good film"] * 50
+TEXTS[17] = "a good film " * 9  # the longest
+TEXTS[23] = ""  # the shortest
+TEXTS[31] = "ä good film"  # the first that is not ASCII
+CHECKED = {0, 20, 40, 17, 23, 31}
+
+
+def checked(engine: Any, reference: encode.Reference) -> CheckedEngine:
+    return CheckedEngine(engine, reference, stride=20)
+
+
+@pytest.mark.parametrize("row", range(50))
+@pytest.mark.parametrize("is_pair", [False, True])
+def test_a_wrong_id_in_a_row_that_is_looked_at_is_found(tiny_model: Path, row: int, is_pair: bool) -> None:
+    """Prevents a fast engine that is wrong on long, empty or foreign texts from being believed."""
+    _, reference = encode.load(tiny_model, 32)
+    engine = checked(WrongOnce(reference, row), reference)
+    pairs = TEXTS if is_pair else None
+    if row in CHECKED:
+        with pytest.raises(EnginesDifferError):
+            engine.encode(TEXTS, pairs)
+    else:
+        engine.encode(TEXTS, pairs)
+
+
+def test_the_ids_are_the_engines(tiny_model: Path) -> None:
+    """Prevents the check from changing what it checks."""
+    engine, reference = encode.load(tiny_model, 32)
+    found = checked(engine, reference).encode(TEXTS, None)
+    assert found.equals(reference.encode(TEXTS, None))
+    assert np.array_equal(checked(reference, reference).encode(TEXTS, None).ids, found.ids)
