@@ -20,6 +20,7 @@ class WrongOnce:
         self.row = row
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
+        """As encode.Reference.encode, with the fault."""
         right = self.reference.encode(texts, pairs)
         ids = right.ids.copy()
         ids[right.offsets[self.row + 1] - 1] += 1
