@@ -8,7 +8,7 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint hub crash slow bench lock
+.PHONY: help repro test pytest lint hub crash slow bench lock
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
@@ -24,7 +24,10 @@ repro: $(VENV)/.installed ## Run the pipeline and print the scores
 	@echo
 	@python -m refit.summary
 
-test: $(VENV)/.installed lint ## Check types and style, run every test
+test: $(VENV)/.installed ## Check types and style, run every test
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: $(VENV)/.installed
 	python -m pytest
 
 lint: $(VENV)/.installed

@@ -18,28 +18,28 @@ from refit import paths
 from refit.errors import InterruptedRunError
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_parent = os.getppid()
 
 
-def die_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends; Linux alone can do that."""
+def die_with_parent() -> int:
+    """Have the kernel send SIGTERM to this process when its parent ends, which Linux alone can do; its number."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid()
 
 
 @contextmanager
-def only_writer(stage: str) -> Iterator[None]:
+def only_writer(stage: str, parent: int) -> Iterator[None]:
     """Hold the outs of a stage in this folder for this process alone, waiting for another that holds them.
 
-    Raises InterruptedRunError when the process that started this one has ended in the meantime: a successor may be
-    at work with other params.
+    Raises InterruptedRunError when `parent`, the process that started this one, has ended in the meantime: a
+    successor may be at work with other params.
     """
     place = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
     folder = paths.state_folder() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     waiting = f"refit {stage}: another process is writing the same outs; waiting for it"
     with locked(folder / f"{stage}-{place}.lock", waiting):
-        if os.getppid() != _parent:
+        if os.getppid() != parent:
             raise InterruptedRunError("the command that started this is gone; run it again to go on")
         yield
 

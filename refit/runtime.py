@@ -47,13 +47,12 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
         os.environ.update(OFFLINE_ENVIRONMENT)
         for name in HUB_TOKENS:
             os.environ.pop(name, None)
-    if record:
-        guard.die_with_parent()
+    parent = guard.die_with_parent() if record else 0
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     start = time.perf_counter()
     try:
-        with guard.only_writer(stage) if record else nullcontext():
+        with guard.only_writer(stage, parent) if record else nullcontext():
             figures = main() or {}
             if record:
                 _record(stage, time.perf_counter() - start, figures)
