@@ -14,9 +14,10 @@ SHAPE = (4096, 384, 1536)  # rows × in × out: a batch of 16 × 256 tokens thro
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]
-    """The seconds spent in training steps, without evaluation, checkpoints and logging."""
+    """The training steps done by this process and their seconds, without evaluation, checkpoints and logging."""
 
     def __init__(self) -> None:
+        self.steps = 0
         self.seconds = 0.0
         self.started = 0.0
 
@@ -30,6 +31,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Stop the clock."""
+        self.steps += 1
         self.seconds += time.perf_counter() - self.started
 
 

@@ -108,14 +108,15 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     best = checkpoints.best_step(state)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
-    operations = throughput.training_operations(model, trained) * state.global_step / state.max_steps * params.epochs
+    epochs = params.epochs * clock.steps / state.max_steps  # done here, not before a kill or after an early stop
+    operations = throughput.training_operations(model, trained) * epochs
     figures = {
         "loop_seconds": round(seconds, 2),
         "step_seconds": round(clock.seconds, 2),
         "share_of_matrix_rate": _share(operations, clock.seconds, throughput.matrix_rate(number)),
         "steps": state.global_step,
-        "rows": len(trained) * params.epochs,
-        "tokens": int(trained.length.sum()) * params.epochs,
+        "rows": round(len(trained) * epochs),
+        "tokens": round(int(trained.length.sum()) * epochs),
     }
     return {"best_step": best, "last_step": state.global_step, "log": log, "figures": figures}
 

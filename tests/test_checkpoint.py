@@ -111,8 +111,10 @@ def test_early_stopping_stops_at_the_same_step(project: Path, where: str, monkey
     # The Trainer forgets how long it has waited, and trains on after a kill at the very end.
     changes = {"early_stopping": 2, "eval_every": 2, "save_every": 3, "lr": 1e-5, "epochs": 8}
     whole = train(**changes)
-    last = json.loads((run_folder() / "DONE.json").read_text())["last_step"]
+    done = json.loads((run_folder() / "DONE.json").read_text())
+    last = done["last_step"]
     assert last < 80, "the run has to stop early for this test to say anything"
+    assert done["figures"]["rows"] == round(38 * 8 * last / 80), "rows that were not trained on count for nothing"
     shutil.rmtree(".refit")
     if where == "before it":
         at_step(last, kill, monkeypatch)
