@@ -5,7 +5,7 @@ as in colour. `alt` is what a screen reader says; it should give the figures tha
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -14,6 +14,7 @@ from refit.inert import cut
 
 WIDTH = 360
 COLOURS = 5
+MOST_GAPS = 5  # between the ticks of an axis
 MOST_DOTS = 15  # points of a line that are marked one by one
 
 
@@ -188,15 +189,19 @@ def heatmap(counts: Sequence[Sequence[int]], *, alt: str) -> Markup:
     return _svg(top + room + 4, alt, parts)
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`, at most `most` of them."""
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`, at most six of them."""
     if not high > low:
         return [low]
-    step = 10 ** math.floor(math.log10((high - low) / most))
-    factor = next(f for f in (1, 2, 5, 10, 20) if (high - low) / (step * f) <= most - 1 + 1e-9)
-    step *= factor
+    step = next(step for step in _steps(low, high) if (high - low) / step <= MOST_GAPS + 1e-9)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [index * step for index in range(first, last + 1)]
+
+
+def _steps(low: float, high: float) -> Iterator[float]:
+    """Round distances of ticks, from one that is too small on."""
+    power = 10 ** math.floor(math.log10((high - low) / MOST_GAPS))
+    return (power * factor for factor in (1, 2, 5, 10, 20, 50))
 
 
 class _Frame:
@@ -260,11 +265,8 @@ def _nice(values: Sequence[float], *, room: bool = True) -> tuple[float, float]:
         low, high = (low - abs(low) * 0.1 - 0.5, high + abs(high) * 0.1 + 0.5) if low else (0.0, 1.0)
     if not room:
         return low, high
-    for _ in range(3):  # a wider range may need a wider step
-        at = ticks(low, high)
-        step = at[1] - at[0]
-        low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
-    return low, high
+    ends = ((math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9), step) for step in _steps(low, high))
+    return next((first * step, last * step) for first, last, step in ends if last - first <= MOST_GAPS)
 
 
 def _tick(value: float, at: Sequence[float], *, percent: bool = False) -> str:

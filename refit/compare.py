@@ -35,6 +35,8 @@ exit codes: 0 fine; 1 a --fail option says no; 2 and 64 the command is wrong; 65
 def main() -> None:
     """Compare, print, and leave with exit code 1 where a --fail option says so."""
     chosen = _parser().parse_args()
+    if chosen.html and chosen.html.is_dir():
+        raise UsageError(f"--html: {chosen.html} is a folder, need the name of a file")
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
     compared = comparison.compare(read)
     from refit import comparison_text, flips

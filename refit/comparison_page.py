@@ -7,12 +7,14 @@ from markupsafe import Markup
 
 from refit import charts, files, page
 from refit.comparison import REAL, Comparison, Line
-from refit.comparison_text import NUMBERS, cells, conclusion, legend, reasons
+from refit.comparison_text import cells, conclusion, legend, reasons
 from refit.errors import NetworkError
 from refit.flips import Flip
 from refit.runs import Run
 
-SCORE_HEAD = ("revision", "value", "95% interval", "difference", "its 95% interval", "p", "is it real?")
+# The verdict early: on a phone the last columns are out of sight.
+SCORE_HEAD = ("revision", "value", "difference", "is it real?", "p", "95% of difference", "95% of value")
+LEFT = ("revision", "is it real?")
 CURVES_AT_ONCE = charts.COLOURS  # more lines on one chart cannot be told apart
 MOST_FLIPS = 200
 
@@ -34,7 +36,7 @@ def _scores(compared: Comparison) -> Markup:
     tables = []
     for task, split, score in dict.fromkeys((line.task, line.split, line.score) for line in compared.lines):
         lines = [line for line in compared.lines if (line.task, line.split, line.score) == (task, split, score)]
-        columns = "".join("r" if name in (*NUMBERS, "its 95% interval") else "l" for name in SCORE_HEAD)
+        columns = "".join("l" if name in LEFT else "r" for name in SCORE_HEAD)
         caption = f"{task}: {score} on {split}, {lines[0].rows:,} rows"
         tables.append(page.table(SCORE_HEAD, [_score_row(line) for line in lines], columns=columns, caption=caption))
     notes = [page.paragraph(text, kind="warn") for text in [*reasons(compared), *compared.notes]]
@@ -45,7 +47,7 @@ def _score_row(line: Line) -> list[page.Content]:
     name, value, interval, difference, p, verdict = cells(line)
     of_difference = f"{line.test.low:+.3f} to {line.test.high:+.3f}" if line.test else ""
     shown = Markup("<b>{}</b>").format(verdict) if verdict == REAL else verdict
-    return [page.name(name), value, interval, difference, of_difference, p, shown]
+    return [page.name(name), value, difference, shown, p, of_difference, interval]
 
 
 def _curves(runs: Sequence[Run]) -> Markup:

@@ -3,6 +3,7 @@
 import json
 import textwrap
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from refit import comparison, significance
@@ -13,6 +14,7 @@ from refit.plain import code, markdown, one_line
 WIDTH = 110  # of paragraphs in the terminal
 HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
 NUMBERS = ("value", "95% interval", "difference", "p")
+COMMENT_ROOM = 40_000  # characters of flips; GitHub takes 65,536 in a comment
 MARK = {comparison.REAL: "**real**"}
 
 
@@ -58,9 +60,7 @@ def pull_request(compared: Comparison, flips: Sequence[Flip] | None = None) -> s
         parts.append("Code and data that differ: " + ", ".join(map(code, compared.inputs)))
     parts += [markdown(text, 1000) for text in [*reasons(compared), *compared.notes]]
     if flips:
-        head = ["split", "row", "label", "before", "after", "text"]
-        listed = [[code(cell) for cell in _flip_cells(flip)] for flip in flips]
-        parts.append(f"<details><summary>{len(flips):,} rows flipped</summary>\n\n{_table(head, listed)}\n\n</details>")
+        parts.append(_folded(flips))
     if legend(compared):
         parts.append(f"<sub>{markdown(legend(compared), 1000)}</sub>")
     return "\n\n".join(parts)
@@ -162,6 +162,16 @@ def _line_of_json(line: Line) -> dict[str, Any]:
 def _markdown_cells(line: Line) -> list[str]:
     name, *numbers, verdict = cells(line)
     return [code(name, 60), *map(markdown, numbers), MARK.get(verdict, verdict)]
+
+
+def _folded(flips: Sequence[Flip]) -> str:
+    """A table of the flips that opens when asked to, with as many of them as a comment has room for."""
+    head = ["split", "row", "label", "before", "after", "text"]
+    rows = [[code(cell) for cell in _flip_cells(flip)] for flip in flips]
+    shown = sum(length <= COMMENT_ROOM for length in accumulate(sum(map(len, row)) for row in rows))
+    first = f", the first {shown:,} of them here" if shown < len(rows) else ""
+    summary = f"<summary>{len(flips):,} rows flipped{first}</summary>"
+    return f"<details>{summary}\n\n{_table(head, rows[:shown])}\n\n</details>"
 
 
 def _flips(flips: Sequence[Flip]) -> str:

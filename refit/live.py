@@ -127,6 +127,21 @@ class DvcLiveLogs(integrations.DVCLiveCallback):  # type: ignore[misc]
         super().on_log(args, state, control, **kwargs)
 
 
+class WandbLogs(integrations.WandbCallback):  # type: ignore[misc]
+    """Wandb's callback as the Trainer has it; who is not logged in, or cannot reach the server, is told so."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Open the run. Raises ParamsError."""
+        try:
+            super().on_train_begin(args, state, control, **kwargs)
+        except self._wandb.Error as error:
+            raise ParamsError(
+                f"params.yaml report_to: wandb: {error} Or, to keep the logs on this machine: export WANDB_MODE=offline"
+            ) from None
+
+
 def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]:
     """The tracker that was asked for, with logs in .refit/, outside of every out: one folder a run.
 
@@ -147,8 +162,9 @@ def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]
     if report_to == "wandb":
         if not integrations.is_wandb_available():
             raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
-        os.environ.setdefault("WANDB_DIR", str(home))
-        return [integrations.WandbCallback()]
+        for name, value in (("WANDB_DIR", home), ("WANDB_PROJECT", "refit"), ("WANDB_NAME", run)):
+            os.environ.setdefault(name, str(value))
+        return [WandbLogs()]
     return []
 
 

@@ -49,6 +49,7 @@ nav a:hover { color: var(--c0); text-decoration: underline; }
 .warn { color: var(--warn); }
 code, pre { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto Sans Mono", monospace; }
 code { overflow-wrap: anywhere; }
+pre span { display: inline-block; max-width: 100%; }
 pre { background: var(--wash); border: 1px solid var(--line); border-radius: 6px; padding: .75rem 1rem;
   margin: .75rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }
@@ -56,6 +57,7 @@ pre { background: var(--wash); border: 1px solid var(--line); border-radius: 6px
 .card b { display: block; font-size: 1.7rem; line-height: 1.25; font-weight: 600; font-variant-numeric: tabular-nums; }
 .card span { display: block; color: var(--quiet); font-size: .8rem; line-height: 1.4; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
+.scroll + .scroll { margin-top: 1.75rem; }
 .scroll:focus-visible { outline: 2px solid var(--c0); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
@@ -68,7 +70,7 @@ tbody th { font-weight: inherit; max-width: 22rem; overflow-wrap: anywhere; min-
 .grid { border-collapse: separate; border-spacing: 2px; }
 .grid th, .grid td { border: 0; padding: .3rem .5rem; }
 .grid thead th, .grid td { text-align: center; }
-.grid thead th { max-width: 7rem; overflow-wrap: anywhere; }
+.grid thead th { max-width: 9rem; overflow-wrap: anywhere; }
 .grid td { min-width: 3.6rem; line-height: 1.25; border-radius: 4px;
   background: color-mix(in srgb, var(--c0) calc(var(--share) * 70%), var(--wash)); }
 .grid td small { display: block; font-size: .75rem; opacity: .85; }
@@ -76,6 +78,7 @@ tbody th { font-weight: inherit; max-width: 22rem; overflow-wrap: anywhere; min-
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr)); gap: 1.25rem 2rem;
   margin: 1rem 0; }
 .figures > * { min-width: 0; }
+.figures h3 { margin-top: 0; }
 figure { margin: 0; max-width: 32rem; break-inside: avoid; }
 figcaption { margin-top: .35rem; }
 figure > b { display: block; font-size: .9rem; font-weight: 600; margin-bottom: .35rem; }
@@ -108,20 +111,25 @@ dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
   dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; }
   .cards { grid-template-columns: 1fr 1fr; }
-  th, td { padding-right: .75rem; }
-  .grid { font-size: .8rem; border-spacing: 1px; }
+  table { font-size: .82rem; }
+  th, td { padding-right: .6rem; }
+  tbody th { min-width: 4.2rem; }
+  thead th { font-size: .75rem; }
+  .grid { border-spacing: 1px; }
   .grid th, .grid td { padding: .25rem .15rem; }
   .grid td { min-width: 2.9rem; }
 }
 @media print {
   :root { color-scheme: light; --paper: #fff; --ink: #000; --quiet: #444; --line: #ccc; --wash: #f5f7f9;
     --c0: #0067a8; --c1: #c2500a; --c2: #00805c; --c3: #a54a86; --c4: #7a6a00; --warn: #a33b00; }
-  body { font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  .sheet { padding: 0; max-width: none; }
+  html { font-size: 9.5pt; }
+  body { font-size: 1rem; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .sheet, header { padding: 0; max-width: none; }
   .columns { display: block; }
   nav { display: none; }
   section { margin-top: 1.5rem; padding-top: 1rem; }
   h2, h3, section > p { break-after: avoid; }
+  p { max-width: none; break-inside: avoid; }
   tr, .card { break-inside: avoid; }
   .scroll { overflow: visible; }
   .figures { display: block; }

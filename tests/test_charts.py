@@ -78,6 +78,14 @@ def test_ticks_are_few_round_and_within_the_axis(low: float, span: float) -> Non
     assert round(step / 10 ** math.floor(math.log10(step) + 1e-6), 3) in (1, 2, 5)
 
 
+@pytest.mark.parametrize("values", [[-4.6, 4.3], [0.49, 0.56], [0, 165], [2e-5, 2e-4], [-3, 3.1], [0.4, 0.875]])
+def test_an_axis_is_not_much_longer_than_its_values(values: list[float]) -> None:
+    """Points that fill half of a chart hide what differs among them."""
+    low, high = charts._nice(values)
+    assert low <= min(values) < max(values) <= high
+    assert high - low <= 1.5 * (max(values) - min(values))
+
+
 @pytest.mark.parametrize("values", [[], [3.0], [2.0, 2.0], [0.0], [1e-5, 2e-5], [-1e9, 1e9]])
 def test_odd_values_draw_too(values: list[float]) -> None:
     """A run of one step, or of equal losses, has a report as well."""

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, change_params, environment, run
 
+from refit import comparison_text
+from refit.flips import Flip
+
 STAGES = """
 import json, sys
 from pathlib import Path
@@ -321,6 +324,22 @@ def test_markdown_is_tables_that_github_reads(project: Path) -> None:
     assert all(line.count("|") == 10 for line in score_rows)
     assert "**real**" in said
     assert "strong against weak&#58; accuracy on test +0." in said
+
+
+def test_a_comment_keeps_to_the_length_that_github_takes() -> None:
+    """A comment that is too long is refused whole, and the check with it."""
+    flip = Flip(split="test", row=1, label="a", before="a", after="b", texts=["*" * 300], is_right_now=False)
+    folded = comparison_text._folded([flip] * 5_000)
+    assert len(folded) < 60_000
+    shown = folded.count("<code>test</code>")
+    assert f"5,000 rows flipped, the first {shown:,} of them here" in folded
+    assert "2 rows flipped</summary>" in comparison_text._folded([flip] * 2)
+
+
+def test_a_folder_for_the_page_is_answered_in_one_line(project: Path, tmp_path: Path) -> None:
+    done = compare(project, "weak", "strong", "--html", str(tmp_path), check=False)
+    said = f"refit compare: --html: {tmp_path} is a folder, need the name of a file\n"
+    assert (done.returncode, done.stdout, done.stderr) == (64, "", said)
 
 
 def test_the_page_lays_the_curves_over_each_other_and_needs_no_network(project: Path, tmp_path: Path) -> None:

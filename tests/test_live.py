@@ -6,14 +6,16 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import run, tiny_project
+from conftest import ROOT, environment, run, tiny_project
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from refit import live
+from refit.errors import ParamsError
 
 
 class Terminal(io.StringIO):
@@ -120,6 +122,49 @@ def test_no_tracker_is_the_default(tmp_path: Path) -> None:
     """Nobody who did not ask should find log folders, or be asked for an account."""
     assert live.reporters("none", tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_wandb_its_user_is_told_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no requirement; whoever asks for it deserves one line and no traceback."""
+    monkeypatch.setattr(live.integrations, "is_wandb_available", lambda: False)
+    with pytest.raises(ParamsError, match=r"report_to: wandb is not installed; run: \.venv/bin/pip install wandb"):
+        live.reporters("wandb", tmp_path)
+
+
+def test_who_is_not_logged_in_to_wandb_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run of most who try it; a stand-in for wandb, because it is no requirement."""
+
+    class RefusedError(Exception):
+        """What wandb raises."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RefusedError("No API key configured. Use `wandb login` to log in.")
+
+    def start(callback: Any) -> None:
+        callback._wandb, callback._initialized = SimpleNamespace(Error=RefusedError), False
+
+    monkeypatch.setattr(live.WandbLogs, "__init__", start)
+    monkeypatch.setattr(live.integrations.WandbCallback, "on_train_begin", refuse)
+    with pytest.raises(ParamsError, match=r"Use `wandb login` to log in\. Or, .* export WANDB_MODE=offline"):
+        live.WandbLogs().on_train_begin(arguments(tmp_path), TrainerState(), TrainerControl())
+
+
+def test_wandb_logs_offline_without_a_pickle_or_a_key(tmp_path: Path) -> None:
+    """The files are meant to be sent away: a key among them would be known to all who see the run."""
+    pytest.importorskip("wandb", reason="wandb is not installed; run: pip install wandb")
+    keys = {"WANDB_API_KEY": "0123456789abcdef" * 3, "HF_TOKEN": "hf_" + "a" * 30}
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, 'tests'); import test_live; from refit import live\n"
+        "home = Path(sys.argv[1])\n"
+        "(callback,) = live.reporters('wandb', home)\n"
+        "test_live.drive(callback, home); import wandb; wandb.finish()"
+    )
+    run(sys.executable, "-c", code, tmp_path, cwd=ROOT,
+        env=environment(**keys, WANDB_MODE="offline", WANDB_SILENT="true", PYTHONPATH=str(ROOT)))  # fmt: skip
+    written = [path for path in (tmp_path / "wandb").rglob("*") if path.is_file()]
+    assert any(path.name.startswith("run-") for path in written)
+    assert not [path for path in written if path.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+    assert not [path for path in written for key in keys.values() if key.encode() in path.read_bytes()]
 
 
 def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path: Path, tiny_model: Path) -> None:

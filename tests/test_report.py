@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -15,7 +16,7 @@ from conftest import ROOT, change_params, environment, run
 from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, SPLITS, Made, write
 from test_page import Reader
 
-from refit import params, paths
+from refit import files, params, paths
 from refit.errors import DataError
 from refit.report import build, here
 
@@ -79,6 +80,46 @@ def test_the_page_says_what_the_run_found(tmp_path: Path, monkeypatch: pytest.Mo
     assert f"Expected calibration error {details['validation']['calibration_error']:.3f}" in text
     assert "Rows are shared: validation with train" in text
     assert "dvc exp run -S task=own/made" in text
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_score_stands_beside_that_of_the_most_frequent_label(
+    learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An F1 of 0.8 looks good where one answer for every row has it too; the page must say so, and only then."""
+    monkeypatch.chdir(write(tmp_path / "run", KINDS["plain"]))
+    details = json.loads(paths.DETAILS.read_text())
+    of_test = details["own/made"]["test"]
+    labels = [sum(row) for row in of_test["confusion"]]
+    share = labels[0] / sum(labels)  # train has as many of both labels; the first of equals is taken
+    of_test["intervals"]["accuracy"] = [share + (0.001 if learned else -0.001), 1.0]
+    files.write_json(paths.DETAILS, details)
+    build.write(params.load(params.Report), paths.REPORT)
+    text = "".join(Reader(paths.REPORT.read_text(encoding="utf-8")).text)
+    assert f"baseline: {share:.3f}" in text
+    assert "Baseline: always answering negative, the most frequent label in train." in text
+    assert ("The accuracy on test is not shown to be above the baseline." in text) is not learned
+
+
+def test_labels_stand_in_their_own_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the alphabet, 10 comes before 2, and each table of a page would have its own order."""
+    labels = ["2 stars", "10 stars", "1 star"]
+    monkeypatch.setitem(KINDS, "stars", Made(labels=labels))
+    page = make("stars", tmp_path / "run", monkeypatch).read_text(encoding="utf-8")
+    table = page.partition("Each label on test")[2].partition("</table>")[0]
+    assert [label for _, label in sorted((table.index(f">{label}<"), label) for label in labels)] == labels
+
+
+def test_rows_that_fill_all_tokens_lie_on_this_side_of_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar beyond the line would say that rows are longer than the longest that is kept."""
+    page = make("plain", tmp_path / "run", monkeypatch).read_text(encoding="utf-8")
+    chart = page.partition("<b>Lengths</b>")[2].partition("</svg>")[0]
+    line = re.search(r'class="dash" d="M([\d.]+) ', chart)
+    assert line
+    bars = [(float(x), float(wide)) for x, wide in re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', chart)]
+    assert max(x + wide for x, wide in bars) <= float(line[1]) + 0.1
 
 
 @pytest.mark.parametrize(
@@ -329,7 +370,7 @@ def test_large_runs_keep_time_and_memory_bounded(tmp_path: Path, monkeypatch: py
     write(tmp_path / "run", Made(texts=["a review of some length " * 25 + str(i) for i in range(50)]))
     code = (
         "import time; start = time.perf_counter()\n"
-        "from refit import params, paths; from refit.report import build\n"
+        "from refit import files, params, paths; from refit.report import build\n"
         "build.write(params.load(params.Report), paths.REPORT)\n"
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(time.perf_counter() - start, int(peak.split()[1]) / 2**10)"

@@ -74,11 +74,12 @@ def _lengths(run: Run) -> Markup:
     lengths, most = run.sampled["train"].length, run.params.max_length
     full = float((lengths == most).mean())
     wide = max(1, int(np.ceil((int(lengths.max()) + 1) / 30)))
-    edges = np.arange(0, int(lengths.max()) + wide + 1, wide)
+    cut = most + 0.5  # between two bins, or rows that fill all seem to lie beyond it
+    edges = np.arange(cut % wide - wide, int(lengths.max()) + wide, wide)
     counts, _ = np.histogram(lengths, bins=edges)
     near = most <= 3 * int(lengths.max())
     chart = charts.histogram(
-        counts.tolist(), edges.tolist(), x_label="tokens", mark=float(most) if near else None,
+        counts.tolist(), edges.tolist(), x_label="tokens", mark=cut if near else None,
         mark_label=f"cut at {most:,}",
         alt=f"Histogram of train lengths: median {np.median(lengths):.0f} tokens, longest {lengths.max()}, "
         f"{full:.1%} fill all {most}.",
@@ -133,7 +134,7 @@ def _contradictions(run: Run, splits: dict[str, data_checks.Split], found: data_
     for places in found.contradictions:
         shown = run.texts(places[0].split, np.array([places[0].row]))[0]
         labels = Markup("; ").join(
-            Markup("<b>{}</b> in {} row {}").format(
+            Markup("<b>{}</b> in {} row\N{NO-BREAK SPACE}{}").format(
                 _label(run, np.asarray(splits[place.split].labels)[place.row]), title(place.split), f"{place.row:,}"
             )
             for place in places

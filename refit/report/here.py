@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from refit import files, page, paths, speed
 from refit.inert import visible
-from refit.report.overview import command, shown
+from refit.report.overview import command, shell, shown
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "dvc")
 CODE = ("dvc.yaml", "refit", "stages", "requirements.txt")
@@ -89,7 +89,7 @@ def _command(commit: str | None, values: dict[str, Any]) -> Markup:
         "Code was edited and not committed when this ran, so no commit has it: commit first, then run again.",
         kind="warn",
     )  # fmt: skip
-    return page.join([Markup("<pre>{}</pre>").format(lines), *([warning] if edited else [])])
+    return page.join([shell(lines), *([warning] if edited else [])])
 
 
 def _timings(record: dict[str, dict[str, Any]]) -> Markup:

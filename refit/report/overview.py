@@ -21,8 +21,7 @@ ABSENT = (
 
 def lead(run: Run) -> Markup:
     """The run in a sentence or two."""
-    split = next((name for name in run.scored if name.startswith("test")), run.scored[0])
-    best = run.task["best_score"]
+    split, best = run.reported[0], run.task["best_score"]
     low, high = run.details[split]["intervals"][best]
     return page.paragraph(
         Markup("{}, fine-tuned from <b>{}</b> on {} rows: {} <b>{}</b> on {} (95%: {} to {}).").format(
@@ -69,7 +68,7 @@ def reproduce(run: Run) -> page.Section:
         page.paragraph(
             "At that commit, whatever params.yaml holds, this gives the same run with every param spelled out:"
         ),
-        Markup("<pre>{}</pre>").format(command(run.params.model_dump())),
+        shell(command(run.params.model_dump())),
         page.paragraph(
             "The same inputs, versions and kind of machine give the same bytes, page included. Another processor, "
             "number of threads or build of torch gives close scores, not equal ones.",
@@ -82,6 +81,14 @@ def reproduce(run: Run) -> page.Section:
 def command(values: dict[str, Any]) -> str:
     """The command that runs the pipeline with these params."""
     return " ".join(["dvc exp run", *(f"-S {shlex.quote(f'{name}={shown(value)}')}" for name, value in values.items())])
+
+
+def shell(lines: str) -> Markup:
+    """Commands to copy; where a line is broken to fit, an option keeps its value."""
+    parts = [
+        Markup("<span>-S {}</span>").format(part) if place else part for place, part in enumerate(lines.split(" -S "))
+    ]
+    return Markup("<pre>{}</pre>").format(Markup(" ").join(parts))
 
 
 def shown(value: Any) -> str:

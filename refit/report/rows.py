@@ -42,7 +42,7 @@ def largest_errors(run: Run) -> page.Section:
     predicted = run.predicted("validation")
     worst = np.argsort(-np.abs(predicted.error), kind="stable")[:ROWS]
     notes = [
-        Markup("true value <b>{}</b>, predicted <b>{}</b>, row {}").format(
+        Markup("true value <b>{}</b>, predicted <b>{}</b>, row\N{NO-BREAK SPACE}{}").format(
             f"{predicted.label[i]:.3g}", f"{predicted.prediction[i]:.3g}", f"{predicted.row[i]:,}"
         )
         for i in worst
@@ -58,13 +58,18 @@ def examples(run: Run) -> page.Section:
     if run.is_regression:
         order = np.argsort(rows.label, kind="stable")
         chosen = np.concatenate([_draw(generator, part) for part in np.array_split(order, 4) if len(part)])
-        notes = [Markup("value <b>{}</b>, row {}").format(f"{rows.label[i]:.3g}", f"{rows.row[i]:,}") for i in chosen]
+        notes = [
+            Markup("value <b>{}</b>, row\N{NO-BREAK SPACE}{}").format(f"{rows.label[i]:.3g}", f"{rows.row[i]:,}")
+            for i in chosen
+        ]
         intro = "Train rows drawn at random from each quarter of the values, lowest first."
     else:
         found = [np.flatnonzero(rows.label == label) for label in range(min(len(run.labels), MOST_LABELS))]
         chosen = np.concatenate([_draw(generator, of_label) for of_label in found if len(of_label)])
         notes = [
-            Markup("label <b>{}</b>, row {}").format(page.name(run.labels[rows.label[i]]), f"{rows.row[i]:,}")
+            Markup("label <b>{}</b>, row\N{NO-BREAK SPACE}{}").format(
+                page.name(run.labels[rows.label[i]]), f"{rows.row[i]:,}"
+            )
             for i in chosen
         ]
         more = f" The first {MOST_LABELS} of {len(run.labels)} labels." if len(run.labels) > MOST_LABELS else ""
@@ -95,7 +100,7 @@ def _answers(run: Run, predicted: Predicted, chosen: Column) -> Markup:
             called = Markup("rightly {}, then <b>{}</b> ({})").format(
                 called, page.name(run.labels[second]), f"{chances[second]:.0%}"
             )
-        notes.append(Markup("{}{}, row {}").format(told, called, f"{predicted.row[i]:,}"))
+        notes.append(Markup("{}{}, row\N{NO-BREAK SPACE}{}").format(told, called, f"{predicted.row[i]:,}"))
     return _list(run.texts("validation", predicted.row[chosen]), notes)
 
 

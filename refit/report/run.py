@@ -72,6 +72,16 @@ class Run:
         """The splits that have scores, validation first."""
         return sorted(self.scores, key=_order)
 
+    @property
+    def reported(self) -> list[str]:
+        """The splits that have scores, test first: no epoch was chosen on it."""
+        return sorted(self.scores, key=lambda split: (not split.startswith("test"), split))
+
+    @cached_property
+    def commonest(self) -> int:
+        """The most frequent label of the train rows used, the first of equals; of classes only."""
+        return int(np.bincount(self.sampled["train"].label).argmax())
+
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """One row for each evaluation during training."""

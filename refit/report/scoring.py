@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from refit import breakdown, calibration, charts, page
+from refit import bootstrap, breakdown, calibration, charts, page
 from refit.charts import Point, Series
 from refit.report.run import Column, Predicted, Run
 
@@ -35,7 +35,7 @@ def title(split: str) -> str:
 
 
 def scores(run: Run) -> page.Section:
-    """The headline scores with their intervals, and every class's."""
+    """The headline scores with their intervals and baselines, and every class's."""
     best = run.task["best_score"]
     headline = [
         page.card(
@@ -43,11 +43,12 @@ def scores(run: Run) -> page.Section:
             f"{NAMES[name]}, {title(split)}",
             "95%: {:.3f} to {:.3f}".format(*run.details[split]["intervals"][name]),
             f"{run.scores[split]['rows']:,} rows",
+            *([] if run.is_regression else [f"baseline: {_baseline(run, split, name):.3f}"]),
         )
-        for split in run.scored
+        for split in run.reported
         for name in [best, *(other for other in run.task["scores"] if other != best)]
     ]
-    parts = [page.cards(headline), _which_split(run)]
+    parts = [page.cards(headline), *_against_baseline(run), _which_split(run)]
     if run.task["note"]:
         parts.append(page.paragraph(f"About this task: {run.task['note']}."))
     losses = ", ".join(f"{run.scores[split]['loss']:.4f} on {title(split)}" for split in run.scored)
@@ -226,9 +227,31 @@ def hardness(run: Run) -> page.Section:
     )
 
 
+def _baseline(run: Run, split: str, name: str) -> float:
+    """The score of always giving the most frequent label of the train rows used."""
+    counts = np.array(run.details[split]["confusion"])
+    constant = np.zeros_like(counts)
+    constant[:, run.commonest] = counts.sum(axis=1)
+    return float(bootstrap.FROM_COUNTS[name](constant))
+
+
+def _against_baseline(run: Run) -> list[Markup]:
+    """What the baseline is, and a warning where the model may have learned no more than that; for classes only."""
+    if run.is_regression:
+        return []
+    commonest = page.name(run.labels[run.commonest])
+    said = Markup("Baseline: always answering <b>{}</b>, the most frequent label in train.").format(commonest)
+    parts = [page.paragraph(said, kind="quiet")]
+    split, best = run.reported[0], run.task["best_score"]
+    if run.details[split]["intervals"][best][0] <= _baseline(run, split, best):
+        parts.append(
+            page.paragraph(f"The {NAMES[best]} on {title(split)} is not shown to be above the baseline.", kind="warn")
+        )
+    return parts
+
+
 def _which_split(run: Run) -> Markup:
-    scored_test = any(split.startswith("test") for split in run.scored)
-    if scored_test:
+    if run.reported[0].startswith("test"):
         return page.paragraph(
             "The epoch was chosen on validation, so the score on test is the one to report. Everything below that "
             "shows single rows is about validation: whoever tunes by looking at test rows spoils them."
@@ -240,12 +263,12 @@ def _which_split(run: Run) -> Markup:
 
 def _classes(run: Run, split: str) -> Markup:
     classes = run.details[split]["classes"]
-    ordered = (
-        sorted(classes.items(), key=lambda item: item[1]["f1"]) if len(classes) > MOST_CLASSES else classes.items()
-    )
+    ordered = [(name, classes[name]) for name in run.labels]  # details.json has them by the alphabet
+    if len(classes) > MOST_CLASSES:
+        ordered.sort(key=lambda item: item[1]["f1"])
     rows = [
         [page.name(name), *(f"{of[key]:.3f}" for key in ("precision", "recall", "f1")), f"{of['rows']:,}"]
-        for name, of in list(ordered)[:MOST_CLASSES]
+        for name, of in ordered[:MOST_CLASSES]
     ]
     caption = f"Each label on {title(split)}"
     if len(classes) > MOST_CLASSES:
