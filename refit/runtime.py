@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -122,7 +123,19 @@ def without_secrets(text: str) -> str:
 
 def _record(stage: str, seconds: float, figures: dict[str, Any]) -> None:
     """Note the stage's time where `report` collects it; never in an out, which must not hold a clock's reading."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    megabytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
-    record = {"seconds": round(seconds, 2), "peak_memory_mb": round(megabytes), **figures}
+    record = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory() / 2**20), **figures}
     files.write_json(paths.LOCAL_SPEED / f"{stage}.json", record)
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has held at once.
+
+    Linux counts in ru_maxrss what its parent held when it was started, so its own high-water mark is read there.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        if own:
+            return int(own[1]) * 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 2**10
