@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from refit import guard, processes
+from refit import processes
 from refit.runtime import run
 
 
@@ -13,8 +13,6 @@ def train() -> dict[str, Any]:
     chosen = params.load(params.Train)
     if processes.must_launch(chosen.processes):
         return processes.launch(chosen.processes, "stages.train")
-    if processes.count() > 1:
-        guard.die_with_parent()
     from refit import training
 
     figures = training.train(chosen)
@@ -23,4 +21,4 @@ def train() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run("train", train, record=processes.count() == 1)
+    run("train", train, record=processes.count() == 1 and processes.is_first_node())
