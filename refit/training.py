@@ -23,6 +23,7 @@ from refit import (
     manifest,
     paths,
     processes,
+    sharding,
     throughput,
     trainer,
 )
@@ -84,6 +85,8 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
     kernels.install(model, number)
+    if params.fsdp is not False:
+        sharding.prepare(model)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
     live, clock = Live(task["best_score"]), throughput.StepClock()
     fitting = trainer.ClassifierTrainer(
@@ -138,7 +141,7 @@ def _run_loop(
             "or use precision: fp32"
         ) from None
     if not checkpoints.is_over(fitting.state):
-        raise checkpoint.interrupted(fitting.state.global_step, fitting.state.max_steps)
+        raise checkpoint.interrupted(fitting.state, is_resumable=not fitting.is_deepspeed_enabled)
     return fitting.state
 
 
@@ -179,6 +182,7 @@ def argument_values(params: Train, rows: int, number: device.Format, place: torc
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "report_to": "none",
+        **sharding.arguments(params),
     }
 
 

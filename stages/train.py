@@ -8,10 +8,12 @@ from refit.runtime import run
 
 def train() -> dict[str, Any]:
     """Write models/finetuned, the best epoch's model, and the curves metrics/history.csv and steps.csv."""
-    from refit import params
+    from refit import params, sharding
 
     chosen = params.load(params.Train)
-    if processes.must_launch(chosen.processes):
+    launches = processes.must_launch(chosen.processes)
+    sharding.check(chosen, is_alone=not launches and processes.count() == 1)
+    if launches:
         return processes.launch(chosen.processes, "stages.train")
     from refit import training
 
