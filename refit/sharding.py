@@ -14,8 +14,8 @@ from refit.errors import ParamsError
 from refit.params import Train
 
 # What the Trainer takes from its other arguments, which are params.yaml's other keys.
-FILLED_IN = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
-DECIDED = (*FILLED_IN, "optimizer", "scheduler", "bf16", "fp16")
+FILLED_IN = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+DECIDED = (*FILLED_IN, "train_batch_size", "optimizer", "scheduler", "bf16", "fp16")
 
 
 def arguments(params: Train) -> dict[str, Any]:

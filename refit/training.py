@@ -60,7 +60,7 @@ def train(params: Train) -> dict[str, Any]:
             return {}
         evaluations = history.evaluations(result["log"], task["best_score"])
         best = next(row for row in evaluations if row["step"] == result["best_step"])
-        _export(run.checkpoint(result["best_step"]), _card(params, task, best))
+        _export(run.checkpoint(result["best_step"]), _card(params, task, best), params.max_length)
     history.write(history.steps(result["log"]), paths.STEPS)
     history.write(evaluations, paths.HISTORY)
     return {**result["figures"], "threads": threads, "number_format": number}
@@ -240,12 +240,17 @@ def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
     return card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
 
 
-def _export(best: Path, card: str) -> None:
-    """Write models/finetuned: weights and config of the best checkpoint, the tokenizer they go with, and the card."""
+def _export(best: Path, card: str, max_length: int) -> None:
+    """Write models/finetuned: weights and config of the best checkpoint, the tokenizer they go with, and the card.
+
+    The tokenizer's limit becomes the length that was trained with, so that the folder alone cuts texts alike.
+    """
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(best / name, folder / name)
         for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
             shutil.copyfile(path, folder / path.name)
+        settings = files.read_json(folder / "tokenizer_config.json")
+        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": max_length})
         files.write_text(folder / "README.md", card)
         manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())})

@@ -152,6 +152,7 @@ def first_checkpoint(folder: Path, known: set[Path], started: subprocess.Popen[s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_fsdp_trains_as_one_process_does_and_resumes(tmp_path: Path, tiny_model: Path) -> None:
     """A model in two pieces must be the same model, kept without pickle, and go on after a kill with the same bytes."""
     folder = sampled(
@@ -187,6 +188,7 @@ def test_fsdp_trains_as_one_process_does_and_resumes(tmp_path: Path, tiny_model:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("config", [ZERO, GATHERED], ids=["stage 2", "stage 3"])
 def test_deepspeed_trains_as_one_process_does(config: dict[str, Any], tmp_path: Path, tiny_model: Path) -> None:
     """The same for DeepSpeed, which needs no trick on CPUs; after a stop it says that it cannot go on."""

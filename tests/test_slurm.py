@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment, run, tiny_project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SRUN = """#!/bin/bash
 echo "$@" >> "$SRUN_CALLS"

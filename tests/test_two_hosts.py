@@ -13,7 +13,7 @@ import pytest
 from conftest import environment, run
 from test_processes import curve, sampled, without_dropout
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ADDRESSES = ("10.213.7.1", "10.213.7.2")
 CABLE = "refit0"
 
