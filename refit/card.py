@@ -5,6 +5,7 @@ The scores are those of the best epoch on validation, which training knows; the 
 """
 
 import html
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -156,4 +157,4 @@ def _plain(value: str) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return json.dumps(value) if isinstance(value, (bool, dict)) else str(value)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import files, fingerprint, guard, manifest, processes
+from refit import files, fingerprint, guard, manifest, processes, state_files
 from refit.errors import DataError, InterruptedRunError
 
 RECORD = "MANIFEST.json"
@@ -28,7 +28,7 @@ LOOP = "loop_state.json"
 DONE = "DONE.json"
 DESCRIPTION = "FINGERPRINT.json"
 MODEL = {"model.safetensors", "config.json"}  # what is kept of a finished run
-RESUMABLE = MODEL | {"trainer_state.json", LOOP}  # at least; the record names every file
+RESUMABLE = MODEL | {"trainer_state.json", LOOP, state_files.SCHEDULER}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
 
@@ -233,11 +233,10 @@ def load_state(folder: Path) -> TrainerState:
     return TrainerState.load_from_json(str(folder / "trainer_state.json"))
 
 
-def interrupted(step: int, steps: int) -> InterruptedRunError:
+def interrupted(state: TrainerState, *, is_resumable: bool) -> InterruptedRunError:
     """The error to leave with when a run was asked to stop."""
-    return InterruptedRunError(
-        f"stopped as asked at step {step} of {steps}; it is saved: run the same command to go on"
-    )
+    then = "it is saved: run the same command to go on" if is_resumable else "DeepSpeed cannot go on from there"
+    return InterruptedRunError(f"stopped as asked at step {state.global_step} of {state.max_steps}; {then}")
 
 
 def _commit(folder: Path, run_fingerprint: str, step: int) -> None:

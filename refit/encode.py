@@ -146,7 +146,9 @@ def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
     """
     limit = length_limit(model)
     if limit is not None and max_length > limit:
-        raise ParamsError(f"params.yaml max_length: got {max_length}, need at most {limit}, the limit of the model")
+        raise ParamsError(
+            f"params.yaml max_length: got {max_length}, need at most {limit}, the limit of the model in {model}"
+        )
     text = (model / "tokenizer.json").read_text(encoding="utf-8")
     with ThreadPoolExecutor(1) as beside:
         loading = beside.submit(Reference, text, max_length)

@@ -9,12 +9,13 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from typing_extensions import TypedDict
 
 from refit import paths
 from refit.errors import ParamsError
@@ -31,6 +32,17 @@ Cadence = Annotated[EveryEpoch, Field(description="epoch, or a whole number of s
 Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], Field(description="one of auto, fp32, bf16, fp16")]
 Threads = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(description="auto, or a whole number >= 1")]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
+
+
+@with_config(ConfigDict(extra="forbid", strict=True))
+class FsdpConfig(TypedDict, total=False):
+    """What may stand under `fsdp:`, in the words of the Trainer's fsdp_config; the rest of it is decided."""
+
+    reshard_after_forward: bool
+    activation_checkpointing: bool
+    auto_wrap_policy: Literal["TRANSFORMER_BASED_WRAP", "SIZE_BASED_WRAP", "NO_WRAP"]
+    transformer_layer_cls_to_wrap: list[str]
+    min_num_params: int
 
 
 class Params(BaseModel):
@@ -112,6 +124,13 @@ class Train(Params):
     compile: Annotated[bool, Field(description="true or false")]
     threads: Threads
     processes: Positive
+    fsdp: Annotated[
+        bool | FsdpConfig,
+        Field(description=f"false, true, or a mapping with some of {', '.join(FsdpConfig.__annotations__)}"),
+    ]
+    deepspeed: Annotated[
+        Literal[False] | dict[str, Any], Field(description="false, or DeepSpeed's configuration as a mapping")
+    ]
     report_to: Annotated[
         Literal["none", "tensorboard", "dvclive", "wandb"],
         Field(description="one of none, tensorboard, dvclive, wandb"),
@@ -187,7 +206,7 @@ def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
             fields.model_validate(given)
         except ValidationError as error:
             problems += [
-                _describe(path, lines, fields, detail) for detail in error.errors() if detail["type"] != "missing"
+                _describe(path, lines, fields, detail, values) for detail in error.errors() if detail["loc"][0] in given
             ]
     problems += _search_problems(values, lines, path)
     if problems:
@@ -318,9 +337,11 @@ def _wanted(key: str) -> str:
     return "a value"
 
 
-def _describe(path: Path, lines: dict[str, int], fields: type[Params], detail: ErrorDetails) -> str:
+def _describe(
+    path: Path, lines: dict[str, int], fields: type[Params], detail: ErrorDetails, values: dict[str, Any]
+) -> str:
     key = str(detail["loc"][0])
-    given = detail["input"]
+    given = values[key]
     wanted = fields.model_fields[key].description
     quoted = isinstance(given, str) and _is_number(given) and "number" in str(wanted)
     mend = " (remove the quotes)" if quoted else ""

@@ -27,6 +27,11 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def is_first_node() -> bool:
+    """Whether this machine is the one that keeps the records: the others share its folder."""
+    return int(os.environ.get("PET_NODE_RANK", "0")) == 0
+
+
 def must_launch(wanted: int) -> bool:
     """Whether `wanted` processes (a node) still have to be started: we are not one of them yet."""
     nodes = os.environ.get("PET_NNODES", "1")

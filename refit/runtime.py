@@ -39,7 +39,8 @@ OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool = False, record: bool = True) -> None:
     """Run a stage's main function and leave with its exit code.
 
-    `main` returns the stage's own figures (rows, tokens …) for the timing record, or None. Its expected
+    `main` returns the stage's own figures (rows, tokens …) for the timing record, or None. With `record` this process
+    is the stage's only writer and notes its time; processes that another one started for a stage do neither. Expected
     failures become one line on stderr; anything else is a fault of ours and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
@@ -48,7 +49,7 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
         os.environ.update(OFFLINE_ENVIRONMENT)
         for name in HUB_TOKENS:
             os.environ.pop(name, None)
-    parent = guard.die_with_parent() if record else 0
+    parent = guard.die_with_parent()
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     start = time.perf_counter()

@@ -1,7 +1,8 @@
 """The Trainer's resumable state without pickle: tensors as safetensors, everything else as JSON.
 
 The Trainer writes optimizer.pt, scheduler.pt, rng_state.pth and training_args.bin with torch.save. Reading such a
-file can run code, and the last one holds the hub token in clear; so none of them is ever written.
+file can run code, and the last one holds the hub token in clear; so none of them is ever written. A model that FSDP has
+cut into pieces is put together for it: its files are those of a whole model.
 """
 
 import random
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import Trainer
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from refit import files
 
@@ -24,7 +26,7 @@ SCALER = "scaler.json"
 class StateFiles(Trainer):  # type: ignore[misc]
     """Saves and loads what a resumed run needs next to the weights.
 
-    DeepSpeed and FSDP keep the optimizer in formats of their own, which are left to them.
+    DeepSpeed reads and writes its optimizer as pickles alone; with it there are the weights, and no resuming.
     """
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
@@ -34,20 +36,37 @@ class StateFiles(Trainer):  # type: ignore[misc]
         model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            super()._save_optimizer_and_scheduler(output_dir)
-        elif self.args.should_save:
-            save_optimizer(self.optimizer.state_dict(), Path(output_dir))
+        if self.is_deepspeed_enabled:
+            return
+        if self.is_fsdp_enabled:  # every process has a piece, and all put them together for the main one
+            from refit import fsdp_state
+
+            state = fsdp_state.optimizer_state(self.model, self.optimizer)
+        else:
+            state = self.optimizer.state_dict()
+        if self.args.should_save:
+            save_optimizer(state, Path(output_dir))
             files.write_json(Path(output_dir) / SCHEDULER, self.lr_scheduler.state_dict())
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None:
             return
-        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            super()._load_optimizer_and_scheduler(checkpoint)
-            return
-        self.optimizer.load_state_dict(load_optimizer(Path(checkpoint)))
+        state = load_optimizer(Path(checkpoint))
+        if self.is_fsdp_enabled:
+            from refit import fsdp_state
+
+            fsdp_state.load_optimizer_state(self.model, self.optimizer, state)
+        else:
+            self.optimizer.load_state_dict(state)
         self.lr_scheduler.load_state_dict(files.read_json(Path(checkpoint) / SCHEDULER))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled:
+            from refit import fsdp_state
+
+            fsdp_state.load_weights(self.model, Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _save_scaler(self, output_dir: str) -> None:
         if self.accelerator.scaler is not None and self.args.should_save:
@@ -69,7 +88,10 @@ class StateFiles(Trainer):  # type: ignore[misc]
 
 
 def save_optimizer(state: dict[str, Any], folder: Path) -> None:
-    """Write an optimizer's state_dict: its tensors by `parameter.name`, the groups and plain values as JSON."""
+    """Write an optimizer's state_dict: its tensors by `parameter.name`, the groups and plain values as JSON.
+
+    Parameters are numbered, or named where a model was put together from pieces.
+    """
     tensors: dict[str, torch.Tensor] = {}
     values: dict[str, Any] = {}
     for parameter, entries in state["state"].items():
@@ -85,10 +107,10 @@ def save_optimizer(state: dict[str, Any], folder: Path) -> None:
 def load_optimizer(folder: Path) -> dict[str, Any]:
     """The state_dict that `save_optimizer` wrote, equal bit for bit."""
     plain = files.read_json(folder / OPTIMIZER)
-    state: dict[int, dict[str, Any]] = {}
+    state: dict[int | str, dict[str, Any]] = {}
     for key, value in {**load_file(folder / MOMENTS), **plain["values"]}.items():
-        parameter, _, name = key.partition(".")
-        state.setdefault(int(parameter), {})[name] = value
+        parameter, _, name = key.rpartition(".")
+        state.setdefault(int(parameter) if parameter.isdigit() else parameter, {})[name] = value
     groups = [
         {name: tuple(value) if name == "betas" else value for name, value in group.items()}
         for group in plain["param_groups"]

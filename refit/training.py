@@ -23,6 +23,7 @@ from refit import (
     manifest,
     paths,
     processes,
+    sharding,
     throughput,
     trainer,
 )
@@ -59,7 +60,7 @@ def train(params: Train) -> dict[str, Any]:
             return {}
         evaluations = history.evaluations(result["log"], task["best_score"])
         best = next(row for row in evaluations if row["step"] == result["best_step"])
-        _export(run.checkpoint(result["best_step"]), _card(params, task, best))
+        _export(run.checkpoint(result["best_step"]), _card(params, task, best), params.max_length)
     history.write(history.steps(result["log"]), paths.STEPS)
     history.write(evaluations, paths.HISTORY)
     return {**result["figures"], "threads": threads, "number_format": number}
@@ -84,6 +85,8 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
     kernels.install(model, number)
+    if params.fsdp is not False:
+        sharding.prepare(model)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
     live, clock = Live(task["best_score"]), throughput.StepClock()
     fitting = trainer.ClassifierTrainer(
@@ -139,7 +142,7 @@ def _run_loop(
             "or use precision: fp32"
         ) from None
     if not checkpoints.is_over(fitting.state):
-        raise checkpoint.interrupted(fitting.state.global_step, fitting.state.max_steps)
+        raise checkpoint.interrupted(fitting.state, is_resumable=not fitting.is_deepspeed_enabled)
     return fitting.state
 
 
@@ -180,6 +183,7 @@ def argument_values(params: Train, rows: int, number: device.Format, place: torc
         "remove_unused_columns": False,
         "disable_tqdm": True,
         "report_to": "none",
+        **sharding.arguments(params),
     }
 
 
@@ -237,12 +241,17 @@ def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
     return card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
 
 
-def _export(best: Path, card: str) -> None:
-    """Write models/finetuned: weights and config of the best checkpoint, the tokenizer they go with, and the card."""
+def _export(best: Path, card: str, max_length: int) -> None:
+    """Write models/finetuned: weights and config of the best checkpoint, the tokenizer they go with, and the card.
+
+    The tokenizer's limit becomes the length that was trained with, so that the folder alone cuts texts alike.
+    """
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(best / name, folder / name)
         for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
             shutil.copyfile(path, folder / path.name)
+        settings = files.read_json(folder / "tokenizer_config.json")
+        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": max_length})
         files.write_text(folder / "README.md", card)
         manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())})

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from refit import guard, processes
+from refit import processes
 from refit.runtime import importing, run
 
 
 def train() -> dict[str, Any]:
     """Write models/finetuned, the best epoch's model, and the curves metrics/history.csv and steps.csv."""
-    from refit import params
+    from refit import params, sharding
 
     chosen = params.load(params.Train)
-    if processes.must_launch(chosen.processes):
+    launches = processes.must_launch(chosen.processes)
+    sharding.check(chosen, is_alone=not launches and processes.count() == 1)
+    if launches:
         return processes.launch(chosen.processes, "stages.train")
-    if processes.count() > 1:
-        guard.die_with_parent()
     with importing():
         from refit import training
 
@@ -24,4 +24,4 @@ def train() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run("train", train, record=processes.count() == 1)
+    run("train", train, record=processes.count() == 1 and processes.is_first_node())

@@ -1,6 +1,7 @@
 """The pipeline as a user drives it: real DVC commands in real clones, with a tiny model and tiny data."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def test_the_saved_model_answers_with_label_names(done: Path) -> None:
     files = {path.name for path in (done / "models/finetuned").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= files
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]
+
+
+def test_the_model_folder_alone_cuts_texts_as_in_training(done: Path, tmp_path: Path) -> None:
+    """Prevents another length, and so other answers, where the folder was copied or published."""
+    from transformers import AutoTokenizer
+
+    from refit import finished
+    from refit.predictor import Predictor
+
+    alone = shutil.copytree(done / "models/finetuned", tmp_path / "alone")
+    with finished.find(str(alone)) as found:
+        assert Predictor(found).max_length == 32  # the model itself takes 64
+    tokens = AutoTokenizer.from_pretrained(alone)("a good film " * 30, truncation=True)
+    assert len(tokens["input_ids"]) == 32
 
 
 def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> None:

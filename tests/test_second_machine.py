@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from conftest import environment, run, tiny_project
-from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -76,14 +75,3 @@ def test_through_s3(finished: Path, tmp_path: Path, s3: str) -> None:
     run("dvc", "remote", "modify", "--local", "shared", "endpointurl", s3, cwd=finished)
     run("dvc", "push", "--run-cache", cwd=finished, env=environment(**KEYS))
     check(finished, pulled(finished, tmp_path / "second"))
-
-
-def test_sbatch_scripts_call_commands_that_exist() -> None:
-    """A documented script that calls a stage or a variable that is gone fails after hours in a queue."""
-    root = Path(__file__).resolve().parent.parent
-    text = (root / "docs/cluster.md").read_text(encoding="utf-8")
-    stages = YAML(typ="safe").load((root / "dvc.yaml").read_text())["stages"]
-    assert "python -m stages.train" in text
-    assert stages["train"]["cmd"] == "python -m stages.train"
-    for variable in ("PET_NNODES", "PET_NODE_RANK", "PET_MASTER_ADDR", "PET_MASTER_PORT"):
-        assert variable in text

@@ -92,7 +92,11 @@ def shell(lines: str) -> Markup:
 
 
 def shown(value: Any) -> str:
-    """A param as params.yaml has it."""
+    """A param as params.yaml and the command line have it."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{shown(of)}" for name, of in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(shown, value)) + "]"
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
