@@ -57,7 +57,7 @@ pre { background: var(--wash); border: 1px solid var(--line); border-radius: 6px
 .card b { display: block; font-size: 1.7rem; line-height: 1.25; font-weight: 600; font-variant-numeric: tabular-nums; }
 .card span { display: block; color: var(--quiet); font-size: .8rem; line-height: 1.4; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
-.scroll + .scroll { margin-top: 1.75rem; }
+section > .scroll + .scroll { margin-top: 1.75rem; }
 .scroll:focus-visible { outline: 2px solid var(--c0); }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
