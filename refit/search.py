@@ -33,6 +33,7 @@ FOLDER = Path(".refit/search")
 STARTUP_TRIALS = 3  # random before TPE models the scores, and whole before the pruner compares
 OPENINGS = 4  # of a database
 ATTEMPTS = 100  # to find values that were not tried yet
+GUIDED_ATTEMPTS = 10  # of these by TPE
 FAILURES = 3  # in a row, and something other than the values is wrong
 NAME = 120  # letters of a trial's values in its name: files are named after it
 
@@ -127,10 +128,13 @@ def train_rows(given: int | str, share: float) -> int | str:
     return max(1, math.ceil(int(given) * share))
 
 
-def propose(trial: Trial, search: Search) -> dict[str, Any]:
+def propose(trial: Trial, search: Search, *, is_random: bool = False) -> dict[str, Any]:
     """The values of a trial; for the same seed, number and history they are the same ones."""
-    trial.study.sampler = optuna.samplers.TPESampler(
-        seed=(search.seed * 1_000_003 + trial.number) % 2**32, n_startup_trials=STARTUP_TRIALS
+    seed = (search.seed * 1_000_003 + trial.number) % 2**32
+    trial.study.sampler = (
+        optuna.samplers.RandomSampler(seed)
+        if is_random
+        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
     )
     values: dict[str, Any] = {}
     for key, space in search.space.items():
@@ -164,11 +168,12 @@ def _search(study: optuna.Study, search: Search, rows: int | str) -> None:
 
 def _ask(study: optuna.Study, search: Search) -> Trial | None:
     """A new trial with values that no other has, or None when there are enough or none such are left."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         trial = study.ask()
         trial.set_user_attr("owner", _owner())
         try:
-            values = propose(trial, search)
+            # In a small space TPE proposes its favourite again and again, and never what is left.
+            values = propose(trial, search, is_random=attempt >= GUIDED_ATTEMPTS)
         except ValueError as error:
             _skip(study, trial, "another space")
             raise ParamsError(

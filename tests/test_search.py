@@ -245,16 +245,28 @@ def test_values_that_another_machine_is_about_to_try_are_not_taken(
         study.enqueue_trial({"seed": 2})
     propose = search.propose
 
-    def interrupted(trial: optuna.Trial, asked: Search) -> dict[str, object]:
+    def interrupted(trial: optuna.Trial, asked: Search, *, is_random: bool) -> dict[str, object]:
         if trial.number == 0:  # while this one is proposed, another machine asks, and is first
             propose(study.ask(), asked)
-        return propose(trial, asked)
+        return propose(trial, asked, is_random=is_random)
 
     monkeypatch.setattr(search, "propose", interrupted)
     trial = search._ask(study, asked)
     assert trial is not None
     assert trial.params == {"seed": 1}
     assert [other.params for other in search._counted(study)] == [{"seed": 2}, {"seed": 1}]
+
+
+def test_what_is_left_of_a_small_space_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TPE alone proposes its favourite a hundred times over, and the search ends with values untried."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate({**space(4), "space": {"lr": [0.01, 0.008, 0.006, 1e-7]}})
+    study = optuna.create_study(direction="maximize")
+    for score in (0.9, 0.8, 1.0, 0.5):
+        trial = search._ask(study, asked)
+        assert trial is not None
+        study.tell(trial, score)
+    assert len({trial.params["lr"] for trial in search._counted(study)}) == 4
 
 
 def test_a_study_of_another_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
