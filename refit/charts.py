@@ -162,6 +162,30 @@ def scatter(
     return _svg(frame.height, alt, parts)
 
 
+def dots(
+    groups: Sequence[Series], *, x_label: str, alt: str, marks: Sequence[tuple[float, str]], line: Series | None = None
+) -> Markup:
+    """Points of several kinds, each in its own shape, over an x axis with names at `marks`; `line` joins its own."""
+    entries = [*groups, *([line] if line else [])]
+    all_x = [*(x for entry in entries for x in entry.x), *(place for place, _ in marks)]
+    room = 0.06 * (max(all_x) - min(all_x)) or 0.5
+    frame = _Frame(
+        (min(all_x) - room, max(all_x) + room), _nice([y for entry in entries for y in entry.y]),
+        top=18 + 16 * _legend_rows(entries), x_label=x_label,
+    )  # fmt: skip
+    parts = [frame.y_grid(), frame.x_line()]
+    parts += [_label(frame.x(place), frame.bottom + 15, cut(name, 12)[0], "middle", full=name) for place, name in marks]
+    for index, (entry, (left, row)) in enumerate(zip(entries, _legend_places(entries)[0], strict=True)):
+        y = 8 + 16 * row
+        points = [(frame.x(x), frame.y(value)) for x, value in zip(entry.x, entry.y, strict=True)]
+        if entry is line:
+            parts += [_path(points, index), _path([(left, y), (left + 18, y)], index)]
+        else:
+            parts += [_dot(x, up, index, size=4.5) for x, up in [(left + 9.0, float(y)), *points]]
+        parts.append(_label(left + 23, y + 4, cut(entry.name, 24)[0], "start", "ink"))
+    return _svg(frame.height, alt, parts)
+
+
 def heatmap(counts: Sequence[Sequence[int]], *, alt: str) -> Markup:
     """A confusion matrix without its names: the darker, the larger the share of the row; rows are the true labels."""
     size = len(counts)

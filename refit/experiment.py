@@ -1,12 +1,14 @@
-"""One DVC experiment in a temporary copy: the workspace is not touched, the result has a name in `dvc exp show`."""
+"""One DVC experiment in a copy of the repository: the workspace is not touched, the result is in `dvc exp show`."""
 
+import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refit import live, paths
+from refit import experiment_copy, guard, live, paths
 from refit.errors import ParamsError, RefitError
 
 Poll = Callable[[list[dict[str, Any]]], bool]
@@ -16,30 +18,65 @@ class ExperimentFailedError(RefitError):
     """A `dvc exp run` ended with an error; the text is its last line."""
 
 
-def run(
-    name: str, changes: Mapping[str, Any], log: Path, lock: int | None = None, is_hopeless: Poll | None = None
-) -> bool:
-    """Run one experiment; False when it was stopped because `is_hopeless` said so of its evaluations so far.
+def run(name: str, changes: Mapping[str, Any], folder: Path, is_hopeless: Poll | None = None) -> bool:
+    """Run one experiment unless it has been; False when it was stopped because `is_hopeless` said so.
 
-    `changes` are params and their values. What DVC and the stages say goes to `log`. `lock` is a file descriptor that
-    the run holds open as long as it lives. Raises ExperimentFailedError with the line that says why.
+    `changes` are params and their values; `is_hopeless` is asked about all evaluations so far. What DVC and the stages
+    say goes to `folder`. A run that outlived the command that started it is waited for, not run a second time beside
+    it. Raises ExperimentFailedError with the line that says why.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    evaluations = log.with_suffix(".evaluations")
+    folder.mkdir(parents=True, exist_ok=True)
+    with guard.locked(folder / f"{name}.lock", f"{name} is still running; waiting for it") as lock:
+        if revision(name) is None:
+            experiment_copy.fetch(name)
+        try:
+            return revision(name) is not None or _run(name, changes, folder, lock, is_hopeless)
+        finally:
+            experiment_copy.remove(name)
+
+
+def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hopeless: Poll | None) -> bool:
+    evaluations = (folder / f"{name}.evaluations").resolve()
     evaluations.unlink(missing_ok=True)
-    command = ["dvc", "exp", "run", "--temp", "--name", name]
-    for key, value in changes.items():
-        command += ["-S", f"{key}={_written(value)}"]
-    environment = {**os.environ, live.EVALUATIONS: str(evaluations.resolve())}
-    held = () if lock is None else (lock,)
+    log = folder / f"{name}.log"
     with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment, pass_fds=held)
-        was_stopped = _watch(process, evaluations, is_hopeless)
+        process = subprocess.Popen(
+            ["dvc", "exp", "run", "--name", name, *settings(changes)],
+            cwd=experiment_copy.make(name), env={**os.environ, live.EVALUATIONS: str(evaluations)},
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            pass_fds=[lock],  # it stays taken as long as the run lives
+            process_group=0,
+        )  # fmt: skip
+        try:
+            was_stopped = _watch(process, evaluations, is_hopeless)
+        except BaseException:
+            # DVC leaves Ctrl-C to its stage, which saves its state and ends.
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait()
+            raise
     if was_stopped:
         return False
     if process.returncode:
-        raise ExperimentFailedError(_reason(log, process.returncode))
+        said = reason(log.read_text(errors="replace")) or f"dvc exp run ended with code {process.returncode}"
+        raise ExperimentFailedError(f"{said} (all of it: {log})")
+    experiment_copy.fetch(name)
     return True
+
+
+def settings(changes: Mapping[str, Any]) -> list[str]:
+    """The arguments of `dvc exp run` that change params."""
+    return [
+        part
+        for key, value in changes.items()
+        for part in ("-S", f"{key}={str(value).lower() if isinstance(value, bool) else value}")
+    ]
+
+
+def reason(log: str) -> str:
+    """The line of a log that says why the run failed; empty when there is none."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("refit ")] or [line for line in lines if "ERROR" in line] or lines
+    return said[-1] if said else ""
 
 
 def revision(name: str) -> str | None:
@@ -52,8 +89,6 @@ def revision(name: str) -> str | None:
 
 def scores(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(scores.json of its task, task.json) of a finished experiment."""
-    import json
-
     from dvc.api import DVCFileSystem
 
     tree = DVCFileSystem(".", rev=revision(name))
@@ -86,13 +121,3 @@ def _watch(process: "subprocess.Popen[bytes]", evaluations: Path, is_hopeless: P
             if is_hopeless(found):
                 was_stopped = True
                 live.stop(found[-1])
-
-
-def _written(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _reason(log: Path, code: int) -> str:
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith("refit ")] or [line for line in lines if "ERROR" in line] or lines
-    return f"{said[-1] if said else f'dvc exp run ended with code {code}'} (all of it: {log})"

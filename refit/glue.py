@@ -3,6 +3,7 @@
 python -m refit.glue                                     every recipe in recipes/glue, seed 42
 python -m refit.glue --tasks cola rte --seeds 1 2 3      some of them
 python -m refit.glue --set train_rows=1000 epochs=1      the same change to each
+python -m refit.glue --queue 4                           four at once, by the workers of DVC's queue
 
 Each run is a DVC experiment in a temporary copy. The same command goes on where it was stopped: what is finished is not
 run again, what failed is. Every task has its scores or its error in the table.
@@ -11,14 +12,15 @@ run again, what failed is. Every task has its scores or its error in the table.
 import argparse
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from refit import experiment, params
-from refit.errors import InterruptedRunError, ParamsError, RefitError
+from refit import experiment, params, queue
+from refit.errors import InterruptedRunError, ParamsError, RefitError, UsageError
 from refit.runtime import run
 
 RECIPES = Path("recipes/glue")
@@ -38,6 +40,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 Scores = dict[str, Any]
+Key = tuple[str, int]  # the task and the seed of a run
 
 
 class SomeFailedError(RefitError):
@@ -55,6 +58,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
     parser.add_argument("--recipes", type=Path, default=RECIPES)
+    parser.add_argument(
+        "--queue", nargs="?", type=int, const=1, metavar="WORKERS", help="run through DVC's queue, so many at once"
+    )
     return parser.parse_args()
 
 
@@ -62,11 +68,15 @@ def main() -> None:
     """Run what has not been run, then print the table. Raises SomeFailedError when a run failed."""
     chosen = arguments()
     experiment.check_repository()
+    if chosen.queue is not None and chosen.queue < 1:
+        raise UsageError(f"--queue {chosen.queue}: need a number of workers >= 1")
     recipes = [_recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _all(chosen.recipes)]
-    results: dict[tuple[str, int], Scores | str] = {}
-    for recipe in recipes:
-        for seed in chosen.seeds:
-            results[recipe["task"], seed] = _result({**recipe, "seed": seed})
+    runs = {(recipe["task"], seed): {**recipe, "seed": seed} for recipe in recipes for seed in chosen.seeds}
+    try:
+        failures = _one_by_one(runs) if chosen.queue is None else _queued(runs, chosen.queue)
+    except KeyboardInterrupt:
+        raise InterruptedRunError("stopped as asked; run the same command to go on") from None
+    results = {key: failures.get(key) or experiment.scores(_name(changes))[0] for key, changes in runs.items()}
     print("\n" + table(results))
     failed = [f"{task} seed {seed}" for (task, seed), result in results.items() if isinstance(result, str)]
     if failed:
@@ -94,7 +104,7 @@ def column(task: str, scores: Scores) -> float:
     return 100 * fmean(scores[split][name] for split, name in wanted)
 
 
-def table(results: dict[tuple[str, int], Scores | str]) -> str:
+def table(results: dict[Key, Scores | str]) -> str:
     """A line a task: its scores (mean and standard deviation over the seeds), or the error of each seed that failed."""
     seeds = sorted({seed for _, seed in results})
     lines = [("task", "score", "value", "seeds")]
@@ -123,23 +133,46 @@ def table(results: dict[tuple[str, int], Scores | str]) -> str:
     )
 
 
-def _result(changes: dict[str, Any]) -> Scores | str:
-    """The scores of one run, run if need be, or the line that says why there are none."""
-    label = f"{changes['task']} seed {changes['seed']}"
-    digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:6]
-    name = f"glue-{changes['task'].replace('/', '-')}-seed-{changes['seed']}-{digest}"
-    try:
+def _one_by_one(runs: Mapping[Key, dict[str, Any]]) -> dict[Key, str]:
+    """Run what has no result yet; returns the error of each that failed."""
+    failures = {}
+    for key, changes in runs.items():
+        name = _name(changes)
+        _say(key, f"finished before, as {name}" if experiment.revision(name) else f"runs as {name}")
+        try:
+            experiment.run(name, changes, LOGS)
+        except RefitError as error:
+            failures[key] = str(error)
+            _say(key, failures[key])
+    return failures
+
+
+def _queued(runs: Mapping[Key, dict[str, Any]], workers: int) -> dict[Key, str]:
+    """The same, by so many workers of DVC's queue."""
+    keys = {}
+    for key, changes in runs.items():
+        name = _name(changes)
         if experiment.revision(name):
-            print(f"{label}: finished before, as {name}", flush=True)
+            _say(key, f"finished before, as {name}")
         else:
-            print(f"{label}: runs as {name}", flush=True)
-            experiment.run(name, changes, LOGS / f"{name}.log")
-        return experiment.scores(name)[0]
-    except RefitError as error:
-        print(f"{label}: {error}", flush=True)
-        return str(error)
-    except KeyboardInterrupt:
-        raise InterruptedRunError("stopped as asked; run the same command to go on") from None
+            keys[name] = key
+    queue.put({name: runs[key] for name, key in keys.items()})
+    failures = {}
+    for name, error in queue.results(list(keys), workers):
+        _say(keys[name], error or f"finished, as {name}")
+        if error:
+            failures[keys[name]] = error
+    return failures
+
+
+def _name(changes: dict[str, Any]) -> str:
+    """The experiment of a run: another one for every change, so that a finished one is never another's result."""
+    digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:6]
+    return f"glue-{changes['task'].replace('/', '-')}-seed-{changes['seed']}-{digest}"
+
+
+def _say(key: Key, what: str) -> None:
+    print(f"{key[0]} seed {key[1]}: {what}", flush=True)
 
 
 def _recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
@@ -177,4 +210,4 @@ def _spread(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    run("glue", main, record=False)
+    run("glue", main, network=True, record=False)  # its runs download

@@ -45,12 +45,15 @@ def only_writer(stage: str, parent: int) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, waiting: str) -> Iterator[None]:
-    """Hold a file's lock; when another process holds it, say `waiting` on stderr and wait until it ends or dies."""
+def locked(path: Path, waiting: str) -> Iterator[int]:
+    """Hold a file's lock; when another process holds it, say `waiting` on stderr and wait until it ends or dies.
+
+    Yields the descriptor that holds it: a child that is given it holds the lock too.
+    """
     with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(waiting, file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()

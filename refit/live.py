@@ -73,7 +73,9 @@ class Live(TrainerCallback):  # type: ignore[misc]
         tqdm.write(self.line(state, metrics), file=sys.stderr)
         self._show(args, state)
         if path := os.environ.get(EVALUATIONS):
-            entry = {"step": state.global_step, "epoch": state.epoch, "score": self.last_score, "process": os.getpid()}
+            # Counted by the state, which a run that goes on after a kill has kept: the file has been begun anew.
+            number = len(self._scores(state))
+            entry = {"number": number, "score": self.last_score, "process": os.getpid()}
             with Path(path).open("a") as file:
                 file.write(json.dumps(entry) + "\n")
 
@@ -169,7 +171,7 @@ def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]
 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
-    """The evaluations that a run has noted so far: step, epoch, score and the number of its process."""
+    """The evaluations that a run has noted so far: which one it is, its score and the number of the process."""
     if not path.is_file():
         return []
     return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]

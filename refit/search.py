@@ -7,16 +7,15 @@ What is tried stands under `search:` in params.yaml. The same command goes on wi
 """
 
 import argparse
-import fcntl
 import hashlib
 import json
 import math
 import os
 import platform
+import re
+import secrets
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import experiment, files, params, paths, search_page
-from refit.errors import DataError, InterruptedRunError, ParamsError
+from refit import experiment, files, guard, params, paths, search_page
+from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
 from refit.params import Range, Search
 from refit.runtime import run
 
@@ -34,6 +33,9 @@ FOLDER = Path(".refit/search")
 STARTUP_TRIALS = 3  # random before TPE models the scores, and whole before the pruner compares
 OPENINGS = 4  # of a database
 ATTEMPTS = 100  # to find values that were not tried yet
+GUIDED_ATTEMPTS = 10  # of these by TPE
+FAILURES = 3  # in a row, and something other than the values is wrong
+NAME = 120  # letters of a trial's values in its name: files are named after it
 
 
 def arguments() -> argparse.Namespace:
@@ -47,33 +49,41 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run trials until there are as many as params.yaml asks for, then print the best and write the page."""
+    """Run trials until there are as many as params.yaml asks for, then print the best and where its page is."""
     chosen = arguments()
     search = params.load_search()
     experiment.check_repository()
     fixed = params.values()
     name = chosen.study or study_name(fixed, search)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = open_study(name, chosen.storage, search)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise UsageError(f"--study {name}: need letters, digits, - and _; experiments and files are named after it")
     rows = train_rows(fixed["train_rows"], search.train_share)
-    print(f"study {name}: {search.trials} trials on {rows} training rows; every trial is a DVC experiment")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        _search(study, search, rows)
+        with guard.locked(FOLDER / "lock", "another search runs in this clone; waiting for it"):
+            study = open_study(name, chosen.storage, search)
+            print(f"study {name}: {search.trials} trials on {rows} training rows; every trial is a DVC experiment")
+            _search(study, search, rows)
+            _conclude(study)
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped as asked; run the same command to go on") from None
-    page = FOLDER / f"{name}.html"
-    files.write_text(page, search_page.page(study))
-    best = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
-    if not best:
-        raise DataError("no trial came to an end; each one's error stands above")
-    print(f"\nbest: {study.best_value:.4f}  {_shown(study.best_params)}\npage: {page}")
-    experiment_name = study.best_trial.user_attrs["experiment"]
-    if experiment.revision(experiment_name):
-        print(f"take it with: dvc exp apply {experiment_name}")
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
+        said = str(error.__cause__ or error).splitlines()[0]
+        raise DiskError(f"--storage {chosen.storage}: {said}; run the same command to go on") from None
+
+
+def _conclude(study: optuna.Study) -> None:
+    """Print the best trial and how to take it."""
+    if not study.get_trials(states=(TrialState.COMPLETE,)):
+        raise DataError("no trial came to its end yet")
+    best = study.best_trial
+    name = best.user_attrs["experiment"]
+    print(f"\nbest: {best.value:.4f}  {_shown(best.params)}\npage: {_page(study)}")
+    if experiment.revision(name):
+        print(f"take it with: dvc exp apply {name}")
     else:
-        print(
-            f"{experiment_name} ran in {study.best_trial.user_attrs['owner']}: dvc exp push it there, dvc exp pull here"
-        )
+        print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")
 
 
 def study_name(fixed: dict[str, Any], search: Search) -> str:
@@ -81,7 +91,7 @@ def study_name(fixed: dict[str, Any], search: Search) -> str:
     searched = search.model_dump(exclude={"trials"})
     others = {key: value for key, value in fixed.items() if key not in search.space}
     digest = hashlib.sha256(json.dumps([others, searched], sort_keys=True, default=str).encode()).hexdigest()
-    return f"{fixed['task'].replace('/', '-')}-{digest[:6]}"
+    return f"{re.sub('[^A-Za-z0-9_-]', '-', fixed['task'])}-{digest[:6]}"
 
 
 def open_study(name: str, storage: str, search: Search) -> optuna.Study:
@@ -118,10 +128,13 @@ def train_rows(given: int | str, share: float) -> int | str:
     return max(1, math.ceil(int(given) * share))
 
 
-def propose(trial: Trial, search: Search) -> dict[str, Any]:
+def propose(trial: Trial, search: Search, *, is_random: bool = False) -> dict[str, Any]:
     """The values of a trial; for the same seed, number and history they are the same ones."""
-    trial.study.sampler = optuna.samplers.TPESampler(
-        seed=(search.seed * 1_000_003 + trial.number) % 2**32, n_startup_trials=STARTUP_TRIALS
+    seed = (search.seed * 1_000_003 + trial.number) % 2**32
+    trial.study.sampler = (
+        optuna.samplers.RandomSampler(seed)
+        if is_random
+        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
     )
     values: dict[str, Any] = {}
     for key, space in search.space.items():
@@ -135,102 +148,111 @@ def propose(trial: Trial, search: Search) -> dict[str, Any]:
 
 
 def _search(study: optuna.Study, search: Search, rows: int | str) -> None:
-    for left in _left_behind(study):
-        _try(study, Trial(study, left._trial_id), left.params, rows)
-    while len(_counted(study)) < search.trials:
-        trial = _ask(study, search)
-        if trial is None:
+    """Run trials until enough came to an end. Raises ExperimentFailedError when one after the other fails."""
+    left = [(Trial(study, trial._trial_id), trial.params) for trial in _left_behind(study)]
+    failures = 0
+    while left or len(_counted(study)) < search.trials:
+        if left:
+            trial, values = left.pop(0)
+        elif (asked := _ask(study, search)) is not None:
+            trial, values = asked, asked.params
+        else:
             return
-        _try(study, trial, trial.params, rows)
+        failures = 0 if _try(study, trial, values, rows) else failures + 1
+        files.write_text(_page(study), search_page.document(study))
+        if failures == FAILURES:
+            raise experiment.ExperimentFailedError(
+                f"{FAILURES} trials in a row failed; mend what the last one says and run the same command to go on"
+            )
 
 
 def _ask(study: optuna.Study, search: Search) -> Trial | None:
     """A new trial with values that no other has, or None when there are enough or none such are left."""
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         trial = study.ask()
         trial.set_user_attr("owner", _owner())
-        values = propose(trial, search)
-        earlier = [other for other in _counted(study) if other.number < trial.number]
-        if len(earlier) >= search.trials:
-            trial.set_user_attr("skipped", "enough trials")
-            study.tell(trial, state=TrialState.FAIL)
+        try:
+            # In a small space TPE proposes its favourite again and again, and never what is left.
+            values = propose(trial, search, is_random=attempt >= GUIDED_ATTEMPTS)
+        except ValueError as error:
+            _skip(study, trial, "another space")
+            raise ParamsError(
+                f"params.yaml search.space: study {study.study_name} was begun with another space ({error}); "
+                "give this one a name of its own with --study"
+            ) from None
+        others = [other for other in _counted(study) if other.number != trial.number]
+        if sum(other.number < trial.number for other in others) >= search.trials:
+            _skip(study, trial, "enough trials")
             return None
-        if all(other.params != values for other in earlier):
+        # Of two machines that propose the same at once, whoever looks last sees the other's: it must look at all.
+        if all(other.params != values for other in others):
             trial.set_user_attr("experiment", _experiment_name(study, trial))
             return trial
-        trial.set_user_attr("skipped", "tried before")
-        study.tell(trial, state=TrialState.FAIL)
+        _skip(study, trial, "tried before")
     print(f"search: {ATTEMPTS} proposals in a row were tried before; the space has no more to give", file=sys.stderr)
     return None
 
 
-def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | str) -> None:
-    """Run one trial and tell its score, that it was pruned, or its error."""
-    name = trial.user_attrs.get("experiment") or _experiment_name(study, trial)
-    trial.set_user_attr("experiment", name)
-    with _locked(name) as lock:
-        reported: set[int] = set()
+def _skip(study: optuna.Study, trial: Trial, why: str) -> None:
+    """Take a trial out of those that count."""
+    trial.set_user_attr("skipped", why)
+    study.tell(trial, state=TrialState.FAIL)
 
-        def is_hopeless(evaluations: list[dict[str, Any]]) -> bool:
-            for number, entry in enumerate(evaluations, start=1):
-                if number not in reported:
-                    reported.add(number)
-                    trial.report(entry["score"], number)
-            return trial.should_prune()
 
-        try:
-            if not experiment.revision(name):
-                changes = {"train_rows": rows, **values}
-                if not experiment.run(name, changes, FOLDER / f"{name}.log", lock, is_hopeless):
-                    study.tell(trial, state=TrialState.PRUNED)
-                    _say(trial, f"pruned after {len(reported)} evaluations", values)
-                    return
-            scores, task = experiment.scores(name)
-        except experiment.ExperimentFailedError as error:
-            trial.set_user_attr("error", str(error))
-            study.tell(trial, state=TrialState.FAIL)
-            _say(trial, str(error), values)
-            return
-        value = scores["validation"][task["best_score"]]
-        study.tell(trial, value)
-        _say(trial, f"{task['best_score']} {value:.4f}", values)
+def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | str) -> bool:
+    """Run one trial and tell its score, that it was pruned, or its error; False when it failed."""
+    name = trial.user_attrs["experiment"]
+    reported = set(study.trials[trial.number].intermediate_values)
+
+    def is_hopeless(evaluations: list[dict[str, Any]]) -> bool:
+        for entry in evaluations:
+            if entry["number"] not in reported:
+                reported.add(entry["number"])
+                trial.report(entry["score"], entry["number"])
+        return trial.should_prune()
+
+    try:
+        if not experiment.run(name, {"train_rows": rows, **values}, FOLDER, is_hopeless):
+            study.tell(trial, state=TrialState.PRUNED)
+            _say(trial, f"pruned after {max(reported)} evaluations", values)
+            return True
+        scores, task = experiment.scores(name)
+    except experiment.ExperimentFailedError as error:
+        trial.set_user_attr("error", str(error))
+        study.tell(trial, state=TrialState.FAIL)
+        _say(trial, str(error), values)
+        return False
+    value = scores["validation"][task["best_score"]]
+    study.tell(trial, value)
+    _say(trial, f"{task['best_score']} {value:.4f}", values)
+    return True
 
 
 def _counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count: all but proposals that were not run."""
-    return [trial for trial in study.get_trials(deepcopy=False) if "skipped" not in trial.user_attrs]
+    """The trials that count: not those that failed, whose values may be tried again, nor proposals not run."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
 
 
 def _left_behind(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that a process of this clone began and did not end, and that no live one is working at."""
-    begun = [
-        trial for trial in study.get_trials(states=(TrialState.RUNNING,)) if trial.user_attrs.get("owner") == _owner()
-    ]
-    return [
-        trial for trial in begun if "experiment" in trial.user_attrs and not _is_held(trial.user_attrs["experiment"])
-    ]
+    """The trials that an earlier search of this clone began and did not end; what was not yet one is given up."""
+    begun = study.get_trials(states=(TrialState.RUNNING,))
+    ours = [trial for trial in begun if trial.user_attrs.get("owner") == _owner()]
+    for trial in ours:
+        if "experiment" not in trial.user_attrs:
+            _skip(study, Trial(study, trial._trial_id), "stopped while it was proposed")
+    return [trial for trial in ours if "experiment" in trial.user_attrs]
 
 
-@contextmanager
-def _locked(name: str) -> Iterator[int]:
-    """Hold a trial. Its `dvc exp run` holds it too, so that it stays taken if this process alone is killed."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock.fileno()
-
-
-def _is_held(name: str) -> bool:
-    with (FOLDER / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def _page(study: optuna.Study) -> Path:
+    return FOLDER / f"{study.study_name}.html"
 
 
 def _owner() -> str:
-    return f"{platform.node()}:{os.getcwd()}"
+    """This clone, whichever machine works in it: a job that starts anew on another one goes on with its trials."""
+    path = FOLDER / "clone"
+    if not path.is_file():
+        files.write_text(path, f"{platform.node()}-{secrets.token_hex(4)}")
+    return f"{path.read_text()}:{os.getcwd()}"
 
 
 def _experiment_name(study: optuna.Study, trial: Trial) -> str:
@@ -238,7 +260,7 @@ def _experiment_name(study: optuna.Study, trial: Trial) -> str:
         f"{key}-{value:.3g}" if isinstance(value, float) else f"{key}-{value}" for key, value in trial.params.items()
     )
     kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in values)
-    return f"{study.study_name}-{trial.number:02}-{kept}"
+    return f"{study.study_name}-{trial.number:02}-{kept[:NAME]}"
 
 
 def _say(trial: Trial, result: str, values: dict[str, Any]) -> None:
@@ -252,4 +274,4 @@ def _shown(values: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    run("search", main, record=False)
+    run("search", main, network=True, record=False)  # its trials download

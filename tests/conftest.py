@@ -1,5 +1,6 @@
 """What many tests need: a tiny real model, tiny own data, and clones of this repository to run DVC in."""
 
+import contextlib
 import csv
 import os
 import random
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
@@ -124,6 +126,22 @@ def run(
     if check and done.returncode:
         pytest.fail(f"{' '.join(map(str, command))} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def start(*command: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a command as a user would in `cwd`, to be killed; its output goes to output.txt beside `cwd`."""
+    with (cwd.parent / "output.txt").open("a") as output:
+        return subprocess.Popen(command, cwd=cwd, env=env or environment(), stdout=output, stderr=output)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL a command and all that it has started, as a machine that goes down does."""
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+    psutil.wait_procs(family, timeout=60)
 
 
 def clone(target: Path) -> Path:

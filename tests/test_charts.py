@@ -25,6 +25,10 @@ DRAWN = {
     "intervals": lambda name: charts.intervals([Point(name, 0.5, 0.4, 0.6)], x_label=name, alt=name, whole=0.5),
     "reliability": lambda name: charts.reliability([0.4, 0.9], [0.5, 0.7], [3, 9], alt=name),
     "scatter": lambda name: charts.scatter([1, 2], [2, 1], x_label=name, y_label=name, alt=name),
+    "dots": lambda name: charts.dots(
+        [Series(name, [1, 2], [0.5, 0.4]), Series("b", [3], [1])], x_label=name, alt=name, marks=[(1, name), (4, "4")],
+        line=Series("best", [1, 3], [0.5, 1]),
+    ),
     "heatmap": lambda name: charts.heatmap([[3, 1], [0, 0]], alt=name),
 }  # fmt: skip
 

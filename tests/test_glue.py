@@ -1,6 +1,22 @@
-"""The table of many tasks: counts as the leaderboard does, and hides no failure."""
+"""Many tasks: the table counts as the leaderboard does and hides no failure; runs and submissions, for real."""
 
-from refit import glue
+import json
+import re
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start
+
+from refit import files, glue
+
+FEW = ("train_rows=64", "eval_rows=32", "test_rows=8", "epochs=1", "max_length=64", "threads=1")
+needs_hub = pytest.mark.skipif(not HUB.is_dir(), reason="../shared/hub is not there: no GLUE to load")
 
 
 def scores(**splits: dict[str, float]) -> dict[str, dict[str, float]]:
@@ -47,3 +63,150 @@ def test_table_has_every_error_and_the_spread_of_seeds() -> None:
     assert "rte" in shown
     assert "no network" in shown
     assert "needs all nine tasks" in shown
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of somebody who can reach the hub, the stand-in that is."""
+    sys.path.insert(0, str(HUB))
+    import hub
+
+    with hub.running() as server:
+        cache = tmp_path_factory.mktemp("hub-cache")
+        yield environment(HF_ENDPOINT=server.url, HF_HOME=str(cache), OMP_NUM_THREADS="1")
+
+
+def glue_project(folder: Path) -> Path:
+    """A fresh clone in which two recipes can be run and one cannot: its model is nowhere."""
+    clone(folder)
+    for task in ("rte", "cola"):
+        (folder / f"few/{task}.yaml").parent.mkdir(exist_ok=True)
+        (folder / f"few/{task}.yaml").write_bytes((ROOT / f"recipes/glue/{task}.yaml").read_bytes())
+    (folder / "few/wnli.yaml").write_bytes((ROOT / "recipes/glue/wnli.yaml").read_bytes())
+    change_params(folder / "few/wnli.yaml", model="nobody/nothing", model_revision="a" * 40)
+    run("git", "add", "--all", cwd=folder)
+    run("git", "commit", "--quiet", "--message", "recipes", cwd=folder)
+    return folder
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 900
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def experiments(folder: Path) -> dict[str, str]:
+    """{name: commit} of all experiments."""
+    shown = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", cwd=folder).stdout
+    found = (line.split() for line in shown.splitlines())
+    return {name.rpartition("/")[2]: commit for name, commit in found if "/glue-" in name}
+
+
+def check_table(folder: Path, done: "subprocess.CompletedProcess[str]") -> None:
+    """Four results, two errors, and the numbers of the experiments in the table."""
+    assert done.returncode == 70, done.stdout + done.stderr
+    names = sorted(experiments(folder))
+    assert [name.rpartition("-")[0] for name in names] == [
+        "glue-cola-seed-1", "glue-cola-seed-2", "glue-rte-seed-1", "glue-rte-seed-2",
+    ]  # fmt: skip
+    table = done.stdout.rpartition("\n\n")[2]
+    scores = [
+        json.loads(run("git", "show", f"{experiments(folder)[name]}:metrics/scores.json", cwd=folder).stdout)["rte"]
+        for name in names[2:]
+    ]
+    mean = 50 * sum(score["validation"]["accuracy"] for score in scores)
+    assert re.search(rf"^rte +validation accuracy +{mean:.1f} ± [0-9.]+ +2$", table, re.MULTILINE), table
+    assert re.search(r"^cola +validation matthews_correlation .* 2$", table, re.MULTILINE), table
+    for seed in (1, 2):
+        assert re.search(rf"^wnli +seed {seed} .*nobody/nothing: not found", table, re.MULTILINE), table
+    assert "wnli" in table.splitlines()[-1]
+    assert "2 of 6 failed: wnli seed 1, wnli seed 2" in done.stderr
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""
+
+
+COMMAND = (
+    *("python", "-m", "refit.glue", "--recipes", "few", "--tasks", "rte", "wnli", "cola", "--seeds", "1", "2"),
+    *("--set", *FEW),
+)
+
+
+@needs_hub
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dict[str, str]) -> None:
+    """A night of runs must not be lost to a restart, nor a task that cannot run be missing from the table."""
+    folder = glue_project(tmp_path / "project")
+    begun = start(*COMMAND, cwd=folder, env=online)
+    wait_until(lambda: list(folder.glob(".refit/glue/glue-rte-seed-2-*.log")), "the second run")
+    time.sleep(5)
+    kill_tree(begun)
+    (finished,) = experiments(folder).items()
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""  # whenever the kill came
+    done = run(*COMMAND, cwd=folder, env=online, check=False)
+    assert f"rte seed 1: finished before, as {finished[0]}" in done.stdout
+    assert experiments(folder)[finished[0]] == finished[1]
+    check_table(folder, done)
+
+
+@needs_hub
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_tasks_run_through_the_queue_and_go_on_after_a_kill(tmp_path: Path, online: dict[str, str]) -> None:
+    """DVC calls a run whose worker was killed "Running" for ever; waiting for it would never end."""
+    folder = glue_project(tmp_path / "project")
+    refused = run(*COMMAND, "--queue", "2", cwd=folder, env=online, check=False)
+    assert refused.returncode == 64
+    assert refused.stderr.count("dvc.lock names files that are not in this clone's cache") == 1
+    (folder / "params.yaml").write_bytes((folder / "few/rte.yaml").read_bytes())
+    change_params(folder / "params.yaml", train_rows=32, max_length=32, eval_rows=32, epochs=1, threads=1)
+    run("dvc", "repro", cwd=folder, env=online)
+    run("git", "commit", "--quiet", "--all", "--message", "a first run", cwd=folder)
+    begun = start(*COMMAND, "--queue", "2", cwd=folder, env=online)
+    wait_until(lambda: experiments(folder), "the first result")
+    kill_tree(begun)
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        if str(folder) in " ".join([process.info["cwd"] or "", *(process.info["cmdline"] or [])]):
+            process.kill()
+    finished = experiments(folder)
+    done = run(*COMMAND, "--queue", "2", cwd=folder, env=online, check=False)
+    assert finished.items() <= experiments(folder).items()
+    assert done.stdout.count("finished before") == len(finished)
+    check_table(folder, done)
+
+
+@needs_hub
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_submissions_of_real_runs(tmp_path: Path, online: dict[str, str]) -> None:
+    """A leaderboard takes every test row in its order, in its own words; one that is missing voids the upload."""
+    folder = clone(tmp_path / "project")
+    for recipe, names in (
+        ("glue/mnli", ("MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv")),
+        ("glue/rte", ("RTE.tsv",)),
+        ("afqmc", ("afqmc_predict.json",)),
+    ):
+        (folder / "params.yaml").write_bytes((ROOT / f"recipes/{recipe}.yaml").read_bytes())
+        changes = [part for change in FEW for part in ("-S", change)]
+        run("dvc", "exp", "run", *changes, cwd=folder, env=online)
+        run("python", "-m", "refit.predict", "--split", "test", cwd=folder)
+        described = files.read_json(folder / "data/raw/task.json")
+        splits = ("test", "test_mismatched", "test_ax")
+        for split, name in zip(splits, names, strict=False):
+            rows = described["splits"][split]["rows"]
+            written = (folder / f"submissions/{'clue' if recipe == 'afqmc' else 'glue'}/{name}").read_text()
+            lines = written.splitlines()
+            if recipe == "afqmc":
+                found = [json.loads(line) for line in lines]
+                assert [answer["id"] for answer in found] == list(range(rows))
+                assert {answer["label"] for answer in found} <= {"0", "1"}
+            else:
+                assert lines[0] == "index\tprediction"
+                answers = [line.split("\t") for line in lines[1:]]
+                assert [index for index, _ in answers] == [str(row) for row in range(rows)]
+                assert {label for _, label in answers} <= set(described["labels"])
+    assert described["splits"]["test"]["rows"] == 3861
+    assert zipfile.ZipFile(folder / "submissions/clue.zip").namelist() == ["afqmc_predict.json"]
+    assert zipfile.ZipFile(folder / "submissions/glue.zip").namelist() == [
+        "MNLI-m.tsv", "MNLI-mm.tsv", "RTE.tsv", "AX.tsv",
+    ]  # fmt: skip

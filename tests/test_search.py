@@ -1,7 +1,5 @@
 """refit.search: real trials in a real clone, each once, and a study that goes on where it was stopped."""
 
-import os
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -10,11 +8,11 @@ import numpy as np
 import optuna
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, change_params, environment, run, tiny_project
+from conftest import ROOT, change_params, environment, kill_tree, run, start, tiny_project
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from refit import params, search, search_page
+from refit import experiment, files, params, search, search_page
 from refit.errors import ParamsError
 from refit.params import Range, Search
 
@@ -28,9 +26,9 @@ def space(trials: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def prepared(folder: Path, model: Path, trials: int) -> Path:
-    tiny_project(folder, model, epochs=1)
-    change_params(folder / "params.yaml", search=space(trials))
+def prepared(folder: Path, model: Path, trials: int, epochs: int = 1, **changes: object) -> Path:
+    tiny_project(folder, model, epochs=epochs)
+    change_params(folder / "params.yaml", search=space(trials) | changes)
     run("dvc", "repro", "sample", "download_model", cwd=folder)
     run("git", "commit", "--quiet", "--all", "--message", "a search", cwd=folder)
     return folder
@@ -42,10 +40,30 @@ def study_of(storage: Path) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=place)
 
 
+def revisions(folder: Path) -> dict[str, str]:
+    """{name: commit} of the experiments of a clone."""
+    shown = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", cwd=folder).stdout
+    found = (line.split() for line in shown.splitlines() if "/own-tiny-" in line)
+    return {name.rpartition("/")[2]: commit for name, commit in found}
+
+
+def workspace(folder: Path) -> dict[str, str]:
+    """The hash of every file that a person, git or DVC's stages keep here."""
+    return {
+        str(path.relative_to(folder)): files.sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.relative_to(folder).parts[0] not in (".git", ".dvc", ".dvcscratch", ".refit")
+        and "__pycache__" not in path.parts
+    }
+
+
 def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model: Path) -> None:
     """The search must leave the workspace alone, name its trials, never repeat one, and its models must be usable."""
     folder = prepared(tmp_path / "project", tiny_model, 2)
+    before = workspace(folder)
     done = run("python", "-m", "refit.search", cwd=folder)
+    assert workspace(folder) == before
     study = study_of(folder / ".refit/search/journal.log")
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
     names = [trial.user_attrs["experiment"] for trial in study.trials]
@@ -59,20 +77,15 @@ def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model
     assert "Slice: lr" in page
     again = run("python", "-m", "refit.search", cwd=folder)
     assert "\ntrial" not in again.stdout
-    run(
-        "python",
-        "-m",
-        "refit.predict",
-        "--model",
-        names[0],
-        "--split",
-        "validation",
-        "--out",
-        "out.parquet",
-        cwd=folder,
-    )
-    run("dvc", "exp", "apply", names[0], cwd=folder)
+    best = study.best_trial.user_attrs["experiment"]
+    asked = ("--model", best, "--split", "validation", "--out", "out.parquet")
+    run("python", "-m", "refit.predict", *asked, cwd=folder)
+    run("dvc", "exp", "apply", best, cwd=folder)
     run("dvc", "checkout", cwd=folder)
+    applied = params.values(folder / "params.yaml")
+    assert {key: applied[key] for key in study.best_params} == study.best_params
+    scores = files.read_json(folder / "metrics/scores.json")["own/tiny"]["validation"]
+    assert scores["accuracy"] == study.best_value
     scored = pq.read_table(folder / "metrics/predictions.parquet")
     scored = scored.filter(np.array(scored["split"].to_pylist()) == "validation")
     predicted = pq.read_table(folder / "out.parquet")
@@ -80,6 +93,7 @@ def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_two_clones_share_one_study(tmp_path: Path, tiny_model: Path) -> None:
     """Two machines at one study must share the work: no trial twice, none lost, none more than asked for."""
     url = f"sqlite:///{tmp_path}/study.db"
@@ -102,28 +116,87 @@ def test_two_clones_share_one_study(tmp_path: Path, tiny_model: Path) -> None:
     assert there[0] | there[1] == set(ran)
     assert not there[0] & there[1]
     assert all(there)
+    logs = [log for clone in clones for log in clone.glob(".refit/search/*.log")]
+    assert sorted(log.stem for log in logs) == sorted(ran)  # no trial was begun in both
+
+
+def wait_for_log(folder: Path, trial: int, text: str) -> None:
+    """Wait until the log of a trial says something."""
+    deadline = time.monotonic() + 900
+    while not any(text in log.read_text() for log in folder.glob(f".refit/search/*-{trial:02}-*.log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
-    """A trial that a killed search had begun must end as the same trial, and finished ones must not run again."""
-    folder = prepared(tmp_path / "project", tiny_model, 2)
-    killed = subprocess.Popen(["python", "-m", "refit.search"], cwd=folder, env=environment(), start_new_session=True)
+    """A killed search must neither lose nor repeat a trial: those that ended, the one cut off, one that outlives it."""
+    folder = prepared(tmp_path / "project", tiny_model, 3, epochs=60)
+    command = ("python", "-m", "refit.search")
     journal = folder / ".refit/search/journal.log"
-    deadline = time.monotonic() + 600
-    while not list(folder.glob(".refit/search/*-01-*.log")):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    time.sleep(3)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait()
+    first = start(*command, cwd=folder)
+    wait_for_log(folder, 1, "epoch 3 of 60")
+    kill_tree(first)  # in the middle of the second trial
     before = study_of(journal)
     assert [trial.state for trial in before.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
-    run("python", "-m", "refit.search", cwd=folder)
+    ended = revisions(folder)
+    assert list(ended) == [before.trials[0].user_attrs["experiment"]]
+
+    second = start(*command, cwd=folder)
+    wait_for_log(folder, 2, "epoch 3 of 60")
+    second.kill()  # alone: its third trial runs on
+    second.wait()
+    last = run(*command, cwd=folder)
     after = study_of(journal)
-    assert [trial.state for trial in after.trials] == [TrialState.COMPLETE] * 2
-    assert after.trials[1].params == before.trials[1].params
+    assert [trial.state for trial in after.trials] == [TrialState.COMPLETE] * 3
     assert after.trials[0].datetime_complete == before.trials[0].datetime_complete
+    assert after.trials[1].params == before.trials[1].params
+    assert len({str(trial.params) for trial in after.trials}) == 3
+    assert set(revisions(folder)) == {trial.user_attrs["experiment"] for trial in after.trials}
+    assert ended.items() <= revisions(folder).items()
+    (log,) = folder.glob(".refit/search/*-01-*.log")
+    assert "goes on from step" in log.read_text()  # not from the start
+    assert "is still running; waiting for it" in last.stderr
+    assert last.stdout.count("\ntrial") == 1  # what ended is not told again
+    (log,) = folder.glob(".refit/search/*-02-*.log")
+    assert log.read_text().count("epoch 3 of 60") == 1  # and did not run twice
+    reported = after.trials[1].intermediate_values
+    assert set(reported) <= set(range(1, 61))  # counted on after the kill, not anew
+    assert {1, 60} <= set(reported)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hopeless_trial_ends_early(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that learns nothing must not take the time of one that does, nor be taken for a failure."""
+    monkeypatch.chdir(tmp_path)
+    hopeless = 1e-7
+    seed = next(seed for seed in range(1000) if order(seed, [0.01, 0.008, 0.006, hopeless])[-1] == hopeless)
+    folder = prepared(
+        tmp_path / "project", tiny_model, 4, epochs=60,
+        prune=True, seed=seed, space={"lr": [0.01, 0.008, 0.006, hopeless]},
+    )  # fmt: skip
+    done = run("python", "-m", "refit.search", cwd=folder)
+    trials = study_of(folder / ".refit/search/journal.log").trials
+    trials = [trial for trial in trials if "skipped" not in trial.user_attrs]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED]
+    assert trials[3].params["lr"] == hopeless
+    evaluations = len(trials[3].intermediate_values)
+    assert evaluations < 40
+    assert f"pruned after {evaluations} evaluations" in done.stdout
+    name = trials[3].user_attrs["experiment"]
+    assert "epoch 60 of 60" not in (folder / f".refit/search/{name}.log").read_text()
+    assert name not in revisions(folder)
+
+
+def order(seed: int, choices: list[float]) -> list[float]:
+    """The order in which a search with this seed tries the learning rates."""
+    asked = Search.model_validate({**space(len(choices)), "seed": seed, "space": {"lr": choices}})
+    study = optuna.create_study(direction="maximize")
+    while trial := search._ask(study, asked):
+        study.tell(trial, 0.5)
+    return [trial.params["lr"] for trial in search._counted(study)]
 
 
 def test_proposals_are_the_same_for_the_same_history() -> None:
@@ -141,6 +214,80 @@ def test_proposals_are_the_same_for_the_same_history() -> None:
 
     assert first_three() == first_three()
     assert len({str(values) for values in first_three()}) == 3
+
+
+def test_what_a_search_left_half_proposed_gives_its_place_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that was killed while it asked for values would count a trial that nobody can run."""
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study(direction="maximize")
+    for attributes in ({"owner": search._owner()}, {"owner": search._owner(), "experiment": "a"}, {"owner": "another"}):
+        trial = study.ask()
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+    assert [trial.number for trial in search._left_behind(study)] == [1]
+    assert [trial.number for trial in search._counted(study)] == [1, 2]
+
+
+def test_values_that_another_machine_is_about_to_try_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other may have asked later and be faster; looking at earlier trials alone, both would run the same."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate({**space(3), "space": {"seed": [1, 2]}})
+    study = optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"seed": 2})
+    propose = search.propose
+
+    def interrupted(trial: optuna.Trial, asked: Search, *, is_random: bool) -> dict[str, object]:
+        if trial.number == 0:  # while this one is proposed, another machine asks, and is first
+            propose(study.ask(), asked)
+        return propose(trial, asked, is_random=is_random)
+
+    monkeypatch.setattr(search, "propose", interrupted)
+    trial = search._ask(study, asked)
+    assert trial is not None
+    assert trial.params == {"seed": 1}
+    assert [other.params for other in search._counted(study)] == [{"seed": 2}, {"seed": 1}]
+
+
+def test_what_is_left_of_a_small_space_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TPE alone proposes its favourite a hundred times over, and the search ends with values untried."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate({**space(4), "space": {"lr": [0.01, 0.008, 0.006, 1e-7]}})
+    study = optuna.create_study(direction="maximize")
+    for score in (0.9, 0.8, 1.0, 0.5):
+        trial = search._ask(study, asked)
+        assert trial is not None
+        study.tell(trial, score)
+    assert len({trial.params["lr"] for trial in search._counted(study)}) == 4
+
+
+def test_a_study_of_another_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna's own answer is a traceback, and says nothing of what to do."""
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study(direction="maximize", study_name="mine")
+    assert search._ask(study, Search.model_validate({**space(3), "space": {"seed": [1, 2]}}))
+    with pytest.raises(ParamsError, match="study mine was begun with another space"):
+        search._ask(study, Search.model_validate({**space(3), "space": {"seed": [1, 2, 3]}}))
+
+
+def test_a_broken_setup_ends_the_search_and_costs_no_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten trials that fail for want of disk space would use the study up, and none could be tried again."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate(space(4))
+    study = optuna.create_study(direction="maximize")
+
+    def fail(*given: object) -> bool:
+        raise experiment.ExperimentFailedError("no space left")
+
+    monkeypatch.setattr(experiment, "run", fail)
+    with pytest.raises(experiment.ExperimentFailedError, match="3 trials in a row failed"):
+        search._search(study, asked, 10)
+    monkeypatch.setattr(experiment, "run", lambda *given: True)
+    monkeypatch.setattr(experiment, "scores", lambda name: ({"validation": {"f1": 0.5}}, {"best_score": "f1"}))
+    search._search(study, asked, 10)
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
 
 
 def test_default_is_the_tutorials_search() -> None:
@@ -179,8 +326,8 @@ def test_page_shows_history_importance_slices_and_escapes() -> None:
         lr = trial.suggest_float("lr", 1e-5, 1e-2, log=True)
         trial.suggest_categorical("batch_size", [8, 16])
         study.tell(trial, lr * 50)
-    page = search_page.page(study)
-    assert "<b>" not in page
+    page = search_page.document(study)
+    assert "Search <b>" not in page
     for title in ("History", "Importance", "Slice: lr", "Slice: batch_size"):
         assert title in page
     assert "<script" not in page
