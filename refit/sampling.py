@@ -23,9 +23,11 @@ Indices = npt.NDArray[np.int64]
 def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """Write the sampled rows of every split of `tokenized` into `target`; returns the rows written.
 
-    Memory grows with the rows chosen by 8 bytes each. Raises ParamsError when more rows are asked for than there are.
+    Memory grows with the rows chosen by 8 bytes each. Raises ParamsError when more rows are asked for than there are,
+    and DiskError before any work when there is no room.
     """
     recorded = manifest.read(tokenized)
+    files.need_space(target.parent, _bytes(params, recorded), "sampling")
     figures = {}
     with files.replaced_folder(target) as folder:
         for name, entry in recorded.items():
@@ -71,6 +73,16 @@ def choose(rows: int, count: int | Literal["all"], seed: int, labels: npt.NDArra
     for label, most in zip(classes, quota, strict=True):
         taken[np.flatnonzero(permuted == label)[:most]] = True
     return permutation[taken]
+
+
+def _bytes(params: Sample, recorded: dict[str, dict[str, Any]]) -> int:
+    """About how much will be written: each file's share of its rows."""
+    total = 0.0
+    for name, entry in recorded.items():
+        _, count, _ = _wanted(params, name)
+        share = 1.0 if count == "all" else min(1.0, count / max(1, entry["rows"]))
+        total += entry["bytes"] * share
+    return int(total)
 
 
 def _wanted(params: Sample, name: str) -> tuple[str, int | Literal["all"], int]:

@@ -17,16 +17,20 @@ from refit.parity import CheckedEngine, EnginesDifferError
 from refit.progress import bar
 
 HEAVY_TRUNCATION = 0.1  # share of a split's rows from which on it is said
+PACKED = 3  # bytes of text in a byte of parquet, or a few more
+ROW_BYTES = 24  # of a row beside its tokens
 CHECKED_ROWS = 256  # of a run at least, spread evenly; the odd rows of each batch come on top
 
 
 def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, Any]:
     """Tokenize every split of `raw` into `target`; returns rows, tokens and the engine that was used.
 
-    Memory does not grow with the rows. Raises DataError when a raw file is not what task.json says.
+    Memory does not grow with the rows. Raises DataError when a raw file is not what task.json says, and DiskError
+    before any work when there is no room.
     """
     task = manifest.read_record(raw / paths.TASK.name)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
+    files.need_space(target.parent, _bytes_at_most(raw, task, max_length), "tokenizing")
     splits = _read(raw, task)
     engine, reference = encode.load(model, max_length)
     with files.replaced_folder(target) as folder:
@@ -95,6 +99,12 @@ class Texts:
 
 def _rows(task: dict[str, Any]) -> int:
     return sum(split["rows"] for split in task["splits"].values())
+
+
+def _bytes_at_most(raw: Path, task: dict[str, Any], max_length: int) -> int:
+    """About how much will be written: a token is four bytes and stands for some four of text, a third compressed."""
+    packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
+    return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
 
 
 def _read(raw: Path, task: dict[str, Any]) -> dict[str, Iterator[Texts]]:

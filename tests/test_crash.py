@@ -176,6 +176,32 @@ def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumer
     ), done.stderr  # fmt: skip
 
 
+SMALL = """
+from pathlib import Path
+from refit import params, paths, sampling, tokenization
+from refit.errors import DiskError
+for write, given in ((tokenization.write, (paths.RAW, paths.BASE_MODEL, 32)),
+                     (sampling.write, (params.load(params.Sample), paths.TOKENIZED))):
+    try:
+        write(*given, Path("small/target"))
+    except DiskError as error:
+        print(error)
+assert not list(Path("small").iterdir())
+"""
+
+
+def test_tokenize_and_sample_say_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
+    # Better at once than after an hour of 650,000 reviews.
+    (enumeration.project / "small").mkdir()
+    probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
+    if probe.returncode:
+        pytest.skip("user namespaces are off here")
+    command = 'mount -t tmpfs -o size=4k tmpfs small && exec python -c "$SMALL"'
+    done = run("unshare", "-Urm", "sh", "-c", command, cwd=enumeration.project, env=environment(SMALL=SMALL))
+    mend = "needs about 0 MB in small, 0 MB are free; free some space and run the same command again"
+    assert done.stdout.splitlines() == [f"tokenizing {mend}", f"sampling {mend}"]
+
+
 # What each stage reads, and so has to check: (stage, file).
 INPUTS = [
     *(("tokenize", name) for name in ("data/raw/train.parquet", "data/raw/test.parquet", "data/raw/task.json",

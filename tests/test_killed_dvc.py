@@ -155,6 +155,25 @@ def test_exp_run_temp_goes_on(tmp_path: Path, tiny_model: Path) -> None:
 
 @pytest.mark.crash
 @pytest.mark.timeout(1200)
+def test_exp_run_goes_on(tmp_path: Path, tiny_model: Path) -> None:
+    # DVC stashes what it was given before it runs the stages, in the folder in which people work.
+    project = tiny_project(tmp_path / "project", tiny_model, **LONG)
+    run("dvc", "repro", "sample", cwd=project)
+    run("git", "commit", "--quiet", "--all", "--message", "the stages before train", cwd=project)
+    for how in ("stage", "group"):
+        reached = newest_step(project)
+        process = start(project, "dvc", "exp", "run", "-S", "lr=0.004")
+        wait_until(lambda: newest_step(project) >= reached + 5, "a newer checkpoint")  # noqa: B023
+        assert kill(process, how)
+    final = start(project, "dvc", "exp", "run", "-S", "lr=0.004")
+    assert final.wait(timeout=300) == 0, output(project)
+    resumed = re.findall(rf"goes on from step (\d+) of {STEPS}", output(project))
+    assert len(resumed) == 2, output(project)
+    assert "lr: 0.004" in (project / "params.yaml").read_text()
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(1200)
 def test_exp_run_queue_goes_on(tmp_path: Path, tiny_model: Path) -> None:
     # A killed queue worker's task stays "Running" for ever; put in the queue again, it has to go on too.
     goes_on_in_a_copy(tiny_project(tmp_path / "project", tiny_model, **LONG), queued=True)
