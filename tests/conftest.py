@@ -117,12 +117,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(
-    *command: str | Path, cwd: Path, check: bool = True, env: dict[str, str] | None = None
+    *command: str | Path, cwd: Path, check: bool = True, env: dict[str, str] | None = None, seconds: float = 900
 ) -> subprocess.CompletedProcess[str]:
     """Run a command as a user would in `cwd`; its output is shown when it fails and `check` is set."""
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env or environment(), capture_output=True, text=True, timeout=900
-    )
+        [str(part) for part in command], cwd=cwd, env=env or environment(), capture_output=True, text=True,
+        timeout=seconds,
+    )  # fmt: skip
     if check and done.returncode:
         pytest.fail(f"{' '.join(map(str, command))} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done

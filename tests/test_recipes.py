@@ -85,7 +85,7 @@ def hub_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.hub
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7500)
 @pytest.mark.skipif(not HUB.is_dir(), reason="../shared/hub is not there: the recipes cannot be run without a hub")
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_a_recipe_runs_from_download_to_report(recipe: Path, hub_project: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_recipe_runs_from_download_to_report(recipe: Path, hub_project: Path) 
     (hub_project / "params.yaml").write_bytes(recipe.read_bytes())
     with hub.running() as server:
         cache = {"HF_ENDPOINT": server.url, "HF_HOME": str(hub_project.parent / "hf")}
-        run("dvc", "repro", cwd=hub_project, env=environment(**cache))
+        run("dvc", "repro", cwd=hub_project, env=environment(**cache), seconds=7200)
     task = params.load(params.Download, recipe).task
     splits = files.read_json(hub_project / "metrics/scores.json")[task]
     described = files.read_json(hub_project / "data/raw/task.json")
