@@ -196,7 +196,8 @@ def goes_on_in_a_copy(project: Path, *, queued: bool) -> None:
             assert process.wait(timeout=300) == 0, output(project)
     if queued:
         wait_until(lambda: "Success" in run("dvc", "queue", "status", cwd=project).stdout, "the task to succeed")
-        logs = "".join(path.read_text() for path in (project / ".dvcscratch/exps/run").rglob("*.out"))
+        name = run("dvc", "queue", "status", cwd=project).stdout.splitlines()[1].split()[0]
+        logs = run("dvc", "queue", "logs", name, cwd=project).stdout
     else:
         logs = output(project)
     resumed = re.findall(rf"goes on from step (\d+) of {STEPS}", logs)

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from refit import files
 from refit.errors import DataError, NetworkError
@@ -64,6 +64,7 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
         disable_progress_bars()
     deadline = time.monotonic() + DEADLINE
     for attempt in range(1, ATTEMPTS + 1):
+        _limit_waiting()
         try:
             return Path(snapshot_download(repository, repo_type=kind, revision=revision, allow_patterns=list(patterns)))
         except Exception as error:
@@ -77,6 +78,26 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
             print(f"{failure}; trying again in {wait:.0f} s", file=sys.stderr)
             time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _limit_waiting() -> None:
+    """Have the client's session give up on a silent server: it lists a repository's files without any time limit."""
+    from huggingface_hub import get_session
+
+    session = get_session()
+    hooks = session.event_hooks["request"]
+    if _limit not in hooks:
+        session.event_hooks = {**session.event_hooks, "request": [*hooks, _limit]}
+
+
+def _limit(request: Any) -> None:
+    from huggingface_hub import constants
+
+    limits = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {
+        kind: constants.HF_HUB_DOWNLOAD_TIMEOUT if limits.get(kind) is None else limits[kind]
+        for kind in ("connect", "read", "write", "pool")
+    }
 
 
 def _explain(error: Exception, what: str, revision: str) -> tuple[str | None, bool]:
