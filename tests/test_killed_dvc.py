@@ -140,6 +140,8 @@ def test_an_asked_stop_exits_75_and_says_how_to_go_on(tmp_path: Path, prepared: 
     assert output(project).splitlines()[-1] == wanted
 
 
+@pytest.mark.crash
+@pytest.mark.timeout(1200)
 def test_exp_run_temp_goes_on(tmp_path: Path, tiny_model: Path) -> None:
     # DVC throws the folder of a failed --temp experiment away, with every checkpoint that lies in it.
     goes_on_in_a_copy(tiny_project(tmp_path / "project", tiny_model, **LONG), queued=False)
