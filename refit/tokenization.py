@@ -89,12 +89,11 @@ def record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, colu
 
 @dataclass(frozen=True)
 class Texts:
-    """A batch of raw rows, as the encoders take them; `first_row` is the row of its split that it begins with."""
+    """A batch of raw rows, as the encoders take them."""
 
     first: list[str]
     second: list[str] | None
     labels: pa.Array
-    first_row: int
 
 
 def _rows(task: dict[str, Any]) -> int:
@@ -115,12 +114,10 @@ def _read(raw: Path, task: dict[str, Any]) -> dict[str, Iterator[Texts]]:
 def _batches(path: Path, sha256: str) -> Iterator[Texts]:
     try:
         manifest.check(path, sha256)
-        row = 0
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
                 second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
-                yield Texts(batch.column("text").to_pylist(), second, batch.column("label"), row)
-                row += batch.num_rows
+                yield Texts(batch.column("text").to_pylist(), second, batch.column("label"))
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
 
@@ -140,7 +137,7 @@ def _write(
             with arrow.writer(folder / f"{split}.arrow", columns) as stream:
                 for texts in batches:
                     encoded = engine.encode(texts.first, texts.second)
-                    stream.write_batch(record_batch(encoded, texts.labels, texts.first_row, columns))
+                    stream.write_batch(record_batch(encoded, texts.labels, figure["rows"], columns))
                     figure["rows"] += len(encoded)
                     figure["tokens"] += len(encoded.ids)
                     figure["at_max_length"] += int((encoded.lengths == max_length).sum())

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +144,14 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
             member.kill()
     process.wait()
     psutil.wait_procs(family, timeout=60)
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
+    """Wait for something to be so; fail when it takes too long."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for: {what}"
+        time.sleep(0.002)
 
 
 def clone(target: Path) -> Path:

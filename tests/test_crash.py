@@ -161,14 +161,21 @@ def test_a_file_that_may_not_grow(stage: str, largest: int, enumeration: Enumera
     enumeration.fill_disk(stage, largest=largest)
 
 
-def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
-    # Better before the first epoch than at its end.
-    command = "mount -t tmpfs -o size=300k tmpfs .refit/runs && exec python -m stages.train"
-    (enumeration.project / ".refit/runs").mkdir(parents=True, exist_ok=True)
+def with_small_disk(
+    project: Path, folder: str, size: str, command: str, *, check: bool, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell command in a project of which one folder is a disk of so many bytes."""
     probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
     if probe.returncode:
         pytest.skip("user namespaces are off here")
-    done = run("unshare", "-Urm", "sh", "-c", command, cwd=enumeration.project, check=False)
+    (project / folder).mkdir(parents=True, exist_ok=True)
+    mounted = f"mount -t tmpfs -o size={size} tmpfs {folder} && exec {command}"
+    return run("unshare", "-Urm", "sh", "-c", mounted, cwd=project, check=check, env=environment(**env))
+
+
+def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
+    # Better before the first epoch than at its end.
+    done = with_small_disk(enumeration.project, ".refit/runs", "300k", "python -m stages.train", check=False)
     assert done.returncode == 74, done.stderr
     assert re.search(
         r"^refit train: training needs about \d MB in .*/.refit/runs/\w+, 0 MB are free; free some space and run the "
@@ -192,12 +199,7 @@ assert not list(Path("small").iterdir())
 
 def test_tokenize_and_sample_say_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
     # Better at once than after an hour of 650,000 reviews.
-    (enumeration.project / "small").mkdir()
-    probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
-    if probe.returncode:
-        pytest.skip("user namespaces are off here")
-    command = 'mount -t tmpfs -o size=4k tmpfs small && exec python -c "$SMALL"'
-    done = run("unshare", "-Urm", "sh", "-c", command, cwd=enumeration.project, env=environment(SMALL=SMALL))
+    done = with_small_disk(enumeration.project, "small", "4k", 'python -c "$SMALL"', check=True, SMALL=SMALL)
     mend = "needs about 0 MB in small, 0 MB are free; free some space and run the same command again"
     assert done.stdout.splitlines() == [f"tokenizing {mend}", f"sampling {mend}"]
 

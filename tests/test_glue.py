@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start
+from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
 
 from refit import files, glue
 
@@ -89,13 +89,6 @@ def glue_project(folder: Path) -> Path:
     return folder
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 900
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
 def experiments(folder: Path) -> dict[str, str]:
     """{name: commit} of all experiments."""
     shown = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", cwd=folder).stdout
@@ -138,7 +131,7 @@ def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dic
     """A night of runs must not be lost to a restart, nor a task that cannot run be missing from the table."""
     folder = glue_project(tmp_path / "project")
     begun = start(*COMMAND, cwd=folder, env=online)
-    wait_until(lambda: list(folder.glob(".refit/glue/glue-rte-seed-2-*.log")), "the second run")
+    wait_until(lambda: list(folder.glob(".refit/glue/glue-rte-seed-2-*.log")), "the second run", seconds=900)
     time.sleep(5)
     kill_tree(begun)
     (finished,) = experiments(folder).items()
@@ -163,7 +156,7 @@ def test_tasks_run_through_the_queue_and_go_on_after_a_kill(tmp_path: Path, onli
     run("dvc", "repro", cwd=folder, env=online)
     run("git", "commit", "--quiet", "--all", "--message", "a first run", cwd=folder)
     begun = start(*COMMAND, "--queue", "2", cwd=folder, env=online)
-    wait_until(lambda: experiments(folder), "the first result")
+    wait_until(lambda: experiments(folder), "the first result", seconds=900)
     kill_tree(begun)
     for process in psutil.process_iter(["cmdline", "cwd"]):
         if str(folder) in " ".join([process.info["cwd"] or "", *(process.info["cmdline"] or [])]):

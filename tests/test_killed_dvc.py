@@ -8,12 +8,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import change_params, environment, run, tiny_project
+from conftest import change_params, environment, run, tiny_project, wait_until
 
 # Two hundred commits of checkpoints, some ten milliseconds each: a kill soon after one is in the middle of training,
 # on a fast machine too.
@@ -31,13 +30,6 @@ def start(project: Path, *command: str) -> subprocess.Popen[str]:
 
 def output(project: Path) -> str:
     return (project.parent / "output.txt").read_text()
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} s for: {what}"
-        time.sleep(0.002)
 
 
 def newest_step(project: Path) -> int:
