@@ -21,6 +21,7 @@ def write(target: Path) -> None:
 
 def _with_rates(figures: dict[str, Any]) -> dict[str, Any]:
     seconds = figures.get("loop_seconds", figures["seconds"])
-    rates = {f"{unit}_per_second": round(figures[unit] / seconds, 1) for unit in ("rows", "tokens") if unit in figures}
+    counted = [unit for unit in ("rows", "tokens") if unit in figures and seconds]  # an instant has no rate
+    rates = {f"{unit}_per_second": round(figures[unit] / seconds, 1) for unit in counted}
     outside = {"outside_loop_seconds": round(figures["seconds"] - seconds, 2)} if "loop_seconds" in figures else {}
-    return {**figures, **(rates if seconds else {}), **outside}
+    return {**figures, **rates, **outside}

@@ -21,11 +21,15 @@ STEPS = 200
 
 
 def start(project: Path, *command: str) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own; its output goes to a file, added to what is there."""
+    """Start a command in a process group of its own; its output goes to a file, added to what is there.
+
+    DVC runs stages in $SHELL, and in /bin/sh where there is none, which on Debian stays between the two.
+    """
     with (project.parent / "output.txt").open("a") as output:
         return subprocess.Popen(
-            command, cwd=project, env=environment(), stdout=output, stderr=output, text=True, start_new_session=True
-        )
+            command, cwd=project, env=environment(SHELL="/bin/sh"), stdout=output, stderr=output, text=True,
+            start_new_session=True,
+        )  # fmt: skip
 
 
 def output(project: Path) -> str:

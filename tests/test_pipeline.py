@@ -91,8 +91,11 @@ def test_every_path_of_the_pipeline_stands_in_paths() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_is_described_and_runs_as_a_module(stage: str) -> None:
-    """Prevents script mode, in which stages/tokenize.py would hide the standard library's tokenize."""
-    assert re.fullmatch(r"python -m stages\.\w+( data| model)?", STAGES[stage]["cmd"])
+    """Prevents script mode, in which stages/tokenize.py would hide the standard library's tokenize.
+
+    `exec` prevents a shell between DVC and the stage, which would not notice that DVC was killed.
+    """
+    assert re.fullmatch(r"exec python -m stages\.\w+( data| model)?", STAGES[stage]["cmd"])
     assert STAGES[stage]["desc"]
     assert not any("persist" in out for out in STAGES[stage]["outs"] if isinstance(out, dict))
 
