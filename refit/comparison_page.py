@@ -5,12 +5,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from refit import charts, files, page
 from refit.comparison import REAL, Comparison, Line
 from refit.comparison_text import cells, conclusion, legend, reasons
 from refit.errors import NetworkError
 from refit.flips import Flip
+from refit.pages import charts, page
 from refit.runs import Run
+from refit.storage import files
 
 # The verdict early: on a phone the last columns are out of sight.
 SCORE_HEAD = ("revision", "value", "difference", "is it real?", "p", "95% of difference", "95% of value")

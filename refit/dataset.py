@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import doubts, files, manifest, paths
+from refit import doubts, paths
 from refit.errors import DataError
 from refit.params import Download
 from refit.sources.loaded import HIDDEN, Loaded, hold_out
+from refit.storage import files, manifest
 from refit.tasks import Hub, Own, Package, Task
 
 

@@ -14,21 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from refit import (
-    bootstrap,
-    calibration,
-    classifier,
-    device,
-    files,
-    inference,
-    kernels,
-    manifest,
-    metric,
-    paths,
-    scores,
-)  # fmt: skip
-from refit.arrow import Rows
+from refit import inference, metric, paths
+from refit.modeling import classifier, device, kernels
 from refit.params import Evaluate
+from refit.scoring import bootstrap, calibration, scores
+from refit.storage import files, manifest
+from refit.storage.arrow import Rows
 
 Split = dict[str, Any]
 FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")

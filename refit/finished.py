@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refit import files, params, paths
+from refit import params, paths
 from refit.errors import DataError, ParamsError
+from refit.storage import files
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from refit import device
-from refit.arrow import Rows
-from refit.batching import Collator, Examples, by_length
+from refit.modeling import device
+from refit.modeling.batching import Collator, Examples, by_length
 from refit.progress import bar
+from refit.storage.arrow import Rows
 
 
 def logits(

@@ -10,11 +10,11 @@ import datasets
 import evaluate
 import numpy as np
 
-from refit import scores
+from refit.scoring import scores
 
 
 class Metric(evaluate.Metric):  # type: ignore[misc]
-    """One score of refit/scores.py as an evaluate.Metric; `config_name` is its name there."""
+    """One score of refit/scoring/scores.py as an evaluate.Metric; `config_name` is its name there."""
 
     def _info(self) -> evaluate.MetricInfo:
         value = "float32" if self.config_name in scores.REGRESSION else "int64"

@@ -108,8 +108,9 @@ def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: P
 
 
 def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:
-    from refit import predict_file, scores
+    from refit import predict_file
     from refit.progress import bar
+    from refit.scoring import scores
 
     found: list[float] = []
     with bar(total=total, desc=f"predict {source.stem}") as progress:

@@ -19,11 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import files, inference, scores
+from refit import inference
 from refit.errors import DataError, ParamsError
 from refit.predictor import Predictor
 from refit.progress import bar
+from refit.scoring import scores
 from refit.sources import own
+from refit.storage import files
 
 WINDOW_ROWS = 16_384
 WINDOW_CHARACTERS = 32_000_000

@@ -11,11 +11,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
-from refit import classifier, device, encode, files, inference, kernels, tokenization
-from refit.arrow import Rows
+from refit import inference
 from refit.errors import DataError
 from refit.finished import Finished
-from refit.parity import CheckedEngine, EnginesDifferError
+from refit.modeling import classifier, device, kernels
+from refit.storage import files
+from refit.storage.arrow import Rows
+from refit.tokens import encode, tokenization
+from refit.tokens.parity import CheckedEngine, EnginesDifferError
 
 Values = npt.NDArray[np.float32]
 CHECKED_ROWS = 64  # of each call, whose ids are compared with the model's own tokenizer's

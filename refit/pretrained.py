@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from refit import files, manifest, models, paths
+from refit import models, paths
 from refit.errors import DataError, ParamsError
 from refit.params import DownloadModel
 from refit.sources import package
+from refit.storage import files, manifest
 
 HUB_PATTERNS = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt",
                 "special_tokens_map.json", "added_tokens.json", "spiece.model", "sentencepiece*.model")  # fmt: skip

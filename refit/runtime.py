@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from refit import files, guard, paths
+from refit import guard, paths
 from refit.errors import DataError, DiskError, InterruptedRunError, RefitError
+from refit.storage import files
 
 QUIET_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",

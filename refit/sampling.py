@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from refit import arrow, files, manifest
 from refit.errors import DataError, ParamsError
 from refit.params import Sample
 from refit.progress import bar
+from refit.storage import arrow, files, manifest
 
 Indices = npt.NDArray[np.int64]
 

@@ -24,10 +24,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import experiment, files, guard, params, paths, search_page
+from refit import experiment, guard, params, paths, search_page
 from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
 from refit.params import Range, Search
 from refit.runtime import run
+from refit.storage import files
 
 FOLDER = Path(".refit/search")
 STARTUP_TRIALS = 3  # random before TPE models the scores, and whole before the pruner compares

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from refit.bootstrap import FROM_COUNTS
-from refit.scores import CLASSIFICATION, Labels
+from refit.scoring.bootstrap import FROM_COUNTS
+from refit.scoring.scores import CLASSIFICATION, Labels
 
 LEVEL = 0.05  # a difference is called real below it
 DRAWS = 10_000  # of rows, for a p-value: the smallest is 1 / 10,001
@@ -114,7 +114,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def score(name: str, labels: Labels, predictions: Labels) -> float:
-    """A score of refit/scores.py, by the formulas that the draws use."""
+    """A score of refit/scoring/scores.py, by the formulas that the draws use."""
     return float(_score_of_draws(name, labels, predictions)(np.ones((1, len(labels))))[0])
 
 
@@ -164,7 +164,9 @@ def _score_of_draws(name: str, labels: Labels, predictions: Labels) -> ScoreOfDr
         return lambda weights: _correlation(
             weights, np.broadcast_to(x, weights.shape), np.broadcast_to(y, weights.shape)
         )
-    assert name == "spearmanr", f"no draws of {name}"  # a test holds that every score of refit/scores.py has them
+    assert name == "spearmanr", (
+        f"no draws of {name}"
+    )  # a test holds that every score of refit/scoring/scores.py has them
     return lambda weights: _correlation(weights, _ranks(weights, x), _ranks(weights, y))
 
 

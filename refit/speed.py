@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from refit import files, paths
+from refit import paths
+from refit.storage import files
 
 
 def collect() -> dict[str, dict[str, Any]]:

@@ -5,9 +5,10 @@ python -m refit.summary
 
 from typing import Any
 
-from refit import files, paths
+from refit import paths
 from refit.errors import DataError
 from refit.runtime import run
+from refit.storage import files
 
 NEXT = """\
 Model    {model}    from transformers import pipeline; pipeline("text-classification", "{model}")

@@ -52,7 +52,7 @@ class Task:
 
     `splits` maps our split names to the source's. A name that begins with `validation` is scored during
     training and by evaluate, one that begins with `test` by evaluate alone. Where `validation` is not among
-    them, `download` holds it out of train. `scores` are names of refit/scores.py; `best_score` picks the
+    them, `download` holds it out of train. `scores` are names of refit/scoring/scores.py; `best_score` picks the
     best epoch, on `validation`.
     """
 

@@ -6,8 +6,9 @@ from refit.runtime import run
 
 def report() -> None:
     """Write the page, its script report.js, and every stage's timings in speed.json."""
-    from refit import manifest, params, speed
+    from refit import params, speed
     from refit.report import build, here
+    from refit.storage import manifest
 
     chosen = params.load(params.Report)
     manifest.read(paths.METRICS_MANIFEST.parent)

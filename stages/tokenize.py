@@ -8,7 +8,8 @@ from refit.runtime import run
 
 def tokenize() -> dict[str, Any]:
     """Write data/tokenized/{split}.arrow, and manifest.json with rows, tokens and hashes."""
-    from refit import params, tokenization
+    from refit import params
+    from refit.tokens import tokenization
 
     chosen = params.load(params.Tokenize)
     return tokenization.write(paths.RAW, paths.BASE_MODEL, chosen.max_length, paths.TOKENIZED)

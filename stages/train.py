@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from refit import processes
 from refit.runtime import importing, run
+from refit.training import processes
 
 
 def train() -> dict[str, Any]:
     """Write models/finetuned, the best epoch's model, and the curves metrics/history.csv and steps.csv."""
-    from refit import params, sharding
+    from refit import params
+    from refit.training import sharding
 
     chosen = params.load(params.Train)
     launches = processes.must_launch(chosen.processes)
@@ -16,9 +17,9 @@ def train() -> dict[str, Any]:
     if launches:
         return processes.launch(chosen.processes, "stages.train")
     with importing():
-        from refit import training
+        from refit.training import fine_tuning
 
-    figures = training.train(chosen)
+    figures = fine_tuning.train(chosen)
     processes.leave(figures)
     return figures
 

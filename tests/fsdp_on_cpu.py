@@ -7,8 +7,8 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 
-from refit import sharding
 from refit.runtime import run
+from refit.training import sharding
 from stages.train import train
 
 plain = AcceleratorState.__init__

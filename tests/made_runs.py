@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import ROOT, change_params
 
-from refit import arrow, calibration, evaluation, files, history, inference, manifest, metric, paths
-from refit.arrow import Rows
+from refit import evaluation, inference, metric, paths
+from refit.scoring import calibration
+from refit.storage import arrow, files, manifest
+from refit.storage.arrow import Rows
+from refit.training import history
 
 SPLITS = {"train": 60, "validation": 30, "test": 25}
 HOSTILE = "</script><img src=x onerror=alert(1)>"

@@ -28,9 +28,9 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PRELOADED = {
     "download": ("refit.dataset", "refit.sources.own", "pyarrow.parquet"),
     "download_model": ("refit.pretrained", "transformers.models.auto.tokenization_auto"),
-    "tokenize": ("refit.tokenization", "pyarrow.parquet"),
+    "tokenize": ("refit.tokens.tokenization", "pyarrow.parquet"),
     "sample": ("refit.sampling",),
-    "train": ("refit.training", "transformers.models.bert.modeling_bert"),
+    "train": ("refit.training.fine_tuning", "transformers.models.bert.modeling_bert"),
     "evaluate": ("refit.evaluation", "transformers.models.bert.modeling_bert", "sklearn.metrics"),
     "report": ("refit.report", "refit.speed"),
 }

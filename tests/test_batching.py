@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit.batching import Collator, LengthGroupedSampler
+from refit.modeling.batching import Collator, LengthGroupedSampler
 
 Lengths = st.lists(st.integers(1, 50), min_size=1, max_size=400).map(np.array)
 

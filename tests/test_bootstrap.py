@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refit import bootstrap
-from refit.scores import CLASSIFICATION
+from refit.scoring import bootstrap
+from refit.scoring.scores import CLASSIFICATION
 
 
 @settings(max_examples=60)

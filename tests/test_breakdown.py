@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from refit import breakdown
+from refit.report import breakdown
 
 
 @pytest.mark.parametrize(("right", "rows"), [(0, 7), (7, 7), (3, 10), (812, 1000)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refit import calibration
+from refit.scoring import calibration
 
 
 def test_bins_and_error_by_hand() -> None:

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.utils import validate_repo_id
 
-from refit import card
+from refit.training import card
 
 PARAMS: dict[str, Any] = {"lr": 2e-5, "epochs": 3, "compile": False, "max_length": 64}
 ROWS = {"test": 30, "train": 1000, "validation": 200}

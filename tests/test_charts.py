@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from refit import charts
-from refit.charts import Point, Series
+from refit.pages import charts
+from refit.pages.charts import Point, Series
 
 HOSTILE = "</svg><script>alert(1)</script>"
 DRAWN = {

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from conftest import ROOT, change_params
 
-from refit import checkpoint, device, files, params, paths, training
-from refit.checkpoint import Checkpoints
+from refit import params, paths
 from refit.errors import DataError, InterruptedRunError, TrainingDivergedError
+from refit.modeling import device
+from refit.storage import files
+from refit.training import checkpoint, fine_tuning
+from refit.training.checkpoint import Checkpoints
 
 
 class KilledError(BaseException):
@@ -39,7 +42,7 @@ def train(**changes: Any) -> dict[str, bytes]:
         change_params(Path("params.yaml"), **changes)
     for out in (paths.FINETUNED_MODEL, paths.HISTORY, paths.STEPS):  # as DVC does before a stage
         shutil.rmtree(out, ignore_errors=True) if out.is_dir() else out.unlink(missing_ok=True)
-    training.train(params.load(params.Train))
+    fine_tuning.train(params.load(params.Train))
     outs = [*sorted(paths.FINETUNED_MODEL.iterdir()), paths.HISTORY, paths.STEPS]
     return {str(path): path.read_bytes() for path in outs}
 
@@ -77,10 +80,10 @@ def test_killed_three_times_gives_the_same_bytes(
     project: Path, setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Without exact data order, generators and loss sums, a resumed run ends in other weights or another curve.
-    chosen = training.argument_values
+    chosen = fine_tuning.argument_values
     # Logging is out of step with saving.
     others = {"dataloader_num_workers": setting["workers"], "logging_steps": 3}
-    monkeypatch.setattr(training, "argument_values", lambda *given: chosen(*given) | others)
+    monkeypatch.setattr(fine_tuning, "argument_values", lambda *given: chosen(*given) | others)
     changes = {key: value for key, value in setting.items() if key != "workers"}
     # Dropout draws from the generators in every step.
     steps = 4 if setting["grad_accum"] == 3 else 10  # of an epoch: 38 rows, 4 a batch
@@ -313,7 +316,7 @@ def test_changed_params_do_not_resume_and_old_ones_do(
     [
         ("threads", "threads"),
         ("versions", "versions.torch"),
-        ("code", "code.refit.training"),
+        ("code", "code.refit.training.fine_tuning"),
         ("data", "data.train.arrow"),
         ("environment", "environment.MKL_CBWR"),
     ],
@@ -326,7 +329,8 @@ def test_other_machines_code_and_data_do_not_resume(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     # All of these change the bits of the weights.
-    from refit import fingerprint, manifest
+    from refit.storage import manifest
+    from refit.training import fingerprint
 
     described = fingerprint.describe
     match what:
@@ -336,7 +340,7 @@ def test_other_machines_code_and_data_do_not_resume(
             monkeypatch.setattr(fingerprint, "version", lambda name: "0.0" if name == "torch" else "same")
         case "code":
             sources = fingerprint._sources()
-            monkeypatch.setattr(fingerprint, "_sources", lambda: sources | {"refit.training": "edited"})
+            monkeypatch.setattr(fingerprint, "_sources", lambda: sources | {"refit.training.fine_tuning": "edited"})
         case "data":
             recorded = manifest.read(paths.SAMPLED)
             recorded["train.arrow"]["sha256"] = "other rows"
@@ -356,7 +360,7 @@ def test_report_to_does_not_matter_to_the_weights(
     half_trained: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Turning a tracker on in mid-run must not cost the run.
-    from refit import fingerprint
+    from refit.training import fingerprint
 
     folder, _ = half_trained
     monkeypatch.chdir(folder)
@@ -376,7 +380,7 @@ def explode(what: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a loss, or one gradient, infinite at a step."""
     import torch
 
-    from refit.trainer import ClassifierTrainer
+    from refit.training.trainer import ClassifierTrainer
 
     original = ClassifierTrainer.training_step if what == "gradient" else ClassifierTrainer.compute_loss
 
@@ -415,8 +419,8 @@ def test_a_number_that_is_not_finite_ends_training_at_once(
 
 def test_a_learning_rate_far_too_high_ends_in_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real thing, without injection: what a typo in lr does to a model, past the bounds of params.yaml.
-    chosen = training.argument_values
-    monkeypatch.setattr(training, "argument_values", lambda *given: chosen(*given) | {"learning_rate": 1e30})
+    chosen = fine_tuning.argument_values
+    monkeypatch.setattr(fine_tuning, "argument_values", lambda *given: chosen(*given) | {"learning_rate": 1e30})
     with pytest.raises(
         TrainingDivergedError, match=r"training diverged at step \d+: .* \(lr .*last good checkpoint is"
     ):

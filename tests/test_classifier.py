@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from refit import classifier
 from refit.errors import DataError
+from refit.modeling import classifier
 
 TASK = {"problem_type": "classification", "labels": ["no", "yes"]}
 

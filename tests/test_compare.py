@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from ruamel.yaml import YAML
 sys.path.insert(0, {root!r})
-from refit import files, significance
+from refit import significance
+from refit.storage import files
 params = YAML(typ="safe").load(Path("params.yaml"))
 HOSTILE = "<script>alert(1)</script> \\x1b[31mred | @team ![x](y)"
 

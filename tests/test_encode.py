@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, normalizers
 
-from refit import encode
 from refit.errors import ParamsError
+from refit.tokens import encode
 
 HARD = [
     "", " ", "\t\n", "a", "good " * 200, "é", "e\u0301", "ﬁne ﬀ", "İstanbul ς Σ", "中文 字符，好。", "한국어 テスト",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import environment, run
 
-from refit import experiment_copy, files
+from refit import experiment_copy
+from refit.storage import files
 
 
 @pytest.fixture

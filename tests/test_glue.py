@@ -13,7 +13,8 @@ import psutil
 import pytest
 from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
 
-from refit import files, glue
+from refit import glue
+from refit.storage import files
 
 FEW = ("train_rows=64", "eval_rows=32", "test_rows=8", "epochs=1", "max_length=64", "threads=1")
 needs_hub = pytest.mark.skipif(not HUB.is_dir(), reason="../shared/hub is not there: no GLUE to load")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refit import history
+from refit.training import history
 
 LOG = [
     {"step": 2, "epoch": 0.5, "loss": 1.0, "learning_rate": 0.1, "grad_norm": 2.0},

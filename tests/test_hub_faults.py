@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from conftest import HUB, ROOT, environment
 
-from refit import files
+from refit.storage import files
 
 pytestmark = pytest.mark.skipif(not HUB.is_dir(), reason="needs the Hugging Face hub in ../shared/hub")
 MODEL = "distilbert/distilbert-base-uncased"

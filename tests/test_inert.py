@@ -1,6 +1,6 @@
 """Texts that are made fit to be shown."""
 
-from refit import inert
+from refit.pages import inert
 
 
 def test_characters_that_hide_or_reorder_text_become_visible() -> None:

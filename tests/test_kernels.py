@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from refit import classifier, device, kernels
+from refit.modeling import classifier, device, kernels
 
 TASK = {"problem_type": "classification", "labels": ["no", "yes"]}
 

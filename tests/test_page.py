@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 from markupsafe import Markup
 
-from refit import page
+from refit.pages import page
 
 HOSTILE = "</script></style></title><img src=x onerror=alert(1)>'\"{{7*7}}\x00"
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refit import encode
-from refit.parity import CheckedEngine, EnginesDifferError
+from refit.tokens import encode
+from refit.tokens.parity import CheckedEngine, EnginesDifferError
 
 
 class WrongOnce:

@@ -56,8 +56,22 @@ def test_code_deps_are_exactly_what_can_change_the_outs(stage: str) -> None:
     file, function = ENTRY.get(stage, (stage, None))
     entry = ROOT / "stages" / f"{file}.py"
     needed = {entry} | reached(entry, function)
-    listed = {dep for dep in STAGES[stage]["deps"] if dep.endswith(".py")}
-    assert listed == {str(path.relative_to(ROOT)) for path in needed}
+    code = [dep for dep in STAGES[stage]["deps"] if dep.startswith(("refit/", "stages/"))]
+    assert {file for dep in code for file in modules(dep)} == needed
+    assert sum(len(modules(dep)) for dep in code) == len(needed), "a file is listed twice"
+
+
+def modules(dep: str) -> list[Path]:
+    """The files of a code dep: itself, or those of a package, its docstring in __init__.py not counted."""
+    path = ROOT / dep
+    return [path] if path.is_file() else [file for file in path.rglob("*.py") if file.name != "__init__.py"]
+
+
+def test_packages_hold_nothing_but_a_docstring() -> None:
+    """Prevents code in an __init__.py, which the test of the deps does not look at."""
+    for path in ROOT.glob("refit/**/__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert all(isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant) for part in body), path
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -72,7 +86,7 @@ def test_every_data_dep_is_an_out_of_an_earlier_stage(stage: str) -> None:
     """Prevents a path that is spelled otherwise in two places."""
     earlier = [out for name in list(STAGES)[: list(STAGES).index(stage)] for out in outs(name)]
     for dep in STAGES[stage]["deps"]:
-        if not dep.endswith(".py") and dep != "data/own":
+        if not dep.startswith(("refit/", "stages/")) and dep != "data/own":
             assert any(dep == out or dep.startswith(f"{out}/") for out in earlier), dep
 
 
@@ -128,8 +142,8 @@ def test_light_stages_do_not_load_torch() -> None:
     import sys
 
     program = (
-        "import sys; from refit import params, tokenization, sampling, dataset, speed, summary; "
-        "from refit.report import build, here; "
+        "import sys; from refit import params, sampling, dataset, speed, summary; "
+        "from refit.tokens import tokenization; from refit.report import build, here; "
         "print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'evaluate', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import change_params, environment, run, tiny_project
 
-from refit import processes
+from refit.training import processes
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ import torch
 from conftest import HUB, ROOT, clone, environment, run
 from ruamel.yaml import YAML
 
-from refit import files, params, tasks
+from refit import params, tasks
+from refit.storage import files
 
 RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
 GLUE_TASKS = {"cola", "mnli", "mnli-mm", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli"}

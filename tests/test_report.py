@@ -16,9 +16,10 @@ from conftest import ROOT, change_params, environment, run
 from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, SPLITS, Made, write
 from test_page import Reader
 
-from refit import files, params, paths
+from refit import params, paths
 from refit.errors import DataError
 from refit.report import build, here
+from refit.storage import files
 
 KINDS = {
     "plain": Made(),
@@ -370,7 +371,7 @@ def test_large_runs_keep_time_and_memory_bounded(tmp_path: Path, monkeypatch: py
     write(tmp_path / "run", Made(texts=["a review of some length " * 25 + str(i) for i in range(50)]))
     code = (
         "import time; start = time.perf_counter()\n"
-        "from refit import files, params, paths; from refit.report import build\n"
+        "from refit import params, paths; from refit.storage import files; from refit.report import build\n"
         "build.write(params.load(params.Report), paths.REPORT)\n"
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
         "print(time.perf_counter() - start, int(peak.split()[1]) / 2**10)"

@@ -15,7 +15,7 @@ def test_what_follows_from_the_seed_is_not_an_input_and_all_else_is() -> None:
         "data/raw",
         "data/sampled",
         "models/base",
-        "refit/trainer.py",
+        "refit/training",
         "stages/evaluate.py",
         "data/own",
     } <= found.keys()
@@ -24,7 +24,7 @@ def test_what_follows_from_the_seed_is_not_an_input_and_all_else_is() -> None:
 
 def test_an_edit_of_code_is_seen() -> None:
     edited = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"]
-    (dependency,) = (dep for dep in edited["train"]["deps"] if dep["path"] == "refit/trainer.py")
+    (dependency,) = (dep for dep in edited["train"]["deps"] if dep["path"] == "refit/training")
     dependency["md5"] = "0" * 32
     before, after = runs.inputs(STAGES), runs.inputs(edited)
-    assert {name for name in before if before[name] != after[name]} == {"refit/trainer.py"}
+    assert {name for name in before if before[name] != after[name]} == {"refit/training"}

@@ -10,9 +10,10 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit import arrow, manifest, sampling
+from refit import sampling
 from refit.errors import ParamsError
 from refit.params import Sample
+from refit.storage import arrow, manifest
 
 
 @given(st.integers(1, 500), st.data(), st.integers(0, 2**32 - 1))

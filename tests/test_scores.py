@@ -8,7 +8,8 @@ from scipy.stats import pearsonr
 from scipy.stats import spearmanr as scipy_spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from refit import metric, scores
+from refit import metric
+from refit.scoring import scores
 
 TWO = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60)
 

@@ -12,9 +12,10 @@ from conftest import ROOT, change_params, environment, kill_tree, run, start, ti
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from refit import experiment, files, params, search, search_page
+from refit import experiment, params, search, search_page
 from refit.errors import ParamsError
 from refit.params import Range, Search
+from refit.storage import files
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment, run, tiny_project, write_csv
 
-from refit import files, pretrained
+from refit import pretrained
 from refit.errors import DataError
 from refit.evaluation import cell
 from refit.params import DownloadModel
 from refit.runtime import without_secrets
+from refit.storage import files
 
 CANARY = f"hf_{secrets.token_hex(16)}"  # made anew, so that this file does not hold what it looks for
 HOSTILE = ["</script><img src=x onerror=alert(1)>", '=HYPERLINK("http://x")', "{{7*7}}", "\u202egnp.exe", "../../x"]

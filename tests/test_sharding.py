@@ -11,20 +11,22 @@ from typing import Any
 import pytest
 import torch
 from conftest import change_params, environment, run
+from test_fine_tuning import chosen
 from test_params import changed
 from test_processes import curve, sampled, second_process, without_dropout
-from test_training import chosen
 from transformers import AutoModelForSequenceClassification, TrainingArguments
 
-from refit import device, params, sharding, training
+from refit import params
 from refit.errors import ParamsError
+from refit.modeling import device
+from refit.training import fine_tuning, sharding
 
 ZERO = {"zero_optimization": {"stage": 2}}
 GATHERED = {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True}}
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    return training.argument_values(chosen(**changes), 100, "fp32", torch.device("cpu"))
+    return fine_tuning.argument_values(chosen(**changes), 100, "fp32", torch.device("cpu"))
 
 
 def test_whole_models_say_nothing_of_pieces() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest, rankdata, spearmanr
 
-from refit import scores, significance
+from refit import significance
+from refit.scoring import scores
 
 Labels = npt.NDArray[np.int64]
 runs_of_rows = st.integers(1, 60).flatmap(

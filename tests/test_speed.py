@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from refit import files, paths, speed
+from refit import paths, speed
+from refit.storage import files
 
 
 def test_rates_are_of_the_loop_and_an_instant_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

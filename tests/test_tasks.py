@@ -5,7 +5,7 @@ import re
 import pytest
 
 from refit.errors import ParamsError
-from refit.scores import CLASSIFICATION, REGRESSION, TWO_CLASSES_ONLY
+from refit.scoring.scores import CLASSIFICATION, REGRESSION, TWO_CLASSES_ONLY
 from refit.tasks import TASKS, Hub, Own, find
 
 TUTORIALS = {"yelp", "cola", "mnli", "mnli-mm", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli", "ax", "afqmc"}

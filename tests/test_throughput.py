@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from transformers import AutoModelForSequenceClassification, TrainerControl, TrainerState, TrainingArguments
 
-from refit import encode, throughput, tokenization
-from refit.arrow import Rows
+from refit.storage.arrow import Rows
+from refit.tokens import encode, tokenization
+from refit.training import throughput
 
 
 def test_the_clock_counts_the_steps_of_this_process(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import reviews
 
-from refit import arrow, encode, files, manifest, pretrained, tokenization
+from refit import pretrained
 from refit.errors import DataError
 from refit.params import DownloadModel
+from refit.storage import arrow, files, manifest
+from refit.tokens import encode, tokenization
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import TrainingArguments, set_seed
 
-from refit import classifier, trainer
-from refit.arrow import Rows
-from refit.batching import Collator, Examples
 from refit.errors import TrainingDivergedError
+from refit.modeling import classifier
+from refit.modeling.batching import Collator, Examples
+from refit.storage.arrow import Rows
+from refit.training import trainer
 
 TASK = {"problem_type": "classification", "labels": ["negative", "positive", "neutral"], "scores": ["accuracy"]}
 

@@ -3,10 +3,12 @@
 import hashlib
 from pathlib import Path
 
-from refit import files, page, paths
+from refit import paths
+from refit.pages import page
 from refit.params import Report
 from refit.report import data, overview, rows, scoring
 from refit.report.run import Run
+from refit.storage import files
 
 
 def write(params: Report, target: Path) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from refit import charts, data_checks, page, paths
+from refit import data_checks, paths
+from refit.pages import charts, page
 from refit.report.rows import texts
 from refit.report.run import Run
 from refit.report.scoring import title

@@ -18,9 +18,11 @@ from typing import Any
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from refit import files, page, paths, speed
-from refit.inert import visible
+from refit import paths, speed
+from refit.pages import page
+from refit.pages.inert import visible
 from refit.report.overview import command, shell, shown
+from refit.storage import files
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "dvc")
 CODE = ("dvc.yaml", "refit", "stages", "requirements.txt")

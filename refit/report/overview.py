@@ -9,9 +9,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from refit import files, page, params, paths
+from refit import params, paths
+from refit.pages import page
 from refit.report.run import Run
 from refit.report.scoring import NAMES, title
+from refit.storage import files
 
 ABSENT = (
     "not on this page but in report.js beside it, which is missing here or of another run: send both files together, "

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from markupsafe import Markup
 
-from refit import page
+from refit.pages import page
 from refit.report.run import Column, Predicted, Run
 
 ROWS = 8

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
-from refit import files, manifest, paths, raw_texts
-from refit.arrow import Rows
+from refit import paths, raw_texts
 from refit.errors import DataError
 from refit.params import Report
+from refit.storage import files, manifest
+from refit.storage.arrow import Rows
 
 Column = npt.NDArray[Any]
 

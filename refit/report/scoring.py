@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from refit import bootstrap, breakdown, calibration, charts, page
-from refit.charts import Point, Series
+from refit.pages import charts, page
+from refit.pages.charts import Point, Series
+from refit.report import breakdown
 from refit.report.run import Column, Predicted, Run
+from refit.scoring import bootstrap, calibration
 
 MOST_CLASSES = 40  # rows of the table of classes
 GRID_CLASSES = 10  # classes whose confusion is written out as numbers

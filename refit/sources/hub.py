@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from refit import files
 from refit.errors import DataError, NetworkError
+from refit.storage import files
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 ATTEMPTS = 6

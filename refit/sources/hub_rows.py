@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from refit import files
 from refit.errors import DataError
 from refit.sources import hub
 from refit.sources.loaded import Loaded
+from refit.storage import files
 from refit.tasks import Hub, Task
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import files
 from refit.errors import DataError
 from refit.sources.loaded import HIDDEN, Loaded
+from refit.storage import files
 
 SPLITS = ("train", "validation", "test")
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")

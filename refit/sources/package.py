@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from refit import files
 from refit.errors import DataError, NetworkError
+from refit.storage import files
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from refit.inert import cut, visible
+from refit.pages.inert import cut, visible
 
 Content = str | Markup
 

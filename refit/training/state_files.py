@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import Trainer
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from refit import files
+from refit.storage import files
 
 OPTIMIZER = "optimizer.json"
 MOMENTS = "optimizer.safetensors"
@@ -39,7 +39,7 @@ class StateFiles(Trainer):  # type: ignore[misc]
         if self.is_deepspeed_enabled:
             return
         if self.is_fsdp_enabled:  # every process has a piece, and all put them together for the main one
-            from refit import fsdp_state
+            from refit.training import fsdp_state
 
             state = fsdp_state.optimizer_state(self.model, self.optimizer)
         else:
@@ -53,7 +53,7 @@ class StateFiles(Trainer):  # type: ignore[misc]
             return
         state = load_optimizer(Path(checkpoint))
         if self.is_fsdp_enabled:
-            from refit import fsdp_state
+            from refit.training import fsdp_state
 
             fsdp_state.load_optimizer_state(self.model, self.optimizer, state)
         else:
@@ -62,7 +62,7 @@ class StateFiles(Trainer):  # type: ignore[misc]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         if self.is_fsdp_enabled:
-            from refit import fsdp_state
+            from refit.training import fsdp_state
 
             fsdp_state.load_weights(self.model, Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME)
         else:

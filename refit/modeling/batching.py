@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from refit.arrow import Rows
+from refit.storage.arrow import Rows
 
 Example = tuple[npt.NDArray[np.int32], Any, int]  # token ids, label, how many of the ids have token type 0
 GROUP_BATCHES = 50

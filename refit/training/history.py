@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from refit import files
+from refit.storage import files
 
 Log = list[dict[str, Any]]
 

@@ -20,8 +20,10 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import files, fingerprint, guard, manifest, processes, state_files
+from refit import guard
 from refit.errors import DataError, InterruptedRunError
+from refit.storage import files, manifest
+from refit.training import fingerprint, processes, state_files
 
 RECORD = "MANIFEST.json"
 LOOP = "loop_state.json"

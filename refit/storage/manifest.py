@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refit import files, paths
+from refit import paths
 from refit.errors import DataError
+from refit.storage import files
 
 NAME = "manifest.json"
 SEAL = "record_sha256"

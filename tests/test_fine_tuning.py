@@ -12,8 +12,10 @@ import torch
 from conftest import HUB, ROOT, environment, reviews, run, tiny_project, write_csv
 from ruamel.yaml import YAML
 
-from refit import classifier, device, files, training
+from refit.modeling import classifier, device
 from refit.params import Train
+from refit.storage import files
+from refit.training import fine_tuning
 
 SHARED_NOTEBOOK = HUB.parent / "bench/notebook.py"
 
@@ -50,7 +52,7 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, noteboo
     history = (trained / "metrics/history.csv").read_text().splitlines()
     last = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
     run_folder = next((trained / ".refit/runs").glob("*/DONE.json"))
-    from refit.history import train_loss
+    from refit.training.history import train_loss
 
     ours = train_loss(files.read_json(run_folder)["log"])
     assert ours == pytest.approx(theirs["train_loss"], abs=5e-5)
@@ -67,20 +69,20 @@ def chosen(**changes: object) -> Train:
 @pytest.mark.parametrize(("rows", "changes", "steps"), [(100, {}, 7), (100, {"grad_accum": 2}, 4), (5, {}, 1)])
 def test_an_epoch_is_counted_in_steps_as_the_trainer_does(rows: int, changes: dict[str, Any], steps: int) -> None:
     """Prevents evaluation and checkpoints from drifting away from the ends of epochs."""
-    values = training.argument_values(chosen(**changes), rows, "fp32", torch.device("cpu"))
+    values = fine_tuning.argument_values(chosen(**changes), rows, "fp32", torch.device("cpu"))
     assert values["eval_steps"] == values["save_steps"] == steps
 
 
 def test_a_gpu_gets_its_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a GPU from being fed like a CPU; checked by the arguments, for want of a GPU."""
     monkeypatch.setattr(device, "has_tf32", lambda: True)
-    on_gpu = training.argument_values(chosen(compile=True), 100, "bf16", torch.device("cuda"))
+    on_gpu = fine_tuning.argument_values(chosen(compile=True), 100, "bf16", torch.device("cuda"))
     wanted = {"bf16": True, "tf32": True, "dataloader_pin_memory": True, "dataloader_num_workers": 2, "use_cpu": False}
     assert {name: on_gpu[name] for name in wanted} == wanted
     assert on_gpu["torch_compile"]
-    plain = training.argument_values(chosen(precision="fp32"), 100, "fp32", torch.device("cuda"))
+    plain = fine_tuning.argument_values(chosen(precision="fp32"), 100, "fp32", torch.device("cuda"))
     assert plain["tf32"] is None
-    on_cpu = training.argument_values(chosen(), 100, "bf16", torch.device("cpu"))
+    on_cpu = fine_tuning.argument_values(chosen(), 100, "bf16", torch.device("cpu"))
     assert on_cpu["dataloader_num_workers"] == 0
     assert not on_cpu["dataloader_pin_memory"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from refit.inert import cut, visible
+from refit.pages.inert import cut, visible
 
 MOST_LABELS = 50
 # Our names of scores in the hub's terms: the metric's id there, its name in words, its arguments.

@@ -10,11 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import arrow, encode, files, manifest, paths
-from refit.ahead import ahead
+from refit import paths
 from refit.errors import DataError
-from refit.parity import CheckedEngine, EnginesDifferError
 from refit.progress import bar
+from refit.storage import arrow, files, manifest
+from refit.tokens import encode
+from refit.tokens.ahead import ahead
+from refit.tokens.parity import CheckedEngine, EnginesDifferError
 
 HEAVY_TRUNCATION = 0.1  # share of a split's rows from which on it is said
 PACKED = 3  # bytes of text in a byte of parquet, or a few more

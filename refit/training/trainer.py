@@ -13,10 +13,10 @@ from torch.nn import functional
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import EvalPrediction
 
-from refit import scores
-from refit.batching import Examples, LengthGroupedSampler
-from refit.finite import FiniteOnly
-from refit.state_files import StateFiles
+from refit.modeling.batching import Examples, LengthGroupedSampler
+from refit.scoring import scores
+from refit.training.finite import FiniteOnly
+from refit.training.state_files import StateFiles
 
 
 class ClassifierTrainer(FiniteOnly, StateFiles):

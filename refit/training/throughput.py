@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import device
-from refit.arrow import Rows
+from refit.modeling import device
+from refit.storage.arrow import Rows
 
 SECONDS = 0.3
 SHAPE = (4096, 384, 1536)  # rows × in × out: a batch of 16 × 256 tokens through a small encoder's wide layer

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from refit import files
 from refit.errors import InterruptedRunError, RefitError
+from refit.storage import files
 
 FIGURES = Path(".refit/train_figures.json")
 Found = TypeVar("Found")

@@ -12,26 +12,15 @@ import torch
 import transformers
 from transformers import TrainingArguments, set_seed
 
-from refit import (
-    checkpoint,
-    classifier,
-    device,
-    files,
-    fingerprint,
-    history,
-    kernels,
-    manifest,
-    paths,
-    processes,
-    sharding,
-    throughput,
-    trainer,
-)
-from refit.arrow import Rows
-from refit.batching import Examples, by_length
+from refit import paths
 from refit.errors import DataError, ParamsError, TrainingDivergedError
 from refit.live import Live, reporters
+from refit.modeling import classifier, device, kernels
+from refit.modeling.batching import Examples, by_length
 from refit.params import Train
+from refit.storage import files, manifest
+from refit.storage.arrow import Rows
+from refit.training import checkpoint, fingerprint, history, processes, sharding, throughput, trainer
 
 LOGS_PER_EPOCH = 20
 GPU_WORKERS = 2
@@ -234,7 +223,7 @@ def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
     """The model card of the best evaluation's weights."""
     # Here and not above, because it does not reach the weights: every module that is loaded when the run is described
     # is part of its fingerprint, and another wording of the card is no reason to train again.
-    from refit import card
+    from refit.training import card
 
     chosen = {name: value for name, value in params.model_dump().items() if name not in fingerprint.IRRELEVANT}
     rows = {name.removesuffix(".arrow"): entry["rows"] for name, entry in manifest.read(paths.SAMPLED).items()}

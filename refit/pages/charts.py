@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: no script, the same bytes for the same numbers, in the colours of refit/page.py.
+"""Small charts as inline SVG: no script, the same bytes for the same numbers, in the colours of refit/pages/page.py.
 
 Each is drawn 360 units wide, so that its letters have their natural size on a phone. Series differ in shape as well
 as in colour. `alt` is what a screen reader says; it should give the figures that matter.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from refit.inert import cut
+from refit.pages.inert import cut
 
 WIDTH = 360
 COLOURS = 5

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from refit import files
 from refit.errors import DataError, ParamsError
+from refit.storage import files
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from refit.scores import CLASSIFICATION, SCORES, Labels
+from refit.scoring.scores import CLASSIFICATION, SCORES, Labels
 
 DRAWS = 2_000
 SEED = 0

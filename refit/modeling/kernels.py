@@ -19,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from refit import device
+from refit.modeling import device
 
 NAME = "refit_cpu"
 BATCHED_WIDTH = 64  # up to this many tokens one batched product is faster than one a row

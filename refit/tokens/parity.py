@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from refit.encode import Encoded, Engine, Reference
+from refit.tokens.encode import Encoded, Engine, Reference
 
 
 class EnginesDifferError(Exception):

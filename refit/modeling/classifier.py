@@ -7,8 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from refit.batching import Collator
 from refit.errors import DataError
+from refit.modeling.batching import Collator
 
 logging.disable_progress_bar()  # its bars of an instant's work would hide ours
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
-from refit import device, files, manifest, paths
+from refit import paths
+from refit.modeling import device
 from refit.params import Train
+from refit.storage import files, manifest
 
 LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
 NUMERIC_PREFIXES = ("OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "KMP_", "CUBLAS_", "NVIDIA_TF32")
