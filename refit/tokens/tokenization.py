@@ -137,9 +137,9 @@ def _write(
         for split, batches in splits.items():
             figure = {"rows": 0, "tokens": 0, "at_max_length": 0}
             with arrow.writer(folder / f"{split}.arrow", columns) as stream:
-                for texts in batches:
-                    encoded = engine.encode(texts.first, texts.second)
-                    stream.write_batch(record_batch(encoded, texts.labels, figure["rows"], columns))
+                encodings = ((engine.encode(texts.first, texts.second), texts.labels) for texts in batches)
+                for encoded, labels in ahead(encodings):
+                    stream.write_batch(record_batch(encoded, labels, figure["rows"], columns))
                     figure["rows"] += len(encoded)
                     figure["tokens"] += len(encoded.ids)
                     figure["at_max_length"] += int((encoded.lengths == max_length).sum())
