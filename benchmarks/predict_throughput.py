@@ -36,8 +36,8 @@ def main() -> None:
     import pyarrow.parquet as pq
     from transformers import pipeline
 
-    from refit import finished, predict_file
-    from refit.predictor import Predictor
+    from refit.predicting import finished, predict_file
+    from refit.predicting.predictor import Predictor
 
     scratch = tempfile.TemporaryDirectory()
     source = Path(scratch.name) / "rows.parquet"

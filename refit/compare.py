@@ -9,10 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from refit import comparison, runs
-from refit.comparison import Comparison
+from refit.comparing import comparison, runs
+from refit.comparing.comparison import Comparison
+from refit.comparing.revisions import resolve
 from refit.errors import DataError, NetworkError, UsageError
-from refit.revisions import resolve
 from refit.runtime import run
 
 EXAMPLES = """\
@@ -39,7 +39,7 @@ def main() -> None:
         raise UsageError(f"--html: {chosen.html} is a folder, need the name of a file")
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
     compared = comparison.compare(read)
-    from refit import comparison_text, flips
+    from refit.comparing import comparison_text, flips
 
     flipped = flips.between(read[0], read[-1]) if chosen.flips and _are_two(read) else None
     shape = {"md": comparison_text.pull_request, "json": comparison_text.machine}.get(
@@ -47,7 +47,7 @@ def main() -> None:
     )
     _show(shape(compared, flipped))
     if chosen.html:
-        from refit import comparison_page
+        from refit.comparing import comparison_page
 
         comparison_page.write(compared, flipped, chosen.html)
     _refuse_where_nothing_was_compared(compared)
@@ -142,7 +142,7 @@ def _under(compared: Comparison, bar: float) -> list[str]:
 def _worse(compared: Comparison) -> list[str]:
     if sum(len(group.runs) + len(group.repeats) for group in compared.groups) < 2:
         raise UsageError("--fail-if-worse: got one revision, need two")
-    from refit.comparison_text import p_value
+    from refit.comparing.comparison_text import p_value
 
     lines = [line for line in compared.lines if line.group is compared.last]
     for line in lines:

@@ -19,8 +19,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from refit import experiment, params, queue
+from refit import params
 from refit.errors import InterruptedRunError, ParamsError, RefitError, UsageError
+from refit.experiments import experiment, queue
 from refit.runtime import run
 
 RECIPES = Path("recipes/glue")

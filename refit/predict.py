@@ -13,8 +13,8 @@ from refit.errors import DataError, ParamsError
 from refit.runtime import run
 
 if TYPE_CHECKING:
-    from refit.finished import Finished
-    from refit.predictor import Predictor
+    from refit.predicting.finished import Finished
+    from refit.predicting.predictor import Predictor
 
 SUBMISSIONS = Path("submissions")
 
@@ -43,15 +43,15 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Do what the command line says."""
     chosen = arguments()
-    from refit import finished
-    from refit.predictor import Predictor
+    from refit.predicting import finished
+    from refit.predicting.predictor import Predictor
 
     with finished.find(chosen.model, chosen.split) as found:
         predictor = Predictor(found)
         if chosen.split is not None:
             _predict_split(predictor, found, chosen.split, chosen.out)
         elif chosen.file is not None:
-            from refit import predict_file
+            from refit.predicting import predict_file
 
             is_pair = None if found.task is None else found.task["is_pair"]
             rows = predict_file.write(predictor, found.model, chosen.file, chosen.out, is_pair=is_pair)
@@ -79,7 +79,7 @@ def _predict_text(predictor: "Predictor", found: "Finished", texts: list[str]) -
 
 def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: Path | None) -> None:
     """Label a split's raw rows: as leaderboard files where there is a leaderboard, else as parquet."""
-    from refit import predict_file, submission
+    from refit.predicting import predict_file, submission
 
     if found.task is None or found.data is None:
         raise ParamsError("--split: a model folder alone has no data; need a revision, an experiment or the workspace")
@@ -108,7 +108,7 @@ def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: P
 
 
 def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:
-    from refit import predict_file
+    from refit.predicting import predict_file
     from refit.progress import bar
     from refit.scoring import scores
 

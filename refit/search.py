@@ -24,8 +24,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import experiment, guard, params, paths, search_page
+from refit import guard, params, paths, search_page
 from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
+from refit.experiments import experiment
 from refit.params import Range, Search
 from refit.runtime import run
 from refit.storage import files

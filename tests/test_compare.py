@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, change_params, environment, run
 
-from refit import comparison_text
-from refit.flips import Flip
+from refit.comparing import comparison_text
+from refit.comparing.flips import Flip
 
 STAGES = """
 import json, sys
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from ruamel.yaml import YAML
 sys.path.insert(0, {root!r})
-from refit import significance
+from refit.comparing import significance
 from refit.storage import files
 params = YAML(typ="safe").load(Path("params.yaml"))
 HOSTILE = "<script>alert(1)</script> \\x1b[31mred | @team ![x](y)"
@@ -395,7 +395,8 @@ def test_help_shows_examples_and_exit_codes(project: Path) -> None:
 
 def test_it_starts_without_the_libraries_of_training() -> None:
     """They take seconds to import."""
-    listed = "import sys, refit.compare, refit.comparison_text, refit.comparison_page; print(*sys.modules)"
+    loaded = "import sys, refit.compare; from refit.comparing import comparison_page, comparison_text; "
+    listed = f"{loaded} print(*sys.modules)"
     modules = run("python", "-c", listed, cwd=ROOT).stdout.split()
     assert not {"torch", "transformers", "datasets", "sklearn", "dvc", "scipy.stats"} & set(modules)
 

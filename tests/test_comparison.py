@@ -1,14 +1,14 @@
-"""Tests of refit/comparison.py on runs made in memory: what may be compared, what is pooled, what is called real."""
+"""comparing/comparison.py on runs made in memory: what may be compared, what is pooled, what is called real."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from refit import comparison
-from refit.comparison import Comparison, Line, compare, grouped, why_not
-from refit.revisions import Revision
-from refit.runs import Files, Predicted, Run
+from refit.comparing import comparison
+from refit.comparing.comparison import Comparison, Line, compare, grouped, why_not
+from refit.comparing.revisions import Revision
+from refit.comparing.runs import Files, Predicted, Run
 
 LABELS = np.random.default_rng(0).integers(0, 2, 200)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import environment, run
 
-from refit import experiment_copy
+from refit.experiments import experiment_copy
 from refit.storage import files
 
 

@@ -1,4 +1,4 @@
-"""Tests of refit/plain.py: what others wrote must be shown, and must do nothing."""
+"""Tests of comparing/plain.py: what others wrote must be shown, and must do nothing."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit.plain import code, markdown, one_line
+from refit.comparing.plain import code, markdown, one_line
 
 
 @given(st.text(max_size=300))

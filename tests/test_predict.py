@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, environment, reviews, write_csv
 
-from refit import finished, predict, predict_file, submission
+from refit import predict
 from refit.errors import DataError, ParamsError
-from refit.finished import Finished, Settings
-from refit.predictor import Predictor
+from refit.predicting import finished, predict_file, submission
+from refit.predicting.finished import Finished, Settings
+from refit.predicting.predictor import Predictor
 
 SETTINGS = Settings(max_length=32, batch_size=8, precision="fp32", threads=1)
 TEXTS = [text for text, _ in reviews(90)]
@@ -99,9 +100,9 @@ def test_windows_do_not_change_the_answers(
 KILLED = """
 import sys, time
 from pathlib import Path
-from refit import predict_file
-from refit.finished import Finished, Settings
-from refit.predictor import Predictor
+from refit.predicting import predict_file
+from refit.predicting.finished import Finished, Settings
+from refit.predicting.predictor import Predictor
 model, source, target, pause = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
 predict_file.WINDOW_ROWS = 10
 predictor = Predictor(Finished("a test", model, Settings(32, 8, "fp32", 1), None, None))

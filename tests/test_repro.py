@@ -116,8 +116,8 @@ def test_the_model_folder_alone_cuts_texts_as_in_training(done: Path, tmp_path: 
     """Prevents another length, and so other answers, where the folder was copied or published."""
     from transformers import AutoTokenizer
 
-    from refit import finished
-    from refit.predictor import Predictor
+    from refit.predicting import finished
+    from refit.predicting.predictor import Predictor
 
     alone = shutil.copytree(done / "models/finetuned", tmp_path / "alone")
     with finished.find(str(alone)) as found:

@@ -1,4 +1,4 @@
-"""Tests of refit/revisions.py in a small git repository: a name must stand for the commit that the user means."""
+"""Tests of comparing/revisions.py in a small git repository: a name must stand for the commit that the user means."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import run
 
-from refit import revisions
+from refit.comparing import revisions
 from refit.errors import UsageError
 
 

@@ -1,9 +1,9 @@
-"""Tests of refit/runs.py on this repository's own dvc.lock: what follows from the seed must not keep runs apart."""
+"""Tests of comparing/runs.py on this repository's own dvc.lock: what follows from the seed must not keep runs apart."""
 
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from refit import runs
+from refit.comparing import runs
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"]
 

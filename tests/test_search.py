@@ -12,8 +12,9 @@ from conftest import ROOT, change_params, environment, kill_tree, run, start, ti
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from refit import experiment, params, search, search_page
+from refit import params, search, search_page
 from refit.errors import ParamsError
+from refit.experiments import experiment
 from refit.params import Range, Search
 from refit.storage import files
 

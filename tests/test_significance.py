@@ -1,4 +1,4 @@
-"""Tests of refit/significance.py against SciPy, by properties, and by how often chance is called real."""
+"""Tests of comparing/significance.py against SciPy, by properties, and by how often chance is called real."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest, rankdata, spearmanr
 
-from refit import significance
+from refit.comparing import significance
 from refit.scoring import scores
 
 Labels = npt.NDArray[np.int64]

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refit import paths, significance, tasks
+from refit import paths, tasks
+from refit.comparing import significance
+from refit.comparing.revisions import Revision, file_at
 from refit.errors import DataError, NetworkError, RefitError
-from refit.revisions import Revision, file_at
 
 LOCK = Path("dvc.lock")
 TOLERANCE = 2e-6  # scores.json holds six decimals

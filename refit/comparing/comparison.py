@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from refit import paths, significance
-from refit.runs import Run
+from refit import paths
+from refit.comparing import significance
+from refit.comparing.runs import Run
 from refit.scoring import bootstrap
 
 REAL = "real"

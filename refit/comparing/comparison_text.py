@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from refit import comparison, significance
-from refit.comparison import Comparison, Line
-from refit.flips import Flip
-from refit.plain import code, markdown, one_line
+from refit.comparing import comparison, significance
+from refit.comparing.comparison import Comparison, Line
+from refit.comparing.flips import Flip
+from refit.comparing.plain import code, markdown, one_line
 
 WIDTH = 110  # of paragraphs in the terminal
 HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from refit import inference
 from refit.errors import DataError, ParamsError
-from refit.predictor import Predictor
+from refit.predicting.predictor import Predictor
 from refit.progress import bar
 from refit.scoring import scores
 from refit.sources import own

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refit import experiment_copy, guard, live, paths
+from refit import guard, live, paths
 from refit.errors import ParamsError, RefitError
+from refit.experiments import experiment_copy
 
 Poll = Callable[[list[dict[str, Any]]], bool]
 

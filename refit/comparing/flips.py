@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refit.comparison import why_not
+from refit.comparing.comparison import why_not
+from refit.comparing.runs import Run
 from refit.errors import DataError, NetworkError
-from refit.runs import Run
 
 
 @dataclass(frozen=True)

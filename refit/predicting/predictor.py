@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from refit import inference
 from refit.errors import DataError
-from refit.finished import Finished
 from refit.modeling import classifier, device, kernels
+from refit.predicting.finished import Finished
 from refit.storage import files
 from refit.storage.arrow import Rows
 from refit.tokens import encode, tokenization

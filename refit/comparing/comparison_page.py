@@ -5,12 +5,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from refit.comparison import REAL, Comparison, Line
-from refit.comparison_text import cells, conclusion, legend, reasons
+from refit.comparing.comparison import REAL, Comparison, Line
+from refit.comparing.comparison_text import cells, conclusion, legend, reasons
+from refit.comparing.flips import Flip
+from refit.comparing.runs import Run
 from refit.errors import NetworkError
-from refit.flips import Flip
 from refit.pages import charts, page
-from refit.runs import Run
 from refit.storage import files
 
 # The verdict early: on a phone the last columns are out of sight.

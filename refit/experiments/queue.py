@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from refit import experiment, experiment_copy
 from refit.errors import RefitError, UsageError
+from refit.experiments import experiment, experiment_copy
 
 PAUSE = 3.0  # seconds between two looks
 PATIENCE = 10  # looks at a run that nobody works at, before it is given up: workers answer late on a busy machine
