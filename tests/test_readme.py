@@ -50,6 +50,12 @@ def test_the_stage_table_is_dvc_yamls() -> None:
         assert f"| {name} | {stage['desc']} |" in README
 
 
+def test_the_benchmarks_are_those_of_the_last_run() -> None:
+    """Prevents figures that nobody measured."""
+    results = (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
+    assert results[results.index("| | refit") :].strip() in README
+
+
 def test_every_recipe_and_every_link_is_there() -> None:
     """Prevents dead links, and recipes that nobody finds."""
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README):
