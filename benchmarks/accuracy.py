@@ -8,10 +8,10 @@ maximum length changes nothing but the time (tests/test_fine_tuning.py holds tha
 on at once as the machine has cores, one thread each. Writes benchmarks/ACCURACY.md, a section for each task.
 """
 
+import argparse
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +39,9 @@ RESULTS = ROOT / "benchmarks/ACCURACY.md"
 def main() -> None:
     """Train both kinds with every seed and write the section of the task that was named."""
     os.chdir(ROOT)
-    task = sys.argv[1] if len(sys.argv) > 1 else "movie_stars"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="Accuracy of the fast settings.")
+    parser.add_argument("task", nargs="?", choices=TASKS, default="movie_stars")
+    task = parser.parse_args().task
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(psutil.cpu_count(logical=False)) as pool:
         prepared = prepare(task, Path(scratch) / "prepared")
         runs = [(kind, seed) for seed in SEEDS for kind in KINDS]
