@@ -1,0 +1,103 @@
+"""Answers of a model: in the rows' order, the same however many threads make them."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from tqdm import tqdm
+from transformers import BertConfig, BertForSequenceClassification
+
+from refit import inference
+from refit.modeling.batching import Collator
+from refit.storage.arrow import Rows
+from refit.tokens import encode, tokenization
+
+ROWS, BATCH = 50, 4
+
+
+@pytest.fixture(scope="module")
+def model() -> BertForSequenceClassification:
+    """A tiny encoder with a head for three labels."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=40, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, num_labels=3
+    )
+    return BertForSequenceClassification(config)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    """Rows of 1 to 20 tokens, in no order."""
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 21, ROWS)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    encoded = encode.Encoded(generator.integers(1, 40, offsets[-1]).astype(np.int32), offsets, None)
+    columns = tokenization.schema(is_pair=False, is_regression=False)
+    return Rows([tokenization.record_batch(encoded, pa.array(np.zeros(ROWS, np.int64)), 0, columns)])
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[int]:
+    """The threads that the other tests have, given back."""
+    before = torch.get_num_threads()
+    yield before
+    torch.set_num_threads(before)
+
+
+def answers(
+    model: BertForSequenceClassification, rows: Rows, threads: int, bar: "type[tqdm[Any]]" = tqdm
+) -> inference.Values:
+    torch.set_num_threads(threads)
+    collate = Collator(pad_id=0, token_types=False)
+    return inference.answers(model, rows, collate, BATCH, "fp32", bar(disable=True))
+
+
+def test_every_row_has_its_own_answer(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents answers in the order in which they were computed."""
+    found = answers(model, rows, threads=2)
+    for row in (0, 7, ROWS - 1):
+        with torch.inference_mode():
+            alone = model(input_ids=torch.from_numpy(rows.ids(row).astype(np.int64))[None]).logits
+        assert found[row] == pytest.approx(alone[0].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_the_number_of_threads_changes_no_bit(model: BertForSequenceClassification, rows: Rows, threads: int) -> None:
+    """Prevents scores that differ between machines with more and fewer cores, where each batch has one thread."""
+    assert np.array_equal(answers(model, rows, threads), answers(model, rows, 1))
+
+
+def test_the_threads_are_given_back(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents whatever comes afterwards from running on one thread."""
+    answers(model, rows, threads=2)
+    assert torch.get_num_threads() == 2
+
+
+def test_no_rows_have_no_answers(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents a failure on a file without rows."""
+    assert answers(model, rows.take(np.array([], dtype=np.int64)), threads=2).shape == (0, 3)
+
+
+def test_who_asks_to_stop_does_not_wait_for_every_batch(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents Ctrl-C from taking as long as all the rest."""
+    computed = []
+
+    def slowly(*_: Any) -> None:
+        computed.append(1)
+        time.sleep(0.05)
+
+    handle = model.register_forward_pre_hook(slowly)
+
+    class Interrupted(tqdm):  # type: ignore[type-arg]
+        def update(self, n: float | None = 1) -> None:
+            """Somebody presses Ctrl-C after the first batch."""
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answers(model, rows, threads=2, bar=Interrupted)
+    handle.remove()
+    assert len(computed) < ROWS // BATCH
