@@ -185,8 +185,9 @@ def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumer
 
 SMALL = """
 from pathlib import Path
-from refit import params, paths, sampling, tokenization
+from refit import params, paths, sampling
 from refit.errors import DiskError
+from refit.tokens import tokenization
 for write, given in ((tokenization.write, (paths.RAW, paths.BASE_MODEL, 32)),
                      (sampling.write, (params.load(params.Sample), paths.TOKENIZED))):
     try:
