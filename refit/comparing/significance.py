@@ -164,9 +164,8 @@ def _score_of_draws(name: str, labels: Labels, predictions: Labels) -> ScoreOfDr
         return lambda weights: _correlation(
             weights, np.broadcast_to(x, weights.shape), np.broadcast_to(y, weights.shape)
         )
-    assert name == "spearmanr", (
-        f"no draws of {name}"
-    )  # a test holds that every score of refit/scoring/scores.py has them
+    # A test holds that every score of refit/scoring/scores.py has draws.
+    assert name == "spearmanr", f"no draws of {name}"
     return lambda weights: _correlation(weights, _ranks(weights, x), _ranks(weights, y))
 
 
