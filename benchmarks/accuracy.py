@@ -14,6 +14,7 @@ import shutil
 import statistics
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,8 @@ def main() -> None:
     task = parser.parse_args().task
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(psutil.cpu_count(logical=False)) as pool:
         prepared = prepare(task, Path(scratch) / "prepared")
-        runs = [(kind, seed) for seed in SEEDS for kind in KINDS]
-        found = list(pool.map(lambda run: accuracy(prepared, *run), runs))
-    scores = {kind: [score for (of, _), score in zip(runs, found, strict=True) if of == kind] for kind in KINDS}
+        begun = {kind: pool.map(accuracy, repeat(prepared), repeat(kind), SEEDS) for kind in KINDS}
+        scores = {kind: list(found) for kind, found in begun.items()}
     sections = RESULTS.read_text(encoding="utf-8").split("\n## ")[1:] if RESULTS.is_file() else []
     kept = [section for section in sections if not section.startswith(f"{task}\n")]
     files.write_text(RESULTS, "\n## ".join([HEAD, *kept, section_of(task, scores)]).rstrip() + "\n")

@@ -131,9 +131,14 @@ def run(
 
 
 def start(*command: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a command as a user would in `cwd`, to be killed; its output goes to output.txt beside `cwd`."""
+    """Start a command as a user would in `cwd`, to be killed, in a process group of its own.
+
+    Its output goes to output.txt beside `cwd`, added to what is there.
+    """
     with (cwd.parent / "output.txt").open("a") as output:
-        return subprocess.Popen(command, cwd=cwd, env=env or environment(), stdout=output, stderr=output)
+        return subprocess.Popen(
+            command, cwd=cwd, env=env or environment(), stdout=output, stderr=output, start_new_session=True
+        )
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:

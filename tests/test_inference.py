@@ -41,10 +41,10 @@ def rows() -> Rows:
 
 
 @pytest.fixture(autouse=True)
-def threads() -> Iterator[int]:
-    """The threads that the other tests have, given back."""
+def threads_of_other_tests() -> Iterator[None]:
+    """Prevents this module from changing the number for the rest of the process."""
     before = torch.get_num_threads()
-    yield before
+    yield
     torch.set_num_threads(before)
 
 

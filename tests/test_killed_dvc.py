@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import conftest
 import psutil
 import pytest
 from conftest import change_params, environment, run, tiny_project, wait_until
@@ -20,16 +21,12 @@ LONG = {"epochs": 20, "save_every": 1, "batch_size": 4}
 STEPS = 200
 
 
-def start(project: Path, *command: str) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own; its output goes to a file, added to what is there.
+def start(project: Path, *command: str) -> subprocess.Popen[bytes]:
+    """Start a command in a project, its output to be read by `output`.
 
     DVC runs stages in $SHELL, and in /bin/sh where there is none, which on Debian stays between the two.
     """
-    with (project.parent / "output.txt").open("a") as output:
-        return subprocess.Popen(
-            command, cwd=project, env=environment(SHELL="/bin/sh"), stdout=output, stderr=output, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+    return conftest.start(*command, cwd=project, env=environment(SHELL="/bin/sh"))
 
 
 def output(project: Path) -> str:
@@ -42,7 +39,7 @@ def newest_step(project: Path) -> int:
     return max((int(path.parent.name.partition("-")[2]) for path in commits), default=0)
 
 
-def stage_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def stage_processes(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The stages that run below a dvc command."""
     found = []
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -53,7 +50,7 @@ def stage_processes(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return found
 
 
-def kill(process: subprocess.Popen[str], how: str) -> list[psutil.Process]:
+def kill(process: subprocess.Popen[bytes], how: str) -> list[psutil.Process]:
     """SIGKILL dvc alone, its stage alone, or the whole group; returns the stages that ran."""
     stages = stage_processes(process)
     if how == "dvc":

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from tqdm import tqdm
 
 from refit import inference
 from refit.errors import DataError
+from refit.inference import Values
 from refit.modeling import classifier, device, kernels
 from refit.predicting.finished import Finished
 from refit.storage import files
@@ -20,7 +20,6 @@ from refit.storage.arrow import Rows
 from refit.tokens import encode, tokenization
 from refit.tokens.parity import CheckedEngine, EnginesDifferError
 
-Values = npt.NDArray[np.float32]
 CHECKED_ROWS = 64  # of each call, whose ids are compared with the model's own tokenizer's
 
 
