@@ -1,7 +1,8 @@
 """The scores through the `evaluate` library's Metric interface, without its downloads.
 
 `evaluate.load("accuracy")` fetches a program from the hub and runs it; these subclasses bring the same numbers with
-code that is here, so `evaluate.combine` and friends work offline.
+code that is here, so `evaluate.combine` and friends work offline (docs/report.md). The stages take the functions of
+refit/scoring/scores.py without it: importing `evaluate` takes them most of a second.
 """
 
 from typing import Any
@@ -34,8 +35,3 @@ class Metric(evaluate.Metric):  # type: ignore[misc]
 def load(name: str) -> Metric:
     """The metric of a score's name; it keeps its rows in memory, not in a cache on disk."""
     return Metric(config_name=name, keep_in_memory=True)
-
-
-def compute(names: list[str], labels: scores.Labels, predictions: scores.Labels) -> dict[str, float]:
-    """Every named score of the same rows."""
-    return {name: load(name).compute(predictions=predictions, references=labels)[name] for name in names}

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import ROOT, change_params
 
-from refit import evaluation, inference, metric, paths
+from refit import evaluation, inference, paths
 from refit.scoring import calibration
+from refit.scoring.scores import SCORES
 from refit.storage import arrow, files, manifest
 from refit.storage.arrow import Rows
 from refit.training import history
@@ -70,7 +71,7 @@ def write(folder: Path, made: Made) -> Path:
         if not regression:
             logits[np.arange(rows), used.label] += 1.0
         answers = logits[:, 0] if regression else logits.argmax(axis=1)
-        values = metric.compute(scores, used.label, answers)
+        values = {name: SCORES[name](used.label, answers) for name in scores}
         summaries[split] = {**values, "loss": evaluation.loss(logits, used.label), "rows": rows}
         details[split] = evaluation._details(task, used.label, answers, values)
         if not regression:

@@ -1,5 +1,6 @@
 """Answers of a model: in the rows' order, the same however many threads make them."""
 
+import copy
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -52,8 +53,11 @@ def answers(
     model: BertForSequenceClassification, rows: Rows, threads: int, bar: "type[tqdm[Any]]" = tqdm
 ) -> inference.Values:
     torch.set_num_threads(threads)
-    collate = Collator(pad_id=0, token_types=False)
-    return inference.answers(model, rows, collate, BATCH, "fp32", bar(disable=True))
+    return answering(model).answers(rows, bar(disable=True))
+
+
+def answering(model: BertForSequenceClassification) -> inference.Inference:
+    return inference.Inference(model, Collator(pad_id=0, token_types=False), BATCH, "fp32")
 
 
 def test_every_row_has_its_own_answer(model: BertForSequenceClassification, rows: Rows) -> None:
@@ -101,3 +105,36 @@ def test_who_asks_to_stop_does_not_wait_for_every_batch(model: BertForSequenceCl
         answers(model, rows, threads=2, bar=Interrupted)
     handle.remove()
     assert len(computed) < ROWS // BATCH
+
+
+@pytest.mark.parametrize("threads", [1, 2, 8])
+def test_known_answers_hold_until_the_weights_are_others(
+    model: BertForSequenceClassification, rows: Rows, threads: int
+) -> None:
+    """Prevents both: scoring the same rows twice, and the scores of other weights."""
+    known = answers(model, rows, threads)
+    assert answering(model).holds(known, rows)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.classifier.bias[0] += 1e-4
+    assert not answering(other).holds(known, rows)
+
+
+def test_answers_of_other_rows_do_not_hold(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents a model's answers from being taken for those to fewer rows, or to rows in another order."""
+    known = answers(model, rows, threads=2)
+    assert not answering(model).holds(known, rows.take(np.arange(ROWS - 1)))
+    assert not answering(model).holds(known, rows.take(np.arange(ROWS)[::-1]))
+    assert not answering(model).holds(np.empty((0, 0), np.float32), rows)
+
+
+def test_few_of_the_batches_are_computed_to_tell_whether_answers_hold(
+    model: BertForSequenceClassification, rows: Rows
+) -> None:
+    """Prevents a check that takes as long as what it saves, and one that looks at nothing."""
+    known = answers(model, rows, threads=2)
+    computed = []
+    handle = model.register_forward_pre_hook(lambda *_: computed.append(1))
+    assert answering(model).holds(known, rows)
+    handle.remove()
+    assert len(computed) == 2  # of 13

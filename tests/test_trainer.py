@@ -9,6 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from transformers import TrainingArguments, set_seed
 
 from refit.errors import TrainingDivergedError
+from refit.inference import Inference
 from refit.modeling import classifier
 from refit.modeling.batching import Collator, Examples
 from refit.storage.arrow import Rows
@@ -34,23 +35,28 @@ def rows(count: int = 40, *, seed: int = 0) -> Rows:
     return Rows([batch])
 
 
-def make(model: Path, folder: Path, *, smoothing: float = 0.0, weights: torch.Tensor | None = None, **changes: object):
+def make(
+    base: Path, folder: Path, *, smoothing: float = 0.0, weights: torch.Tensor | None = None, alone: bool = True,
+    **changes: object,
+) -> trainer.ClassifierTrainer:  # fmt: skip
     """A trainer of the tiny model."""
     set_seed(1)
+    model, collate = classifier.new(base, TASK, "model"), Collator(pad_id=0, token_types=True)
     settings = {"per_device_train_batch_size": 8, "num_train_epochs": 2, "report_to": "none", "disable_tqdm": True}
     settings |= {"use_cpu": True, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-3, "seed": 1}
     return trainer.ClassifierTrainer(
-        model=classifier.new(model, TASK, "model"),
+        model=model,
         args=TrainingArguments(
             output_dir=str(folder), remove_unused_columns=False, logging_nan_inf_filter=False, **{**settings, **changes}
         ),
         train_dataset=Examples(rows()),
         eval_dataset=Examples(rows(20, seed=1)),
-        data_collator=Collator(pad_id=0, token_types=True),
+        data_collator=collate,
         compute_metrics=trainer.score_function(["accuracy"], is_regression=False),
         class_weights=weights,
         label_smoothing=smoothing,
         grouped=True,
+        answering=Inference(model, collate, 8, "fp32") if alone else None,
     )
 
 
@@ -67,6 +73,25 @@ def test_how_often_we_look_does_not_change_the_weights(tiny_model: Path, tmp_pat
     looking = make(tiny_model, tmp_path / "b", **cadence)
     looking.train()
     assert weights_of(blind) == weights_of(looking)
+
+
+def test_validation_answers_as_the_trainers_own_loop_does(tiny_model: Path, tmp_path: Path) -> None:
+    """Prevents a validation score and loss of our own that differ from everybody's."""
+    ours, theirs = (
+        make(tiny_model, tmp_path, alone=alone, per_device_eval_batch_size=8).evaluate() for alone in (True, False)
+    )
+    assert ours["eval_accuracy"] == theirs["eval_accuracy"]
+    assert ours["eval_loss"] == pytest.approx(theirs["eval_loss"], rel=1e-5)
+
+
+def test_the_answers_of_the_last_evaluation_are_kept_in_the_rows_order(tiny_model: Path, tmp_path: Path) -> None:
+    """Prevents logits of other rows, or of an earlier step, from being saved with the weights."""
+    fitting = make(tiny_model, tmp_path, eval_strategy="epoch")
+    fitting.train()
+    assert fitting.answered is not None
+    step, logits = fitting.answered
+    assert step == fitting.state.max_steps
+    assert np.array_equal(logits, fitting.answering.logits(rows(20, seed=1), "again"))
 
 
 def test_the_training_loss_is_weighted_and_smoothed_and_the_validation_loss_is_not(

@@ -36,19 +36,18 @@ class Predictor:
         self.engine, self.reference = encode.load(_checked(run.model), self.max_length)
         device.use_threads(run.settings.threads)
         self.number = device.number_format(run.settings.precision)
-        self.model = classifier.finetuned(run.model)
-        kernels.install(self.model, self.number)
-        self.collate = classifier.collator(run.model, device=device.device())
-        names = self.model.config.id2label
+        model = classifier.finetuned(run.model)
+        kernels.install(model, self.number)
+        collate = classifier.collator(run.model, device=device.device())
+        self.inference = inference.Inference(model, collate, run.settings.batch_size, self.number)
+        names = model.config.id2label
         self.is_regression = len(names) == 1
         self.labels: list[str] = [] if self.is_regression else [names[index] for index in range(len(names))]
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None, progress: "tqdm[Any] | None" = None) -> Values:
         """The raw outputs (rows, labels) for texts, or for pairs of texts, in their order."""
         rows = _rows(self._encode(list(texts), None if pairs is None else list(pairs)))
-        return inference.answers(
-            self.model, rows, self.collate, self.settings.batch_size, self.number, progress or tqdm(disable=True)
-        )
+        return self.inference.answers(rows, progress or tqdm(disable=True))
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
         stride = max(1, len(texts) // CHECKED_ROWS)

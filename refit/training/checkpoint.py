@@ -18,18 +18,20 @@ from types import FrameType
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from refit import guard
 from refit.errors import DataError, InterruptedRunError
+from refit.modeling import answers
 from refit.storage import files, manifest
 from refit.training import fingerprint, processes, state_files
+from refit.training.trainer import ClassifierTrainer
 
 RECORD = "MANIFEST.json"
 LOOP = "loop_state.json"
 DONE = "DONE.json"
 DESCRIPTION = "FINGERPRINT.json"
-MODEL = {"model.safetensors", "config.json"}  # what is kept of a finished run
+MODEL = {"model.safetensors", "config.json", answers.NAME}  # what is kept of a finished run
 RESUMABLE = MODEL | {"trainer_state.json", LOOP, state_files.SCHEDULER}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
@@ -126,7 +128,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self.run = run
         self.best_key = best_key
         self.patience = patience
-        self.trainer: Trainer | None = None
+        self.trainer: ClassifierTrainer | None = None
         self.resumed_from: Path | None = None
         self.stop_asked = False
 
@@ -203,6 +205,8 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             "best_step": best if best is not None else state.global_step,
         }
         files.write_json(folder / LOOP, sums)
+        step, values = self.trainer.answered or (None, None)
+        answers.save(folder, values if step == state.global_step else None)
         _commit(folder, self.run.fingerprint, state.global_step)
         self._let_go(keep={best, state.global_step})
 

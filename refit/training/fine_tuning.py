@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from transformers import TrainingArguments, set_seed
+from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from refit import paths
 from refit.errors import DataError, ParamsError, TrainingDivergedError
+from refit.inference import Inference
 from refit.live import Live, reporters
-from refit.modeling import classifier, device, kernels
-from refit.modeling.batching import Examples, by_length
+from refit.modeling import answers, classifier, device, kernels
+from refit.modeling.batching import Examples
 from refit.params import Train
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
@@ -49,7 +50,7 @@ def train(params: Train) -> dict[str, Any]:
             return {}
         evaluations = history.evaluations(result["log"], task["best_score"])
         best = next(row for row in evaluations if row["step"] == result["best_step"])
-        _export(run.checkpoint(result["best_step"]), _card(params, task, best), params.max_length)
+        _export(run.checkpoint(result["best_step"]), _card(params, task, best), params, number)
     history.write(history.steps(result["log"]), paths.STEPS)
     history.write(evaluations, paths.HISTORY)
     return {**result["figures"], "threads": threads, "number_format": number}
@@ -82,13 +83,14 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         model=model,
         args=arguments,
         train_dataset=Examples(rows["train"]),
-        eval_dataset=Examples(rows["validation"].take(by_length(rows["validation"]))),
+        eval_dataset=Examples(rows["validation"]),
         data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
         compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
         callbacks=[checkpoints, live, clock, *reporters(params.report_to)],
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
         grouped=params.sampling == "length",
+        answering=_answering(model, params, number) if processes.count() == 1 else None,
     )
     fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
     fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
@@ -210,6 +212,11 @@ def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Ten
     return trainer.balanced_weights(rows.label, len(task["labels"]))
 
 
+def _answering(model: PreTrainedModel, params: Train, number: device.Format) -> Inference:
+    collate = classifier.collator(paths.BASE_MODEL, device=device.device())
+    return Inference(model, collate, params.eval_batch_size, number)
+
+
 def _share(operations: float, seconds: float, rate: float) -> float:
     return round(operations / seconds / rate, 3) if seconds else 0.0
 
@@ -230,17 +237,18 @@ def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
     return card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
 
 
-def _export(best: Path, card: str, max_length: int) -> None:
-    """Write models/finetuned: weights and config of the best checkpoint, the tokenizer they go with, and the card.
+def _export(best: Path, card: str, params: Train, number: device.Format) -> None:
+    """Write models/finetuned: the best checkpoint's weights, config and answers, the tokenizer, and the card.
 
     The tokenizer's limit becomes the length that was trained with, so that the folder alone cuts texts alike.
     """
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
-        for name in ("config.json", "model.safetensors"):
+        for name in sorted(checkpoint.MODEL):
             shutil.copyfile(best / name, folder / name)
         for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
             shutil.copyfile(path, folder / path.name)
         settings = files.read_json(folder / "tokenizer_config.json")
-        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": max_length})
+        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": params.max_length})
         files.write_text(folder / "README.md", card)
-        manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())})
+        of_answers = answers.circumstances(params.eval_batch_size, number)
+        manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())} | {answers.NAME: of_answers})

@@ -4,17 +4,20 @@ Everything that the Trainer brings (GPUs, FSDP, DeepSpeed, accelerate, torchrun)
 """
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
-from torch.utils.data import Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import EvalPrediction
+from transformers.trainer_utils import EvalLoopOutput
 
-from refit.modeling.batching import Examples, LengthGroupedSampler
+from refit.inference import Inference, Values
+from refit.modeling.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.scoring import scores
+from refit.storage.arrow import Rows
 from refit.training.finite import FiniteOnly
 from refit.training.state_files import StateFiles
 
@@ -23,18 +26,27 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
     """A Trainer for sequence classification and regression.
 
     `class_weights` (labels,) weigh the loss of each class; `label_smoothing` is taken from the weight of the true
-    label and spread over all. Both shape the training loss alone: the validation loss stays comparable.
+    label and spread over all. Both shape the training loss alone: the validation loss stays comparable. Validation is
+    answered by `answering`, as `evaluate` will do it; without, by the Trainer's own loop, shared by all processes.
     """
 
     loss_is_scaled_for_ga = False
 
     def __init__(
-        self, *, class_weights: torch.Tensor | None, label_smoothing: float, grouped: bool, **kwargs: Any
+        self,
+        *,
+        class_weights: torch.Tensor | None,
+        label_smoothing: float,
+        grouped: bool,
+        answering: Inference | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
         self.grouped = grouped
+        self.answering = answering
+        self.answered: tuple[int, Values] | None = None  # the step of the last evaluation, and its logits
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
@@ -58,14 +70,24 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
             if cuda:
                 torch.cuda.set_rng_state_all(cuda)
 
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-        """Score a dataset; the loss of several processes, whose shares are padded with repeated rows, is taken anew."""
-        output = super().evaluation_loop(*args, **kwargs)
-        if self.args.world_size > 1 and output.label_ids is not None:
-            logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
-            loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
-            output.metrics[f"{kwargs.get('metric_key_prefix', 'eval')}_loss"] = loss.item()
+    def evaluation_loop(self, dataloader: DataLoader[Example], *args: Any, **kwargs: Any) -> EvalLoopOutput:
+        """Score a dataset; the loss is that of all rows at once, also where processes' shares repeat some."""
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        if self.answering is None:
+            output = super().evaluation_loop(dataloader, *args, **kwargs)
+        else:
+            output = self._answer(self.answering, cast(Examples, dataloader.dataset).rows, prefix)
+        logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
+        loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
+        output.metrics[f"{prefix}_loss"] = loss.item()
         return output
+
+    def _answer(self, answering: Inference, rows: Rows, prefix: str) -> EvalLoopOutput:
+        logits = answering.logits(rows, "validation")
+        self.answered = self.state.global_step, logits
+        measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=rows.label))
+        metrics = {f"{prefix}_{name}": value for name, value in measured.items()}
+        return EvalLoopOutput(predictions=logits, label_ids=rows.label, metrics=metrics, num_samples=len(rows))
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         if logits.shape[-1] == 1:
@@ -83,8 +105,9 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
             )
         return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]
 
-    def _get_eval_sampler(self, eval_dataset: Examples) -> Sampler[int] | None:
-        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+    def _get_eval_sampler(self, eval_dataset: Examples) -> list[int]:
+        longest_first: list[int] = by_length(eval_dataset.rows).tolist()
+        return longest_first
 
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tensor:
