@@ -19,7 +19,7 @@ from refit import paths
 from refit.inference import Inference, Values, probabilities
 from refit.modeling import answers, classifier, device, kernels
 from refit.params import Evaluate
-from refit.scoring import bootstrap, calibration, scores
+from refit.scoring import bootstrap, calibration, confusion, scores
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
@@ -54,7 +54,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
             rows_done += len(rows)
             tokens += int(rows.length.sum())
         predictions = scores.predictions_of(logits, is_regression=is_regression)
-        values = {name: scores.SCORES[name](rows.label, predictions) for name in task["scores"]}
+        values = {name: scores.score(name, rows.label, predictions) for name in task["scores"]}
         measured = {**values, "loss": loss(logits, rows.label)}
         summaries[split] = {**{name: round(value, DECIMALS) for name, value in measured.items()}, "rows": len(rows)}
         details[split] = _details(task, rows.label, predictions, values)
@@ -104,16 +104,18 @@ def _details(
     }
     if task["problem_type"] == "regression":
         return details
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    everything = np.arange(len(task["labels"]))
-    columns = precision_recall_fscore_support(labels, predictions, labels=everything, zero_division=0)
-    details["classes"] = {
-        name: {"precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
-        for name, p, r, f, n in zip(task["labels"], *columns, strict=True)
+    counts = confusion.matrix(labels, predictions, classes=len(task["labels"]))
+    columns = {
+        "precision": confusion.precision_of_each(counts),
+        "recall": confusion.recall_of_each(counts),
+        "f1": confusion.f1_of_each(counts),
+        "rows": counts.sum(axis=1),
     }
-    # Row i, column j: rows of label i that were called label j.
-    details["confusion"] = confusion_matrix(labels, predictions, labels=everything).tolist()
+    details["classes"] = {
+        label: {name: column[index].item() for name, column in columns.items()}
+        for index, label in enumerate(task["labels"])
+    }
+    details["confusion"] = counts.tolist()  # row i, column j: rows of label i that were called label j
     return details
 
 

@@ -21,7 +21,7 @@ class Metric(evaluate.Metric):  # type: ignore[misc]
         value = "float32" if self.config_name in scores.REGRESSION else "int64"
         features = {"predictions": datasets.Value(value), "references": datasets.Value(value)}
         return evaluate.MetricInfo(
-            description=scores.SCORES[str(self.config_name)].__doc__ or "",
+            description=scores.meaning(str(self.config_name)),
             citation="",
             inputs_description="predictions and references: one label index, or one value, a row",
             features=datasets.Features(features),
@@ -29,7 +29,7 @@ class Metric(evaluate.Metric):  # type: ignore[misc]
 
     def _compute(self, *, predictions: Any, references: Any) -> dict[str, float]:
         name = str(self.config_name)
-        return {name: scores.SCORES[name](np.asarray(references), np.asarray(predictions))}
+        return {name: scores.score(name, np.asarray(references), np.asarray(predictions))}
 
 
 def load(name: str) -> Metric:

@@ -12,7 +12,7 @@ from conftest import ROOT, change_params
 
 from refit import evaluation, inference, paths
 from refit.scoring import calibration
-from refit.scoring.scores import SCORES
+from refit.scoring.scores import score
 from refit.storage import arrow, files, manifest
 from refit.storage.arrow import Rows
 from refit.training import history
@@ -71,7 +71,7 @@ def write(folder: Path, made: Made) -> Path:
         if not regression:
             logits[np.arange(rows), used.label] += 1.0
         answers = logits[:, 0] if regression else logits.argmax(axis=1)
-        values = {name: SCORES[name](used.label, answers) for name in scores}
+        values = {name: score(name, used.label, answers) for name in scores}
         summaries[split] = {**values, "loss": evaluation.loss(logits, used.label), "rows": rows}
         details[split] = evaluation._details(task, used.label, answers, values)
         if not regression:

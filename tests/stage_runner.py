@@ -31,7 +31,7 @@ PRELOADED = {
     "tokenize": ("refit.tokens.tokenization", "pyarrow.parquet"),
     "sample": ("refit.sampling",),
     "train": ("refit.training.fine_tuning", "transformers.models.bert.modeling_bert"),
-    "evaluate": ("refit.evaluation", "transformers.models.bert.modeling_bert", "sklearn.metrics"),
+    "evaluate": ("refit.evaluation", "transformers.models.bert.modeling_bert"),
     "report": ("refit.report", "refit.speed"),
 }
 

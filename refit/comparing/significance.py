@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from refit.scoring.bootstrap import FROM_COUNTS
-from refit.scoring.scores import CLASSIFICATION, Labels
+from refit.scoring import confusion
+from refit.scoring.scores import Labels
 
 LEVEL = 0.05  # a difference is called real below it
 DRAWS = 10_000  # of rows, for a p-value: the smallest is 1 / 10,001
@@ -152,11 +152,11 @@ def _draws(name: str, labels: Labels, runs: Sequence[Labels], draws: int) -> Ite
 
 def _score_of_draws(name: str, labels: Labels, predictions: Labels) -> ScoreOfDraws:
     """The function from weights (draw, row) to the score of each draw, where a weight says how often a row occurs."""
-    if name in CLASSIFICATION:
+    if name in confusion.SCORES:
         classes = max(2, int(max(labels.max(), predictions.max())) + 1)
         cells = np.zeros((len(labels), classes * classes))
         cells[np.arange(len(labels)), labels.astype(np.int64) * classes + predictions.astype(np.int64)] = 1.0
-        return lambda weights: FROM_COUNTS[name](
+        return lambda weights: confusion.SCORES[name](
             np.rint(weights @ cells).astype(np.int64).reshape(-1, classes, classes)
         )
     x, y = labels.astype(np.float64), predictions.astype(np.float64)

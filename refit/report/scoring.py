@@ -9,7 +9,8 @@ from refit.pages import charts, page
 from refit.pages.charts import Point, Series
 from refit.report import breakdown
 from refit.report.run import Column, Predicted, Run
-from refit.scoring import bootstrap, calibration
+from refit.scoring import calibration
+from refit.scoring.confusion import SCORES as FROM_COUNTS
 
 MOST_CLASSES = 40  # rows of the table of classes
 GRID_CLASSES = 10  # classes whose confusion is written out as numbers
@@ -234,7 +235,7 @@ def _baseline(run: Run, split: str, name: str) -> float:
     counts = np.array(run.details[split]["confusion"])
     constant = np.zeros_like(counts)
     constant[:, run.commonest] = counts.sum(axis=1)
-    return float(bootstrap.FROM_COUNTS[name](constant))
+    return float(FROM_COUNTS[name](constant))
 
 
 def _against_baseline(run: Run) -> list[Markup]:

@@ -1,8 +1,4 @@
-"""The scores by name, on scikit-learn and SciPy, in the field's definitions.
-
-For two classes f1, precision and recall are those of the second label (index 1), as in GLUE; macro_f1 is the plain
-mean of every class's f1.
-"""
+"""The scores by name, in the field's definitions: of classes as scikit-learn has them, of values by SciPy."""
 
 import sys
 from collections.abc import Callable
@@ -11,49 +7,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refit.scoring import confusion
+
 Labels = npt.NDArray[Any]
 
 
-def accuracy(labels: Labels, predictions: Labels) -> float:
-    """The share of rows that are right."""
-    from sklearn.metrics import accuracy_score
-
-    return float(accuracy_score(labels, predictions))
-
-
-def f1(labels: Labels, predictions: Labels) -> float:
-    """The harmonic mean of precision and recall of label 1; for two classes only."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(labels, predictions, zero_division=0))
+def score(name: str, labels: Labels, predictions: Labels) -> float:
+    """A score by its name, of the predicted labels or values of rows."""
+    if name in confusion.SCORES:
+        return float(confusion.SCORES[name](confusion.matrix(labels, predictions)))
+    return REGRESSION[name](labels, predictions)
 
 
-def macro_f1(labels: Labels, predictions: Labels) -> float:
-    """The mean of the f1 of each class that occurs in the labels or the predictions."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(labels, predictions, average="macro", zero_division=0))
-
-
-def precision(labels: Labels, predictions: Labels) -> float:
-    """Of the rows that were called label 1, the share that are; for two classes only."""
-    from sklearn.metrics import precision_score
-
-    return float(precision_score(labels, predictions, zero_division=0))
-
-
-def recall(labels: Labels, predictions: Labels) -> float:
-    """Of the rows of label 1, the share that were found; for two classes only."""
-    from sklearn.metrics import recall_score
-
-    return float(recall_score(labels, predictions, zero_division=0))
-
-
-def matthews_correlation(labels: Labels, predictions: Labels) -> float:
-    """Matthews's correlation coefficient, -1 to 1; 0 is no better than chance."""
-    from sklearn.metrics import matthews_corrcoef
-
-    return float(matthews_corrcoef(labels, predictions))
+def meaning(name: str) -> str:
+    """What a score is, in a sentence."""
+    return ({**confusion.SCORES, **REGRESSION}[name].__doc__ or "").partition("\n")[0]
 
 
 def pearson(labels: Labels, predictions: Labels) -> float:
@@ -70,17 +38,8 @@ def spearmanr(labels: Labels, predictions: Labels) -> float:
     return _correlation("spearmanr", lambda: rank_correlation(predictions, labels)[0], labels, predictions)
 
 
-Score = Callable[[Labels, Labels], float]
-CLASSIFICATION: dict[str, Score] = {
-    "accuracy": accuracy,
-    "f1": f1,
-    "macro_f1": macro_f1,
-    "precision": precision,
-    "recall": recall,
-    "matthews_correlation": matthews_correlation,
-}
-REGRESSION: dict[str, Score] = {"pearson": pearson, "spearmanr": spearmanr}
-SCORES: dict[str, Score] = {**CLASSIFICATION, **REGRESSION}
+REGRESSION: dict[str, Callable[[Labels, Labels], float]] = {"pearson": pearson, "spearmanr": spearmanr}
+CLASSIFICATION = tuple(confusion.SCORES)
 TWO_CLASSES_ONLY = ("f1", "precision", "recall")
 
 

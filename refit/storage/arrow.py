@@ -5,8 +5,10 @@ row (int32: the row in data/raw), and for pairs first_length (int32: how many id
 recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files too.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,24 @@ import pyarrow as pa
 from refit.errors import DataError
 
 BATCH_ROWS = 8_192
+
+
+class _NoPandas(MetaPathFinder):
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Refuse pandas, and leave everything else to the finders that come next."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(name=fullname)
+
+
+def _settle_pandas() -> None:
+    """Have pyarrow find no pandas: it imports it at its first array if it can, which takes a quarter of a second."""
+    refusing = _NoPandas()
+    sys.meta_path.insert(0, refusing)
+    pa.array([])
+    sys.meta_path.remove(refusing)
+
+
+_settle_pandas()
 
 
 @contextmanager

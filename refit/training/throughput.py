@@ -9,7 +9,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 from refit.modeling import device
 from refit.storage.arrow import Rows
 
-SECONDS = 0.3
+SECONDS = 0.1
 SHAPE = (4096, 384, 1536)  # rows × in × out: a batch of 16 × 256 tokens through a small encoder's wide layer
 
 

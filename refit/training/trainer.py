@@ -127,6 +127,6 @@ def score_function(names: list[str], *, is_regression: bool) -> Any:
         outputs = prediction.predictions
         logits = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
         answers = scores.predictions_of(logits, is_regression=is_regression)
-        return {name: scores.SCORES[name](np.asarray(prediction.label_ids), answers) for name in names}
+        return {name: scores.score(name, np.asarray(prediction.label_ids), answers) for name in names}
 
     return compute
