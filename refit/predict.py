@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refit.errors import DataError, ParamsError
-from refit.runtime import run
+from refit.runtime import importing, run
 
 if TYPE_CHECKING:
     from refit.predicting.finished import Finished
@@ -43,8 +43,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Do what the command line says."""
     chosen = arguments()
-    from refit.predicting import finished
-    from refit.predicting.predictor import Predictor
+    with importing():
+        from refit.predicting import finished
+        from refit.predicting.predictor import Predictor
 
     with finished.find(chosen.model, chosen.split) as found:
         predictor = Predictor(found)

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from refit.tokens import encode
-from refit.tokens.parity import CheckedEngine, EnginesDifferError
+from refit.tokens.parity import CheckedEngine, EnginesDifferError, start_of
 
 
 class WrongOnce:
@@ -35,7 +37,7 @@ CHECKED = {0, 20, 40, 17, 23, 31}
 
 
 def checked(engine: Any, reference: encode.Reference) -> CheckedEngine:
-    return CheckedEngine(engine, reference, stride=20)
+    return CheckedEngine(lambda: engine, reference, stride=20)
 
 
 @pytest.mark.parametrize("row", range(50))
@@ -55,6 +57,32 @@ def test_a_wrong_id_in_a_row_that_is_looked_at_is_found(tiny_model: Path, row: i
 def test_the_ids_are_the_engines(tiny_model: Path) -> None:
     """Prevents the check from changing what it checks."""
     engine, reference = encode.load(tiny_model, 32)
-    found = checked(engine, reference).encode(TEXTS, None)
+    found = checked(engine(), reference).encode(TEXTS, None)
     assert found.equals(reference.encode(TEXTS, None))
     assert np.array_equal(checked(reference, reference).encode(TEXTS, None).ids, found.ids)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet=st.sampled_from("ab é中.\t\n\u200b\x1c\x00"), max_size=200), st.integers(3, 40))
+def test_the_start_of_a_text_has_its_tokens(tiny_model: Path, text: str, max_length: int) -> None:
+    """Prevents a comparison with the ids of another text; where words have no token, the whole text is tried."""
+    _, reference = encode.load(tiny_model, max_length)
+    start = start_of(text, max_length)
+    assert text.startswith(start)
+    if not set(text) & set("\u200b\x1c\x00"):
+        assert reference.encode([start], None).equals(reference.encode([text], None))
+
+
+def test_long_texts_are_compared_by_their_start(tiny_model: Path) -> None:
+    """Prevents a comparison that reads the whole of a book for its first page."""
+    assert start_of("a good film " * 900, 32) == "a good film " * 10 + "a good "
+    assert start_of("a good film", 32) == "a good film"
+
+
+def test_words_without_a_token_are_no_difference(tiny_model: Path) -> None:
+    """Prevents the slow engine on texts in which a start of so many words has too few tokens."""
+    engine, reference = encode.load(tiny_model, 32)
+    text = "\u200b " * 40 + "a good film " * 40
+    start = start_of(text, 32)
+    assert not reference.encode([start], None).equals(reference.encode([text], None))
+    assert checked(engine(), reference).encode([text], None).equals(reference.encode([text], None))

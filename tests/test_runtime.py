@@ -27,3 +27,40 @@ def test_importing_leaves_the_collector_on_also_after_an_error() -> None:
             raise ImportError
     except ImportError:
         assert gc.isenabled()
+
+
+def _run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_what_transformers_can_do_without_is_hidden_from_it_and_from_nobody_else() -> None:
+    """Prevents imports that no stage uses, and a scipy that is gone for good."""
+    done = _run(
+        "from importlib.util import find_spec\n"
+        "from refit import runtime\n"
+        "with runtime.importing():\n"
+        "    print([find_spec(name) for name in runtime.LEFT_OUT])\n"
+        "import scipy, datasets\n"
+        "with runtime.importing():\n"
+        "    import scipy.stats\n"
+        "print('there')\n"
+    )
+    assert done.stdout.splitlines() == ["[None, None, None, None]", "there"], done.stderr
+
+
+def test_a_command_that_is_done_leaves_nothing_undone() -> None:
+    """Prevents an end so quick that output, threads or exit handlers are lost."""
+    done = _run(
+        "import atexit, sys, threading, time\n"
+        "from refit import runtime\n"
+        "class Late:\n"
+        "    def __del__(self): print('taken apart')\n"
+        "sys.late = Late()\n"
+        "def work():\n"
+        "    atexit.register(print, 'at exit')\n"
+        "    threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
+        "    print('done', file=sys.stderr)\n"
+        "runtime.run('test', work, record=False)\n"
+    )
+    assert (done.returncode, done.stderr) == (0, "done\n")
+    assert done.stdout.splitlines() == ["thread", "at exit"]

@@ -28,7 +28,7 @@ def test_operations_are_those_of_the_formula(tiny_model: Path) -> None:
     """Prevents a share of the machine's rate that counts padding, embeddings or rows twice."""
     model = AutoModelForSequenceClassification.from_pretrained(tiny_model)
     engine, _ = encode.load(tiny_model, 32)
-    encoded = engine.encode(["a good film", "a dull plot and a poor cast"], None)
+    encoded = engine().encode(["a good film", "a dull plot and a poor cast"], None)
     columns = tokenization.schema(is_pair=False, is_regression=False)
     rows = Rows([tokenization.record_batch(encoded, pa.array(np.zeros(2, np.int64)), 0, columns)])
     weights = sum(p.numel() for name, p in model.named_parameters() if "embeddings" not in name)

@@ -33,7 +33,8 @@ class Predictor:
     def __init__(self, run: Finished) -> None:
         self.settings = run.settings
         self.max_length = run.settings.max_length or _own_limit(run.model)
-        self.engine, self.reference = encode.load(_checked(run.model), self.max_length)
+        load_engine, self.reference = encode.load(_checked(run.model), self.max_length)
+        self.engine = load_engine()
         device.use_threads(run.settings.threads)
         self.number = device.number_format(run.settings.precision)
         model = classifier.finetuned(run.model)
@@ -50,9 +51,11 @@ class Predictor:
         return self.inference.answers(rows, progress or tqdm(disable=True))
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
+        if self.engine is self.reference:
+            return self.reference.encode(texts, pairs)
         stride = max(1, len(texts) // CHECKED_ROWS)
         with suppress(EnginesDifferError):
-            return CheckedEngine(self.engine, self.reference, stride).encode(texts, pairs)
+            return CheckedEngine(lambda: self.engine, self.reference, stride).encode(texts, pairs)
         print(
             f"predict: {self.engine.name} and the model's own tokenizer disagree; the model's own, which is slower, "
             "is used from here on",

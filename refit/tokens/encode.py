@@ -5,10 +5,9 @@ takes single texts, so pairs are put together here. Every other tokenizer is enc
 also the reference that nanotoken's ids are compared with on a sample of every run.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
@@ -64,6 +63,7 @@ class Reference:
     name = "tokenizers"
 
     def __init__(self, tokenizer_json: str, max_length: int) -> None:
+        self.max_length = max_length
         self.tokenizer = Tokenizer.from_str(tokenizer_json)
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_length)
@@ -139,10 +139,11 @@ class WordPiece:
 Engine = Reference | WordPiece
 
 
-def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
-    """The engine to encode with, and the reference to check it against, for the tokenizer in a model's folder.
+def load(model: Path, max_length: int) -> tuple[Callable[[], Engine], Reference]:
+    """What gives the engine to encode with, and the reference to check it against, for a model's tokenizer.
 
-    Raises ParamsError when `max_length` is more than the model can take.
+    The engine is loaded when it is first asked for, so that the reference can be at work meanwhile. Raises ParamsError
+    when `max_length` is more than the model can take.
     """
     limit = length_limit(model)
     if limit is not None and max_length > limit:
@@ -150,14 +151,16 @@ def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
             f"params.yaml max_length: got {max_length}, need at most {limit}, the limit of the model in {model}"
         )
     text = (model / "tokenizer.json").read_text(encoding="utf-8")
-    with ThreadPoolExecutor(1) as beside:
-        loading = beside.submit(Reference, text, max_length)
+    reference = Reference(text, max_length)
+
+    @cache
+    def engine() -> Engine:
         try:
-            engine: Engine | None = WordPiece(text, max_length)
+            return WordPiece(text, max_length)
         except nanotoken.UnsupportedTokenizerError:
-            engine = None
-        reference = loading.result()
-    return engine or reference, reference
+            return reference
+
+    return engine, reference
 
 
 def longest_first(

@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,25 +35,26 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
     task = manifest.read_record(raw / paths.TASK.name)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
     files.need_space(target.parent, _bytes_at_most(raw, task, max_length), "tokenizing")
-    splits = _read(raw, task)
+    batches = _read(raw, task)
     engine, reference = encode.load(model, max_length)
     with files.replaced_folder(target) as folder:
         try:
             checked = CheckedEngine(engine, reference, stride=max(1, _rows(task) // CHECKED_ROWS))
-            figures = _write(splits, task, checked, max_length, folder)
+            figures = _write(batches, task, checked, max_length, folder)
+            used = engine().name
         except EnginesDifferError:
             print(
-                f"tokenize: {engine.name} and the model's own tokenizer disagree on a row; all rows are encoded again "
-                "by the model's own tokenizer, which is slower",
+                f"tokenize: {engine().name} and the model's own tokenizer disagree on a row; all rows are encoded "
+                "again by the model's own tokenizer, which is slower",
                 file=sys.stderr,
             )
-            engine = reference
             figures = _write(_read(raw, task), task, reference, max_length, folder)
+            used = reference.name
         manifest.write(folder, figures)
     for warning in truncation_warnings(figures, max_length):
         print(f"tokenize: {warning}", file=sys.stderr)
     tokens = sum(figure["tokens"] for figure in figures.values())
-    return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine.name}
+    return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": used}
 
 
 def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: int) -> Iterator[str]:
@@ -91,8 +94,9 @@ def record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, colu
 
 @dataclass(frozen=True)
 class Texts:
-    """A batch of raw rows, as the encoders take them."""
+    """A batch of a split's raw rows, as the encoders take them."""
 
+    split: str
     first: list[str]
     second: list[str] | None
     labels: pa.Array
@@ -108,41 +112,41 @@ def _bytes_at_most(raw: Path, task: dict[str, Any], max_length: int) -> int:
     return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
 
 
-def _read(raw: Path, task: dict[str, Any]) -> dict[str, Iterator[Texts]]:
-    """The batches of each split; the first of each is read while the tokenizers are loaded."""
-    return {split: ahead(_batches(raw / f"{split}.parquet", of["sha256"])) for split, of in task["splits"].items()}
+def _read(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
+    """The batches of every split, one being read ahead; the first of all while the tokenizer is loaded."""
+    splits = task["splits"].items()
+    return ahead(chain.from_iterable(_batches(split, raw / f"{split}.parquet", of["sha256"]) for split, of in splits))
 
 
-def _batches(path: Path, sha256: str) -> Iterator[Texts]:
+def _batches(split: str, path: Path, sha256: str) -> Iterator[Texts]:
     try:
         manifest.check(path, sha256)
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
                 second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
-                yield Texts(batch.column("text").to_pylist(), second, batch.column("label"))
+                yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
 
 
 def _write(
-    splits: dict[str, Iterator[Texts]],
+    batches: Iterator[Texts],
     task: dict[str, Any],
     engine: encode.Engine | CheckedEngine,
     max_length: int,
     folder: Path,
 ) -> dict[str, dict[str, int]]:
     columns = schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
-    figures = {}
-    with bar(total=_rows(task), desc="tokenize") as progress:
-        for split, batches in splits.items():
-            figure = {"rows": 0, "tokens": 0, "at_max_length": 0}
-            with arrow.writer(folder / f"{split}.arrow", columns) as stream:
-                encodings = ((engine.encode(texts.first, texts.second), texts.labels) for texts in batches)
-                for encoded, labels in ahead(encodings):
-                    stream.write_batch(record_batch(encoded, labels, figure["rows"], columns))
-                    figure["rows"] += len(encoded)
-                    figure["tokens"] += len(encoded.ids)
-                    figure["at_max_length"] += int((encoded.lengths == max_length).sum())
-                    progress.update(len(encoded))
-            figures[f"{split}.arrow"] = figure
+    figures = {f"{split}.arrow": {"rows": 0, "tokens": 0, "at_max_length": 0} for split in task["splits"]}
+    encodings = ahead((texts, engine.encode(texts.first, texts.second)) for texts in batches)
+    with bar(total=_rows(task), desc="tokenize") as progress, ExitStack() as open_files:
+        streams = {name: open_files.enter_context(arrow.writer(folder / name, columns)) for name in figures}
+        for texts, encoded in encodings:
+            name = f"{texts.split}.arrow"
+            figure = figures[name]
+            streams[name].write_batch(record_batch(encoded, texts.labels, figure["rows"], columns))
+            figure["rows"] += len(encoded)
+            figure["tokens"] += len(encoded.ids)
+            figure["at_max_length"] += int((encoded.lengths == max_length).sum())
+            progress.update(len(encoded))
     return figures
