@@ -90,7 +90,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
         grouped=params.sampling == "length",
-        answering=_answering(model, params, number) if processes.count() == 1 else None,
+        answering=_answering(model, params, number),
     )
     fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
     fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
@@ -212,7 +212,10 @@ def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Ten
     return trainer.balanced_weights(rows.label, len(task["labels"]))
 
 
-def _answering(model: PreTrainedModel, params: Train, number: device.Format) -> Inference:
+def _answering(model: PreTrainedModel, params: Train, number: device.Format) -> Inference | None:
+    """What answers validation; None leaves it to the Trainer's loop, which shares it out and feeds a GPU by workers."""
+    if processes.count() > 1 or device.device().type == "cuda":
+        return None
     collate = classifier.collator(paths.BASE_MODEL, device=device.device())
     return Inference(model, collate, params.eval_batch_size, number)
 

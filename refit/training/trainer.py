@@ -27,7 +27,7 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
 
     `class_weights` (labels,) weigh the loss of each class; `label_smoothing` is taken from the weight of the true
     label and spread over all. Both shape the training loss alone: the validation loss stays comparable. Validation is
-    answered by `answering`, as `evaluate` will do it; without, by the Trainer's own loop, shared by all processes.
+    answered by `answering`, as `evaluate` will do it; without, by the Trainer's own loop.
     """
 
     loss_is_scaled_for_ga = False
