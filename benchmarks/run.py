@@ -3,7 +3,7 @@
 make bench
 
 Both sides of a ratio are measured in turns in this one run. Every figure is a median of three, but for two that take a
-moment: eleven idle `dvc repro`, and five times our tokenizing to one of the notebook's. Training in the notebook pads
+moment: 21 idle `dvc repro`, and five times our tokenizing to one of the notebook's. Training in the notebook pads
 every row to the maximum length, so each of its steps costs the same: its rate is taken from 96 rows, ours from 320.
 """
 
@@ -32,7 +32,7 @@ from refit.storage import files
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/RESULTS.md"
 RUNS = 3
-IDLE_RUNS = 11  # a second each, and a tenth of it is what differs
+IDLE_RUNS = 21  # a second each, and a tenth of it is what differs
 TOKENIZE_RUNS = 5  # a third of a second each
 MAX_LENGTH = 512
 THEIR_ROWS, OUR_ROWS = 96, 320
