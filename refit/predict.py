@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from refit.errors import DataError, ParamsError
-from refit.runtime import importing, run
+from refit.imports import importing
+from refit.runtime import run
 
 if TYPE_CHECKING:
     from refit.predicting.finished import Finished

@@ -2,7 +2,6 @@
 
 import atexit
 import errno
-import gc
 import os
 import re
 import resource
@@ -11,8 +10,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -36,8 +35,6 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 # Threads that wait by spinning slow a step twentyfold on a machine that is busy with something else too.
 SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
-# Of these transformers wants what refit does not go through it for: object detection, other datasets, other clouds.
-LEFT_OUT = ("boto3", "datasets", "scipy", "trio")
 OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 
 
@@ -87,24 +84,6 @@ def _leave() -> None:
     except OSError:  # nobody reads our output any more: Python's own way to end says so
         return
     os._exit(0)
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Import transformers a quarter faster: without what it takes in where it finds it, and never needs here.
-
-    The garbage collector does not walk what is made meanwhile, nor later.
-    """
-    left_out = dict.fromkeys(name for name in LEFT_OUT if name not in sys.modules)
-    sys.modules.update(left_out)  # type: ignore[arg-type]  # Python's own way to say that a package is not there
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-        for name in left_out:
-            del sys.modules[name]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from refit.runtime import importing, run
+from refit.imports import importing
+from refit.runtime import run
 
 
 def evaluate() -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from refit.runtime import importing, run
+from refit.imports import importing
+from refit.runtime import run
 from refit.training import processes
 
 

@@ -14,7 +14,7 @@ from refit import params
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
 STAGES: dict[str, Any] = PIPELINE["stages"]
 # They decide what a user sees, where files lie and what is refused, but no byte of any out.
-WITHOUT_EFFECT = {"doubts", "errors", "guard", "live", "params", "paths", "progress", "runtime"}
+WITHOUT_EFFECT = {"doubts", "errors", "guard", "imports", "live", "params", "paths", "progress", "runtime"}
 ENTRY = {"download": ("download", "download"), "download_model": ("download", "download_model")}
 
 

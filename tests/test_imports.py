@@ -1,0 +1,55 @@
+"""Importing transformers: what is left out is there again afterwards, and nothing that is there is lost."""
+
+import gc
+import subprocess
+import sys
+
+from conftest import ROOT
+
+from refit import imports
+
+
+def _run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_leaves_the_collector_on_also_after_an_error() -> None:
+    """Prevents a long training from keeping every cycle of objects."""
+    try:
+        with imports.importing():
+            assert not gc.isenabled()
+            raise ImportError
+    except ImportError:
+        assert gc.isenabled()
+
+
+def test_what_transformers_can_do_without_is_hidden_from_it_and_from_nobody_else() -> None:
+    """Prevents imports that no stage uses, and a scipy that is gone for good."""
+    printed = _run(
+        "from importlib.util import find_spec\n"
+        "from refit import imports\n"
+        "with imports.importing():\n"
+        "    print([find_spec(name) for name in imports.LEFT_OUT])\n"
+        "import scipy, datasets\n"
+        "with imports.importing():\n"
+        "    import scipy.stats\n"
+        "print('there')\n"
+    )
+    assert printed.splitlines() == ["[None, None, None, None]", "there"]
+
+
+def test_transformers_has_the_same_models_when_it_lists_them_once() -> None:
+    """Prevents a model that cannot be loaded, after a change in how transformers lists them."""
+    printed = _run(
+        "from refit import imports\n"
+        "with imports.importing():\n"
+        "    from transformers.utils import import_utils\n"
+        "    import transformers.models\n"
+        "    file = transformers.models.__file__\n"
+        "    once = import_utils.define_import_structure(file)\n"
+        "whole = import_utils.define_import_structure(file)\n"
+        "print({needed: of for needed, of in once.items() if of} == whole, len(whole[frozenset()]) > 100)\n"
+    )
+    assert printed == "True True\n"
