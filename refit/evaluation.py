@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from refit import paths
-from refit.inference import Inference, Values, probabilities
+from refit.inference import Inference, probabilities
 from refit.modeling import answers, classifier, device, kernels
+from refit.modeling.answers import Values
 from refit.params import Evaluate
 from refit.scoring import bootstrap, calibration, confusion, scores
 from refit.storage import files, manifest

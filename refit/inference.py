@@ -17,12 +17,12 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from refit.modeling import device
+from refit.modeling.answers import Values
 from refit.modeling.batching import Collator, Examples, by_length
 from refit.progress import bar
 from refit.storage.arrow import Rows
 
 Batch = npt.NDArray[np.int64]  # the places of its rows
-Values = npt.NDArray[np.float32]  # (rows, labels)
 CHECKED = 8  # of so many batches one is computed again to tell whether known answers hold
 
 

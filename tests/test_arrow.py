@@ -1,9 +1,8 @@
 """Arrow files: what reading and writing them takes along."""
 
-import subprocess
 import sys
 
-from conftest import ROOT
+from conftest import ROOT, run
 
 
 def test_arrays_do_without_pandas_and_leave_it_to_others() -> None:
@@ -15,5 +14,4 @@ def test_arrays_do_without_pandas_and_leave_it_to_others() -> None:
         "print('pandas' in sys.modules)\n"
         "import pandas\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    assert run(sys.executable, "-c", program, cwd=ROOT).stdout == "False\n"

@@ -1,18 +1,11 @@
 """Importing transformers: what is left out is there again afterwards, and nothing that is there is lost."""
 
 import gc
-import subprocess
 import sys
 
-from conftest import ROOT
+from conftest import ROOT, run
 
 from refit import imports
-
-
-def _run(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_importing_leaves_the_collector_on_also_after_an_error() -> None:
@@ -27,7 +20,7 @@ def test_importing_leaves_the_collector_on_also_after_an_error() -> None:
 
 def test_what_transformers_can_do_without_is_hidden_from_it_and_from_nobody_else() -> None:
     """Prevents imports that no stage uses, and a scipy that is gone for good."""
-    printed = _run(
+    program = (
         "from importlib.util import find_spec\n"
         "from refit import imports\n"
         "with imports.importing():\n"
@@ -37,12 +30,13 @@ def test_what_transformers_can_do_without_is_hidden_from_it_and_from_nobody_else
         "    import scipy.stats\n"
         "print('there')\n"
     )
+    printed = run(sys.executable, "-c", program, cwd=ROOT).stdout
     assert printed.splitlines() == ["[None, None, None, None]", "there"]
 
 
 def test_transformers_has_the_same_models_when_it_lists_them_once() -> None:
     """Prevents a model that cannot be loaded, after a change in how transformers lists them."""
-    printed = _run(
+    program = (
         "from refit import imports\n"
         "with imports.importing():\n"
         "    from transformers.utils import import_utils\n"
@@ -52,4 +46,4 @@ def test_transformers_has_the_same_models_when_it_lists_them_once() -> None:
         "whole = import_utils.define_import_structure(file)\n"
         "print({needed: of for needed, of in once.items() if of} == whole, len(whole[frozenset()]) > 100)\n"
     )
-    assert printed == "True True\n"
+    assert run(sys.executable, "-c", program, cwd=ROOT).stdout == "True True\n"

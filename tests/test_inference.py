@@ -13,6 +13,7 @@ from tqdm import tqdm
 from transformers import BertConfig, BertForSequenceClassification
 
 from refit import inference
+from refit.modeling.answers import Values
 from refit.modeling.batching import Collator
 from refit.storage.arrow import Rows
 from refit.tokens import encode, tokenization
@@ -49,9 +50,7 @@ def threads_of_other_tests() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def answers(
-    model: BertForSequenceClassification, rows: Rows, threads: int, bar: "type[tqdm[Any]]" = tqdm
-) -> inference.Values:
+def answers(model: BertForSequenceClassification, rows: Rows, threads: int, bar: "type[tqdm[Any]]" = tqdm) -> Values:
     torch.set_num_threads(threads)
     return answering(model).answers(rows, bar(disable=True))
 

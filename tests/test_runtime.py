@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
-from conftest import ROOT
+from conftest import ROOT, run
 
 from refit import runtime
 
@@ -18,13 +18,9 @@ def test_peak_memory_is_that_of_this_process_alone() -> None:
     assert 2**20 < int(done.stdout) < held.nbytes
 
 
-def _run(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-
-
 def test_a_command_that_is_done_leaves_nothing_undone() -> None:
     """Prevents an end so quick that output, threads or exit handlers are lost."""
-    done = _run(
+    program = (
         "import atexit, sys, threading, time\n"
         "from refit import runtime\n"
         "class Late:\n"
@@ -36,5 +32,6 @@ def test_a_command_that_is_done_leaves_nothing_undone() -> None:
         "    print('done', file=sys.stderr)\n"
         "runtime.run('test', work, record=False)\n"
     )
+    done = run(sys.executable, "-c", program, cwd=ROOT, check=False)
     assert (done.returncode, done.stderr) == (0, "done\n")
     assert done.stdout.splitlines() == ["thread", "at exit"]

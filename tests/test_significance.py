@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest, rankdata, spearmanr
 
 from refit.comparing import significance
-from refit.scoring import scores
+from refit.scoring import confusion, scores
 
 Labels = npt.NDArray[np.int64]
+SCORES = sorted({**confusion.SCORES, **scores.REGRESSION})
 runs_of_rows = st.integers(1, 60).flatmap(
     lambda rows: st.tuples(*[st.lists(st.integers(0, 3), min_size=rows, max_size=rows) for _ in range(3)])
 )
@@ -41,7 +42,7 @@ def test_swapping_the_runs_turns_the_difference_round_and_keeps_p(rows: tuple[li
     assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted([*scores.CLASSIFICATION, *scores.REGRESSION]))
+@pytest.mark.parametrize("name", SCORES)
 def test_the_same_predictions_are_never_called_different(name: str) -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 50)
@@ -59,7 +60,7 @@ def test_scores_of_draws_are_the_scores_that_evaluate_reports(rows: tuple[list[i
     )
 
 
-@pytest.mark.parametrize("name", sorted([*scores.CLASSIFICATION, *scores.REGRESSION]))
+@pytest.mark.parametrize("name", SCORES)
 def test_every_score_that_evaluate_reports_can_be_drawn(name: str) -> None:
     generator = np.random.default_rng(1)
     labels, predictions = generator.integers(0, 2, 70), generator.integers(0, 2, 70)

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from refit import inference
 from refit.errors import DataError
-from refit.inference import Values
+from refit.inference import Inference
 from refit.modeling import classifier, device, kernels
+from refit.modeling.answers import Values
 from refit.predicting.finished import Finished
 from refit.storage import files
 from refit.storage.arrow import Rows
@@ -40,7 +40,7 @@ class Predictor:
         model = classifier.finetuned(run.model)
         kernels.install(model, self.number)
         collate = classifier.collator(run.model, device=device.device())
-        self.inference = inference.Inference(model, collate, run.settings.batch_size, self.number)
+        self.inference = Inference(model, collate, run.settings.batch_size, self.number)
         names = model.config.id2label
         self.is_regression = len(names) == 1
         self.labels: list[str] = [] if self.is_regression else [names[index] for index in range(len(names))]

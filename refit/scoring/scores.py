@@ -39,7 +39,6 @@ def spearmanr(labels: Labels, predictions: Labels) -> float:
 
 
 REGRESSION: dict[str, Callable[[Labels, Labels], float]] = {"pearson": pearson, "spearmanr": spearmanr}
-CLASSIFICATION = tuple(confusion.SCORES)
 TWO_CLASSES_ONLY = ("f1", "precision", "recall")
 
 

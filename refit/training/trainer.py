@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
-from refit.inference import Inference, Values
+from refit.inference import Inference
+from refit.modeling.answers import Values
 from refit.modeling.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.scoring import scores
 from refit.storage.arrow import Rows
