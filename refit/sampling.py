@@ -28,8 +28,8 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
-    figures = {}
-    with files.replaced_folder(target) as folder:
+    chosen = 0
+    with files.replaced_folder(target) as folder, manifest.recorded(folder) as record:
         for name, entry in recorded.items():
             key, count, seed = _wanted(params, name)
             if count != "all" and count > entry["rows"]:
@@ -47,9 +47,9 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
             with arrow.writer(folder / name, batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
-            figures[name] = {"rows": len(order)}
-        manifest.write(folder, figures)
-    return {"rows": sum(figure["rows"] for figure in figures.values())}
+            record(name, {"rows": len(order)})
+            chosen += len(order)
+    return {"rows": chosen}
 
 
 def choose(rows: int, count: int | Literal["all"], seed: int, labels: npt.NDArray[Any] | None = None) -> Indices:

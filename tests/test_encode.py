@@ -1,73 +1,14 @@
-"""Token ids: the fast engine and the model's own tokenizer agree on whatever text there is."""
+"""The choice of the engine by what a model's tokenizer is, and the length that its model can take."""
 
+import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import BAD, GOOD, OTHER, make_model
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import Tokenizer, normalizers
+from hard_texts import HARD, byte_pair
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from refit.errors import ParamsError
 from refit.tokens import encode
-
-HARD = [
-    "", " ", "\t\n", "a", "good " * 200, "é", "e\u0301", "ﬁne ﬀ", "İstanbul ς Σ", "中文 字符，好。", "한국어 テスト",
-    "👩‍👩‍👧 🇩🇪 ☺️",
-    "a\u200bb\u200dc\ufeff", "[CLS] good [SEP] [MASK] [PAD]", "x" * 150, "don't—stop…", "\u202egood\u202c",
-    "\x00\x07bad", "\ufffd\ud7ff", "good\u00a0\u3000bad", "ＡＢＣ１２３", "ǅ ß ẞ", "नमस्ते", "שלום", "مرحبا",
-]  # fmt: skip
-ANY_TEXT = st.one_of(
-    st.sampled_from(HARD),
-    st.text(max_size=60),
-    st.lists(st.sampled_from([*GOOD, *BAD, *OTHER, "unseen", "!", "中"]), max_size=30).map(" ".join),
-)
-
-
-@pytest.fixture(scope="module", params=["uncased", "cased", "chinese"])
-def tokenizer_json(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A WordPiece tokenizer of each kind that BERT has."""
-    words = GOOD + BAD + OTHER
-    if request.param == "cased":
-        words += tuple(word.title() for word in words)
-    if request.param == "chinese":
-        words += tuple("中文字符好测试的一是不了人我在有他这") + tuple(f"##{c}" for c in "中文字")
-    folder = make_model(tmp_path_factory.mktemp(request.param), words=words)
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=True, lowercase=request.param == "uncased"
-    )
-    return str(tokenizer.to_str())
-
-
-@settings(max_examples=60)
-@given(texts=st.lists(ANY_TEXT, min_size=1, max_size=8), max_length=st.integers(4, 40))
-def test_single_texts_are_encoded_alike(tokenizer_json: str, texts: list[str], max_length: int) -> None:
-    """Prevents a model from being trained on other tokens than it was pretrained on."""
-    reference = encode.Reference(tokenizer_json, max_length)
-    fast = encode.WordPiece(tokenizer_json, max_length)
-    assert fast.encode(texts, None).equals(reference.encode(texts, None))
-
-
-@settings(max_examples=100)
-@given(pairs=st.lists(st.tuples(ANY_TEXT, ANY_TEXT), min_size=1, max_size=8), max_length=st.integers(4, 40))
-def test_pairs_are_encoded_alike(tokenizer_json: str, pairs: list[tuple[str, str]], max_length: int) -> None:
-    """Prevents a pair from being cut, joined or typed in another way than `truncation=True` does it."""
-    first, second = [list(side) for side in zip(*pairs, strict=True)]
-    reference = encode.Reference(tokenizer_json, max_length).encode(first, second)
-    fast = encode.WordPiece(tokenizer_json, max_length).encode(first, second)
-    assert fast.equals(reference)
-    assert fast.lengths.max() <= max_length
-
-
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 40))
-def test_the_longer_text_of_a_pair_gives(first: int, second: int, budget: int) -> None:
-    """Prevents a truncation that takes too much, or from the shorter text first."""
-    keep_first, keep_second = (int(k[0]) for k in encode.longest_first(np.array([first]), np.array([second]), budget))
-    assert keep_first + keep_second == min(first + second, budget)
-    if first + second > budget and min(first, second) <= budget // 2:
-        assert min(keep_first, keep_second) == min(first, second)
 
 
 def test_the_saved_tokenizer_is_the_one_that_transformers_loads(tiny_model: Path) -> None:
@@ -88,24 +29,34 @@ def test_a_length_beyond_the_models_limit_is_refused(tiny_model: Path) -> None:
         encode.load(tiny_model, 65)
 
 
-def test_a_tokenizer_that_is_not_wordpiece_is_encoded_by_its_own(tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents BPE models from being refused or encoded wrongly."""
-    import json
-    import shutil
+@pytest.mark.parametrize(
+    ("kind", "name"), [("wordpiece", "nanotoken"), ("roberta", "gigatoken"), ("modernbert", "gigatoken")]
+)
+def test_the_fast_engine_is_taken_where_there_is_one(tmp_path: Path, tiny_model: Path, kind: str, name: str) -> None:
+    """Prevents hours of tokenizing where minutes do."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    if kind != "wordpiece":
+        (folder / "tokenizer.json").write_text(byte_pair(kind), encoding="utf-8")
+    engine, reference = encode.load(folder, 12)
+    assert engine().name == name
+    assert engine() is engine()
+    assert engine().encode(["a good film"], ["bad"]).equals(reference.encode(["a good film"], ["bad"]))
 
-    from tokenizers import models, pre_tokenizers, processors
 
-    folder = shutil.copytree(tiny_model, tmp_path / "bpe")
-    letters = "abcdefghijklmnopqrstuvwxyzĠ"
-    vocabulary = {token: index for index, token in enumerate(["<s>", "</s>", *letters, "go", "od"])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [("g", "o"), ("o", "d")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
-    )
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.BPE({"a": 0, "b": 1, "ab": 2}, [("a", "b")]),  # not of bytes
+        models.Unigram([("a", -1.0), ("b", -2.0)], 0),
+        models.WordLevel({"a": 0}, unk_token="a"),
+        models.WordPiece({"a": 0, "[UNK]": 1}, unk_token="[UNK]"),  # with a pre-tokenizer that nanotoken lacks
+    ],
+)
+def test_every_other_tokenizer_is_its_own_engine(tmp_path: Path, tiny_model: Path, model: models.Model) -> None:
+    """Prevents a model from being refused because no fast engine takes its tokenizer."""
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.save(str(folder / "tokenizer.json"))
     engine, reference = encode.load(folder, 12)
     assert engine() is reference
-    pair = reference.encode(["good"], ["go"])
-    assert pair.first_lengths is not None
-    assert pair.first_lengths[0] == len(pair.ids), json.dumps(pair.ids.tolist())

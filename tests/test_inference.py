@@ -16,7 +16,8 @@ from refit import inference
 from refit.modeling.answers import Values
 from refit.modeling.batching import Collator
 from refit.storage.arrow import Rows
-from refit.tokens import encode, tokenization
+from refit.tokens import tokenization
+from refit.tokens.encoded import Encoded
 
 ROWS, BATCH = 50, 4
 
@@ -37,7 +38,7 @@ def rows() -> Rows:
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 21, ROWS)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    encoded = encode.Encoded(generator.integers(1, 40, offsets[-1]).astype(np.int32), offsets, None)
+    encoded = Encoded(generator.integers(1, 40, offsets[-1]).astype(np.int32), offsets, None)
     columns = tokenization.schema(is_pair=False, is_regression=False)
     return Rows([tokenization.record_batch(encoded, pa.array(np.zeros(ROWS, np.int64)), 0, columns)])
 

@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refit.tokens import encode
+from refit.tokens.encoded import Encoded
 from refit.tokens.parity import CheckedEngine, EnginesDifferError, start_of
+from refit.tokens.reference import Reference
 
 
 class WrongOnce:
@@ -17,16 +19,16 @@ class WrongOnce:
 
     name = "wrong"
 
-    def __init__(self, reference: encode.Reference, row: int) -> None:
+    def __init__(self, reference: Reference, row: int) -> None:
         self.reference = reference
         self.row = row
 
-    def encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
-        """As encode.Reference.encode, with the fault."""
+    def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
+        """As Reference.encode, with the fault."""
         right = self.reference.encode(texts, pairs)
         ids = right.ids.copy()
         ids[right.offsets[self.row + 1] - 1] += 1
-        return encode.Encoded(ids, right.offsets, right.first_lengths)
+        return Encoded(ids, right.offsets, right.first_lengths)
 
 
 TEXTS = ["a good film"] * 50
@@ -36,7 +38,7 @@ TEXTS[31] = "ä good film"  # the first that is not ASCII
 CHECKED = {0, 20, 40, 17, 23, 31}
 
 
-def checked(engine: Any, reference: encode.Reference) -> CheckedEngine:
+def checked(engine: Any, reference: Reference) -> CheckedEngine:
     return CheckedEngine(lambda: engine, reference, stride=20)
 
 

@@ -12,7 +12,10 @@ from refit import pretrained
 from refit.errors import DataError
 from refit.params import DownloadModel
 from refit.storage import arrow, files, manifest
-from refit.tokens import encode, tokenization
+from refit.tokens import tokenization
+from refit.tokens.encoded import Encoded
+from refit.tokens.reference import Reference
+from refit.tokens.wordpiece import WordPiece
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, base_model:
     assert figures["engine"] == "nanotoken"
     rows = arrow.Rows.read(tmp_path / "tokenized/train.arrow")
     table = pq.read_table(raw / "train.parquet")
-    own = encode.Reference((base_model / "tokenizer.json").read_text(), 24)
+    own = Reference((base_model / "tokenizer.json").read_text(), 24)
     expected = own.encode(table["text"].to_pylist(), table["text_pair"].to_pylist() if pair else None)
     assert len(rows) == len(table) == figures["rows"]
     for row in (0, 1, arrow.BATCH_ROWS - 1, arrow.BATCH_ROWS, len(rows) - 1):
@@ -81,14 +84,14 @@ def test_engines_that_differ_fall_back_aloud(
     tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Prevents a fault of the fast engine from training a model on wrong tokens in silence."""
-    right = encode.WordPiece.encode
+    right = WordPiece.encode
 
-    def wrong(self: encode.WordPiece, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
+    def wrong(self: WordPiece, texts: list[str], pairs: list[str] | None) -> Encoded:
         encoded = right(self, texts, pairs)
         encoded.ids[encoded.offsets[0]] += 1
         return encoded
 
-    monkeypatch.setattr(encode.WordPiece, "encode", wrong)
+    monkeypatch.setattr(WordPiece, "encode", wrong)
     figures = tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
     assert figures["engine"] == "tokenizers"
     assert "disagree" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from refit.predicting.finished import Finished
 from refit.storage import files
 from refit.storage.arrow import Rows
 from refit.tokens import encode, tokenization
+from refit.tokens.encoded import Encoded
 from refit.tokens.parity import CheckedEngine, EnginesDifferError
 
 CHECKED_ROWS = 64  # of each call, whose ids are compared with the model's own tokenizer's
@@ -50,7 +51,7 @@ class Predictor:
         rows = _rows(self._encode(list(texts), None if pairs is None else list(pairs)))
         return self.inference.answers(rows, progress or tqdm(disable=True))
 
-    def _encode(self, texts: list[str], pairs: list[str] | None) -> encode.Encoded:
+    def _encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         if self.engine is self.reference:
             return self.reference.encode(texts, pairs)
         stride = max(1, len(texts) // CHECKED_ROWS)
@@ -65,7 +66,7 @@ class Predictor:
         return self.reference.encode(texts, pairs)
 
 
-def _rows(encoded: encode.Encoded) -> Rows:
+def _rows(encoded: Encoded) -> Rows:
     """Encoded texts as the rows that the model is fed from; they have no labels, so these are zero."""
     columns = tokenization.schema(is_pair=encoded.first_lengths is not None, is_regression=False)
     labels = pa.array(np.zeros(len(encoded), np.int64))

@@ -6,7 +6,9 @@ file alone can train on half of the data and say nothing.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +40,32 @@ def read_record(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
+@contextmanager
+def recorded(folder: Path) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
+    """Give what to call with the name and figures of each finished file; the manifest is written at the block's end.
+
+    A file is hashed and brought to disk beside the writing of the next.
+    """
+    recording: dict[str, tuple[Mapping[str, Any], Future[str], Future[None]]] = {}
+    with ThreadPoolExecutor() as threads:
+
+        def record(name: str, figures: Mapping[str, Any]) -> None:
+            path = folder / name
+            recording[name] = figures, threads.submit(files.sha256, path), threads.submit(files.flush_to_disk, path)
+
+        yield record
+        entries = {}
+        for name, (figures, hashed, flushed) in recording.items():
+            flushed.result()
+            entries[name] = {**figures, "bytes": (folder / name).stat().st_size, "sha256": hashed.result()}
+        write_record(folder / NAME, entries)
+
+
 def write(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Record every named file of `folder` with its figures, size and hash."""
-    entries = {
-        name: {**of_file, "bytes": (folder / name).stat().st_size, "sha256": files.sha256(folder / name)}
-        for name, of_file in figures.items()
-    }
-    write_record(folder / NAME, entries)
+    with recorded(folder) as record:
+        for name, of_file in figures.items():
+            record(name, of_file)
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from refit.tokens.encode import Encoded, Engine, Reference
+from refit.tokens.encode import Engine
+from refit.tokens.encoded import Encoded
+from refit.tokens.reference import Reference
 
 
 class EnginesDifferError(Exception):
@@ -43,7 +45,7 @@ class CheckedEngine:
         for column in (texts, pairs or []):
             if not column:
                 continue
-            lengths = [len(text) for text in column]
+            lengths = list(map(len, column))
             longest, shortest = max(lengths), min(lengths)
             if longest > self.longest:
                 self.longest = longest
@@ -51,7 +53,7 @@ class CheckedEngine:
             if shortest < self.shortest:
                 self.shortest = shortest
                 chosen.add(lengths.index(shortest))
-            chosen.add(next((row for row, text in enumerate(column) if not text.isascii()), 0))
+            chosen.add(next((row for row, is_ascii in enumerate(map(str.isascii, column)) if not is_ascii), 0))
         return sorted(chosen)
 
 

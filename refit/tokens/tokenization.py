@@ -1,24 +1,25 @@
 """From raw parquet to token ids on disk, a batch at a time, with the engine's ids checked on the way."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from refit import paths
-from refit.errors import DataError
 from refit.progress import bar
 from refit.storage import arrow, files, manifest
-from refit.tokens import encode
+from refit.tokens import encode, reading
 from refit.tokens.ahead import ahead
+from refit.tokens.encoded import Encoded
 from refit.tokens.parity import CheckedEngine, EnginesDifferError
+from refit.tokens.reading import Texts
+
+Figures = dict[str, dict[str, int]]  # what was counted, by file
 
 HEAVY_TRUNCATION = 0.1  # share of a split's rows from which on it is said
 PACKED = 3  # bytes of text in a byte of parquet, or a few more
@@ -33,28 +34,16 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
     before any work when there is no room.
     """
     task = manifest.read_record(raw / paths.TASK.name)
+    batches = reading.batches(raw, task)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
     files.need_space(target.parent, _bytes_at_most(raw, task, max_length), "tokenizing")
-    batches = _read(raw, task)
-    engine, reference = encode.load(model, max_length)
-    with files.replaced_folder(target) as folder:
-        try:
-            checked = CheckedEngine(engine, reference, stride=max(1, _rows(task) // CHECKED_ROWS))
-            figures = _write(batches, task, checked, max_length, folder)
-            used = engine().name
-        except EnginesDifferError:
-            print(
-                f"tokenize: {engine().name} and the model's own tokenizer disagree on a row; all rows are encoded "
-                "again by the model's own tokenizer, which is slower",
-                file=sys.stderr,
-            )
-            figures = _write(_read(raw, task), task, reference, max_length, folder)
-            used = reference.name
-        manifest.write(folder, figures)
+    with files.replaced_folder(target) as folder, manifest.recorded(folder) as record:
+        output = _Output(folder, task, max_length, record)
+        figures, engine = _tokenized(batches, raw, model, output)  # it frees its tokenizers beside the last hash
     for warning in truncation_warnings(figures, max_length):
         print(f"tokenize: {warning}", file=sys.stderr)
     tokens = sum(figure["tokens"] for figure in figures.values())
-    return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": used}
+    return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine}
 
 
 def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: int) -> Iterator[str]:
@@ -79,7 +68,7 @@ def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
     return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
 
 
-def record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
+def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
     """One batch of rows, `first_row` being the raw row of its first; the ids are not copied."""
     arrays = {
         "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets.astype(np.int32)), pa.array(encoded.ids)),
@@ -92,16 +81,6 @@ def record_batch(encoded: encode.Encoded, labels: pa.Array, first_row: int, colu
     return pa.record_batch([arrays[name] for name in columns.names], schema=columns)
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A batch of a split's raw rows, as the encoders take them."""
-
-    split: str
-    first: list[str]
-    second: list[str] | None
-    labels: pa.Array
-
-
 def _rows(task: dict[str, Any]) -> int:
     return sum(split["rows"] for split in task["splits"].values())
 
@@ -112,41 +91,45 @@ def _bytes_at_most(raw: Path, task: dict[str, Any], max_length: int) -> int:
     return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
 
 
-def _read(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
-    """The batches of every split, one being read ahead; the first of all while the tokenizer is loaded."""
-    splits = task["splits"].items()
-    return ahead(chain.from_iterable(_batches(split, raw / f"{split}.parquet", of["sha256"]) for split, of in splits))
+@dataclass(frozen=True)
+class _Output:
+    """The files of a task's splits, each recorded when it is whole."""
+
+    folder: Path
+    task: dict[str, Any]
+    max_length: int
+    record: Callable[[str, Mapping[str, Any]], None]
+
+    def write(self, batches: Iterator[Texts], engine: encode.Engine | CheckedEngine) -> Figures:
+        """Encode and write every batch; returns what was counted, by file."""
+        columns = schema(is_pair=self.task["is_pair"], is_regression=self.task["problem_type"] == "regression")
+        encodings = ahead((texts, engine.encode(texts.first, texts.second)) for texts in batches)
+        figures: Figures = {}
+        with bar(total=_rows(self.task), desc="tokenize") as progress:
+            for split, of_split in groupby(encodings, key=lambda encoding: encoding[0].split):
+                name = f"{split}.arrow"
+                figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
+                with arrow.writer(self.folder / name, columns) as stream:
+                    for texts, encoded in of_split:
+                        stream.write_batch(record_batch(encoded, texts.labels, figures[name]["rows"], columns))
+                        figures[name]["rows"] += len(encoded)
+                        figures[name]["tokens"] += len(encoded.ids)
+                        figures[name]["at_max_length"] += int((encoded.lengths == self.max_length).sum())
+                        progress.update(len(encoded))
+                self.record(name, figures[name])
+        return figures
 
 
-def _batches(split: str, path: Path, sha256: str) -> Iterator[Texts]:
+def _tokenized(batches: Iterator[Texts], raw: Path, model: Path, output: _Output) -> tuple[Figures, str]:
+    """Write the output with the fastest engine whose ids are right; returns the counts and that engine's name."""
+    engine, reference = encode.load(model, output.max_length)
+    checked = CheckedEngine(engine, reference, stride=max(1, _rows(output.task) // CHECKED_ROWS))
     try:
-        manifest.check(path, sha256)
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
-                second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
-                yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
-
-
-def _write(
-    batches: Iterator[Texts],
-    task: dict[str, Any],
-    engine: encode.Engine | CheckedEngine,
-    max_length: int,
-    folder: Path,
-) -> dict[str, dict[str, int]]:
-    columns = schema(is_pair=task["is_pair"], is_regression=task["problem_type"] == "regression")
-    figures = {f"{split}.arrow": {"rows": 0, "tokens": 0, "at_max_length": 0} for split in task["splits"]}
-    encodings = ahead((texts, engine.encode(texts.first, texts.second)) for texts in batches)
-    with bar(total=_rows(task), desc="tokenize") as progress, ExitStack() as open_files:
-        streams = {name: open_files.enter_context(arrow.writer(folder / name, columns)) for name in figures}
-        for texts, encoded in encodings:
-            name = f"{texts.split}.arrow"
-            figure = figures[name]
-            streams[name].write_batch(record_batch(encoded, texts.labels, figure["rows"], columns))
-            figure["rows"] += len(encoded)
-            figure["tokens"] += len(encoded.ids)
-            figure["at_max_length"] += int((encoded.lengths == max_length).sum())
-            progress.update(len(encoded))
-    return figures
+        return output.write(batches, checked), engine().name
+    except EnginesDifferError:
+        print(
+            f"tokenize: {engine().name} and the model's own tokenizer disagree on a row; all rows are encoded "
+            "again by the model's own tokenizer, which is slower",
+            file=sys.stderr,
+        )
+        return output.write(reading.batches(raw, output.task), reference), reference.name

@@ -1,0 +1,63 @@
+"""What every tokenizer gives here: the token ids of many texts in one buffer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of n texts or pairs, special tokens included, truncated, not padded.
+
+    Row i is `ids[offsets[i]:offsets[i + 1]]`. For pairs its first `first_lengths[i]` ids have token type 0 and the
+    rest have type 1; None for single texts, which are all of type 0.
+    """
+
+    ids: Ids
+    offsets: Offsets
+    first_lengths: Ids | None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Ids:
+        """The number of tokens of each row."""
+        return np.diff(self.offsets).astype(np.int32)
+
+    def take(self, rows: Sequence[int]) -> "Encoded":
+        """The given rows, in the given order."""
+        pieces = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        first = None if self.first_lengths is None else self.first_lengths[np.asarray(rows, dtype=np.intp)]
+        return Encoded(_concatenate(pieces), offsets([len(piece) for piece in pieces]), first)
+
+    def with_rows(self, rows: Sequence[int], others: "Encoded") -> "Encoded":
+        """The same single texts, but the given rows, in ascending order, are those of `others`."""
+        lengths = self.lengths
+        lengths[list(rows)] = others.lengths
+        pieces, done = [], 0
+        for row, ids in zip(rows, np.split(others.ids, others.offsets[1:-1]), strict=True):
+            pieces += [self.ids[done : self.offsets[row]], ids]
+            done = self.offsets[row + 1]
+        return Encoded(np.concatenate([*pieces, self.ids[done:]]), offsets(lengths), None)
+
+    def equals(self, other: "Encoded") -> bool:
+        """Whether ids, rows and token types are the same."""
+        same = np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
+        if self.first_lengths is None or other.first_lengths is None:
+            return same and self.first_lengths is other.first_lengths
+        return same and np.array_equal(self.first_lengths, other.first_lengths)
+
+
+def offsets(lengths: Sequence[int] | Ids) -> Offsets:
+    """Where each row begins, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
+
+
+def _concatenate(pieces: Sequence[Ids]) -> Ids:
+    return np.concatenate(pieces) if pieces else np.empty(0, np.int32)

@@ -1,0 +1,49 @@
+"""WordPiece tokenizers (BERT, DistilBERT, MiniLM, ELECTRA), encoded by nanotoken straight into numpy buffers."""
+
+from functools import cached_property
+
+import nanotoken
+import numpy as np
+
+from refit.tokens import special, starts
+from refit.tokens.encoded import Encoded
+from refit.tokens.reference import Reference
+
+
+class WordPiece:
+    """nanotoken with a tokenizer's own settings. Raises nanotoken.UnsupportedTokenizerError if it cannot have them."""
+
+    name = "nanotoken"
+
+    def __init__(self, tokenizer_json: str, reference: Reference) -> None:
+        self.engine = nanotoken.WordPieceTokenizer.from_json(tokenizer_json)
+        self.reference = reference
+        self.max_length = reference.max_length
+        self.reads_starts = starts.is_exact(reference.tokenizer)
+
+    @cached_property
+    def frame(self) -> special.PairFrame:
+        """What stands around the texts of a pair; single texts do without."""
+        return special.around_pair(self.reference.tokenizer)
+
+    def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
+        """As Reference.encode."""
+        if pairs is not None:
+            return self.frame.join(self._bare(texts), self._bare(pairs), self.max_length)
+        return self._by_starts(texts) if self.reads_starts else self._whole(texts)
+
+    def _by_starts(self, texts: list[str]) -> Encoded:
+        """Read of a long text only as much as most often fills max_length, and the whole of it where it did not."""
+        parts = [starts.start_of(text, self.max_length) for text in texts]
+        encoded = self._whole(parts)
+        not_full = np.flatnonzero(encoded.lengths < self.max_length).tolist()
+        too_short = [row for row in not_full if len(parts[row]) < len(texts[row])]
+        return encoded.with_rows(too_short, self._whole([texts[row] for row in too_short])) if too_short else encoded
+
+    def _whole(self, texts: list[str]) -> Encoded:
+        ids, offsets = self.engine.encode_batch(texts, max_length=self.max_length)
+        return Encoded(ids.view(np.int32), offsets, None)
+
+    def _bare(self, texts: list[str]) -> Encoded:
+        ids, offsets = self.engine.encode_batch(texts, add_special_tokens=False)
+        return Encoded(ids.view(np.int32), offsets, None)
