@@ -2,12 +2,14 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from refit import dataset, params, pretrained, tasks
+from refit import dataset, params, paths, pretrained, tasks
 from refit.sources.package import Distribution, fetch, wheel_members
 from refit.storage import files, manifest
 
@@ -51,6 +53,29 @@ def minilm() -> Path:
     target = CACHE / "minilm"
     if not target.is_dir():
         pretrained.write(params.DownloadModel(model="minilm", model_revision="pinned"), target)
+    return target
+
+
+def byte_pair() -> Path:
+    """The default model with a tokenizer as RoBERTa has it, byte-level BPE, trained on the documents."""
+    target = CACHE / "byte-pair"
+    if not target.is_dir():
+        begin, end, pad, mask = "<s>", "</s>", "<pad>", "<mask>"
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=30_000, special_tokens=[begin, end, pad, mask], show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        )  # fmt: skip
+        tokenizer.train_from_iterator(pq.read_table(newsgroups()[0])["text"].to_pylist(), trainer)
+        tokenizer.post_processor = processors.RobertaProcessing((end, 1), (begin, 0))
+        with files.replaced_folder(target) as folder:
+            shutil.copy(minilm() / "config.json", folder)
+            tokenizer.save(str(folder / "tokenizer.json"))
+            settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, "pad_token": pad}
+            files.write_json(folder / "tokenizer_config.json", settings)
+            record = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+            manifest.write_record(folder / paths.MODEL_RECORD, {"files": record})
     return target
 
 

@@ -46,6 +46,9 @@ def main() -> None:
     )
     lap("tokenize")
     cache_bytes = sum(part.data.nbytes for part in rows.values())
+    if options.tokenize_only:
+        print(json.dumps({"seconds": seconds}))
+        return
     train = rows["train"].shuffle(seed=42).select(range(options.rows))
     held_out = rows["test"].shuffle(seed=42).select(range(options.eval_rows))
     lap("sample")
@@ -98,6 +101,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=5e-5)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--max-length", type=int, default=512)
+    parser.add_argument("--tokenize-only", action="store_true", help="stop before the training")
     parser.add_argument("--pool", type=int, default=0, help="tokenize only this many random rows (0: all)")
     return parser.parse_args()
 
