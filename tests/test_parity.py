@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from refit.tokens import encode
 from refit.tokens.encoded import Encoded
-from refit.tokens.parity import CheckedEngine, EnginesDifferError, start_of
+from refit.tokens.parity import CheckedEngine, EnginesDifferError, first_words
 from refit.tokens.reference import Reference
 
 
@@ -66,10 +66,10 @@ def test_the_ids_are_the_engines(tiny_model: Path) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet=st.sampled_from("ab é中.\t\n\u200b\x1c\x00"), max_size=200), st.integers(3, 40))
-def test_the_start_of_a_text_has_its_tokens(tiny_model: Path, text: str, max_length: int) -> None:
+def test_the_first_words_a_text_has_its_tokens(tiny_model: Path, text: str, max_length: int) -> None:
     """Prevents a comparison with the ids of another text; where words have no token, the whole text is tried."""
     _, reference = encode.load(tiny_model, max_length)
-    start = start_of(text, max_length)
+    start = first_words(text, max_length)
     assert text.startswith(start)
     if not set(text) & set("\u200b\x1c\x00"):
         assert reference.encode([start], None).equals(reference.encode([text], None))
@@ -77,14 +77,14 @@ def test_the_start_of_a_text_has_its_tokens(tiny_model: Path, text: str, max_len
 
 def test_long_texts_are_compared_by_their_start(tiny_model: Path) -> None:
     """Prevents a comparison that reads the whole of a book for its first page."""
-    assert start_of("a good film " * 900, 32) == "a good film " * 10 + "a good "
-    assert start_of("a good film", 32) == "a good film"
+    assert first_words("a good film " * 900, 32) == "a good film " * 10 + "a good "
+    assert first_words("a good film", 32) == "a good film"
 
 
 def test_words_without_a_token_are_no_difference(tiny_model: Path) -> None:
     """Prevents the slow engine on texts in which a start of so many words has too few tokens."""
     engine, reference = encode.load(tiny_model, 32)
     text = "\u200b " * 40 + "a good film " * 40
-    start = start_of(text, 32)
+    start = first_words(text, 32)
     assert not reference.encode([start], None).equals(reference.encode([text], None))
     assert checked(engine(), reference).encode([text], None).equals(reference.encode([text], None))

@@ -1,6 +1,5 @@
 """Byte-level BPE tokenizers (RoBERTa, ModernBERT), and SentencePiece ones with byte fallback, encoded by gigatoken."""
 
-from functools import cached_property
 from itertools import chain
 
 import gigatoken
@@ -21,19 +20,14 @@ class BytePair:
 
     def __init__(self, tokenizer_json: str, reference: Reference) -> None:
         self.engine = gigatoken.Tokenizer.from_json(tokenizer_json)
-        self.reference = reference
         self.max_length = reference.max_length
+        self.pair = special.around_pair(reference.tokenizer)
         self.before, self.after = special.around_text(reference.tokenizer)
-
-    @cached_property
-    def frame(self) -> special.PairFrame:
-        """What stands around the texts of a pair."""
-        return special.around_pair(self.reference.tokenizer)
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         """As Reference.encode."""
         if pairs is not None:
-            return self.frame.join(self._bare(texts), self._bare(pairs), self.max_length)
+            return self.pair.join(self._bare(texts), self._bare(pairs), self.max_length)
         rows = max(1, MATRIX_IDS // self.max_length)
         parts = [self._padded(texts[start : start + rows]) for start in range(0, len(texts), rows)]
         ids = np.concatenate([np.empty(0, np.uint32), *(ids for ids, _ in parts)])

@@ -1,7 +1,5 @@
 """WordPiece tokenizers (BERT, DistilBERT, MiniLM, ELECTRA), encoded by nanotoken straight into numpy buffers."""
 
-from functools import cached_property
-
 import nanotoken
 import numpy as np
 
@@ -17,19 +15,14 @@ class WordPiece:
 
     def __init__(self, tokenizer_json: str, reference: Reference) -> None:
         self.engine = nanotoken.WordPieceTokenizer.from_json(tokenizer_json)
-        self.reference = reference
         self.max_length = reference.max_length
+        self.pair = special.around_pair(reference.tokenizer)
         self.reads_starts = starts.is_exact(reference.tokenizer)
-
-    @cached_property
-    def frame(self) -> special.PairFrame:
-        """What stands around the texts of a pair; single texts do without."""
-        return special.around_pair(self.reference.tokenizer)
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         """As Reference.encode."""
         if pairs is not None:
-            return self.frame.join(self._bare(texts), self._bare(pairs), self.max_length)
+            return self.pair.join(self._bare(texts), self._bare(pairs), self.max_length)
         return self._by_starts(texts) if self.reads_starts else self._whole(texts)
 
     def _by_starts(self, texts: list[str]) -> Encoded:
