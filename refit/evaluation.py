@@ -35,7 +35,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     manifest.read(paths.SAMPLED)
     manifest.read(paths.FINETUNED_MODEL)
     device.use_threads(params.threads)
-    number = device.number_format(params.precision)
+    number = device.number_format(params.precision, paths.FINETUNED_MODEL)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
     kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())

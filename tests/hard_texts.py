@@ -56,3 +56,17 @@ def byte_pair(kind: str) -> str:
             single=f"{begin} $A {end}", pair=f"{begin} $A {end} $B:1 {end}:1", special_tokens=[(begin, 0), (end, 1)]
         )
     return str(tokenizer.to_str())
+
+
+def unigram() -> str:
+    """The tokenizer.json of a SentencePiece Unigram tokenizer as DeBERTa v3 has it, trained on a few words."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(vocab_size=120, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator([" ".join(GOOD + BAD + OTHER), "abcdefghijklmnopqrstuvwxyz"] * 20, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    return str(tokenizer.to_str())

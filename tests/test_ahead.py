@@ -1,4 +1,4 @@
-"""Reading ahead: the same items, an error where its item would have come, and never more than one waiting."""
+"""Reading ahead: the same items, an error where its item would have come, never more waiting than wanted."""
 
 from collections.abc import Iterator
 
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from refit.tokens.ahead import ahead
 
 
-@given(st.lists(st.integers() | st.none()))
-def test_the_items_and_their_order_are_the_same(items: list[int | None]) -> None:
+@given(st.lists(st.integers() | st.none()), st.integers(1, 4))
+def test_the_items_and_their_order_are_the_same(items: list[int | None], depth: int) -> None:
     """Prevents a batch of rows from being lost or swapped, and an item that is None from ending the rest."""
-    assert list(ahead(items)) == items
+    assert list(ahead(items, depth)) == items
 
 
 def test_an_error_comes_after_the_items_before_it() -> None:
@@ -28,7 +28,8 @@ def test_an_error_comes_after_the_items_before_it() -> None:
         next(coming)
 
 
-def test_no_more_than_one_item_waits() -> None:
+@pytest.mark.parametrize("depth", [1, 2])
+def test_no_more_items_wait_than_wanted(depth: int) -> None:
     """Prevents memory from growing with the rows when the reader is faster than the encoder."""
     made = []
 
@@ -37,5 +38,5 @@ def test_no_more_than_one_item_waits() -> None:
             made.append(number)
             yield number
 
-    for number in ahead(items()):
-        assert len(made) <= number + 2
+    for number in ahead(items(), depth):
+        assert len(made) <= number + 1 + depth

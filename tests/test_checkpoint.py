@@ -13,7 +13,6 @@ from conftest import ROOT, change_params
 
 from refit import params, paths
 from refit.errors import DataError, InterruptedRunError, TrainingDivergedError
-from refit.modeling import device
 from refit.storage import files
 from refit.training import checkpoint, fine_tuning
 from refit.training.checkpoint import Checkpoints
@@ -348,9 +347,7 @@ def test_other_machines_code_and_data_do_not_resume(
         case "environment":
             monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
     chosen = params.load(params.Train)
-    run = checkpoint.Run(
-        paths.state_folder(), described(chosen, device.number_format("fp32"), 2 if what == "threads" else 1)
-    )
+    run = checkpoint.Run(paths.state_folder(), described(chosen, "fp32", 2 if what == "threads" else 1))
     with run.locked():
         assert run.newest() is None
     assert named in capfd.readouterr().err

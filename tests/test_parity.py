@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from refit.tokens import encode
 from refit.tokens.encoded import Encoded
 from refit.tokens.parity import CheckedEngine, EnginesDifferError, first_words
+from refit.tokens.reading import Texts
 from refit.tokens.reference import Reference
 
 
@@ -62,6 +63,18 @@ def test_the_ids_are_the_engines(tiny_model: Path) -> None:
     found = checked(engine(), reference).encode(TEXTS, None)
     assert found.equals(reference.encode(TEXTS, None))
     assert np.array_equal(checked(reference, reference).encode(TEXTS, None).ids, found.ids)
+
+
+def test_batches_come_in_their_order_and_each_is_compared(tiny_model: Path) -> None:
+    """Prevents a sample, begun ahead, from being compared with another batch than its own."""
+    engine, reference = encode.load(tiny_model, 32)
+    batches = [Texts("train", TEXTS[:size], None, None) for size in (50, 1, 20)]
+    found = list(checked(engine(), reference).encode_all(batches))
+    assert [texts for texts, _ in found] == batches
+    assert all(encoded.equals(reference.encode(texts.first, None)) for texts, encoded in found)
+    wrong = checked(WrongOnce(reference, 0), reference).encode_all(iter(batches))
+    with pytest.raises(EnginesDifferError):
+        next(wrong)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,12 +3,19 @@
 import os
 import sys
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal
 
 import psutil
 import torch
 
+from refit.errors import ParamsError
+from refit.storage import files
+
 Format = Literal["fp32", "bf16", "fp16"]
+# transformers' code of the first DeBERTa masks with fp32's lowest number, which does not fit into the shorter formats.
+# Of the 36 kinds of encoder that it has for text, in version 5.23, no other one fails in bf16.
+FP32_ALONE = ("deberta",)
 
 
 def use_threads(threads: int | Literal["auto"]) -> int:
@@ -31,15 +38,26 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def number_format(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Format:
-    """The format of `precision` on this machine.
+def number_format(precision: Literal["auto", "fp32", "bf16", "fp16"], model: Path) -> Format:
+    """The format of `precision` on this machine, for the model in a folder.
 
     auto is bf16 where the hardware multiplies it (fp16 on older GPUs) and fp32 elsewhere. fp16 exists on GPUs
-    alone: without one it falls back to auto, and says so.
+    alone: without one it falls back to auto, and says so. Raises ParamsError for a format that the model fails in.
     """
+    kind_of_model = files.read_json(model / "config.json").get("model_type")
+    if kind_of_model in FP32_ALONE:
+        if precision in ("bf16", "fp16"):
+            raise ParamsError(
+                f"params.yaml precision: got {precision}, but a {kind_of_model} model computes in fp32 alone; need auto"
+            )
+        return "fp32"
+    return _of_machine(precision)
+
+
+def _of_machine(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Format:
     kind = device().type
     if precision == "fp16" and kind != "cuda":
-        fallback = number_format("auto")
+        fallback = _of_machine("auto")
         print(f"precision: fp16 needs a GPU, and there is none here; computing in {fallback}", file=sys.stderr)
         return fallback
     if precision != "auto":

@@ -37,7 +37,7 @@ class Predictor:
         load_engine, self.reference = encode.load(_checked(run.model), self.max_length)
         self.engine = load_engine()
         device.use_threads(run.settings.threads)
-        self.number = device.number_format(run.settings.precision)
+        self.number = device.number_format(run.settings.precision, run.model)
         model = classifier.finetuned(run.model)
         kernels.install(model, self.number)
         collate = classifier.collator(run.model, device=device.device())

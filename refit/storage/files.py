@@ -15,7 +15,7 @@ import psutil
 from refit.errors import DiskError
 
 # At once, without Python's lock: a file's hash is often taken beside threads that hold it long.
-READ_BYTES = 1 << 22
+READ_BYTES = 1 << 24
 
 
 def sha256(path: Path) -> str:

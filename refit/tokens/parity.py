@@ -1,15 +1,28 @@
 """Whether the engine's ids are those of the model's own tokenizer, on a sample of the rows that go by."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
+from refit.tokens.ahead import ahead
 from refit.tokens.encode import Engine
 from refit.tokens.encoded import Encoded
+from refit.tokens.reading import Texts
 from refit.tokens.reference import Reference
 
 
 class EnginesDifferError(Exception):
     """The fast engine gave other ids than the model's own tokenizer."""
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The rows of a batch that are compared, and what the model's own tokenizer is making of their first words."""
+
+    rows: list[int]
+    texts: list[str]
+    pairs: list[str] | None
+    expected: Future[Encoded]
 
 
 class CheckedEngine:
@@ -24,19 +37,31 @@ class CheckedEngine:
         self.stride = stride
         self.longest = -1
         self.shortest = float("inf")
+        self.beside = ThreadPoolExecutor(1)  # neither engine holds Python's lock while it works
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         """As the engine's encode; raises EnginesDifferError where its ids are not the tokenizer's own."""
+        return self._compared(texts, pairs, self._sample(texts, pairs))
+
+    def encode_all(self, batches: Iterable[Texts]) -> Iterator[tuple[Texts, Encoded]]:
+        """Each batch with its `encode`; the sample of the next one is at work meanwhile."""
+        sampled = ahead((texts, self._sample(texts.first, texts.second)) for texts in batches)
+        for texts, sample in sampled:
+            yield texts, self._compared(texts.first, texts.second, sample)
+
+    def _sample(self, texts: list[str], pairs: list[str] | None) -> _Sample:
         rows = self._rows_to_check(texts, pairs)
         first, second = [texts[row] for row in rows], None if pairs is None else [pairs[row] for row in rows]
         starts = first if second else [first_words(text, self.reference.max_length) for text in first]
-        with ThreadPoolExecutor(1) as beside:  # neither engine holds Python's lock while it works
-            expected = beside.submit(self.reference.encode, starts, second)
-            engine = self.engine()
-            encoded = engine.encode(texts, pairs)
-            if engine is self.reference or expected.result().equals(encoded.take(rows)):
-                return encoded
-        if self.reference.encode(first, second).equals(encoded.take(rows)):
+        return _Sample(rows, first, second, self.beside.submit(self.reference.encode, starts, second))
+
+    def _compared(self, texts: list[str], pairs: list[str] | None, sample: _Sample) -> Encoded:
+        engine = self.engine()
+        encoded = engine.encode(texts, pairs)
+        if engine is self.reference:
+            return encoded
+        found = encoded.take(sample.rows)
+        if sample.expected.result().equals(found) or self.reference.encode(sample.texts, sample.pairs).equals(found):
             return encoded
         raise EnginesDifferError
 

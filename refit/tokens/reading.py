@@ -26,12 +26,13 @@ class Texts:
 
 
 def batches(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
-    """The batches of every split, one being read ahead, and the first of all begun at once.
+    """The batches of every split, two being read ahead, and the first of all begun at once.
 
     Raises DataError before the first batch of a file that is not what task.json says.
     """
     splits = task["splits"].items()
-    return ahead(chain.from_iterable(_of_split(split, raw / f"{split}.parquet", of["sha256"]) for split, of in splits))
+    texts = chain.from_iterable(_of_split(split, raw / f"{split}.parquet", of["sha256"]) for split, of in splits)
+    return ahead(texts, depth=2)
 
 
 def _of_split(split: str, path: Path, sha256: str) -> Iterator[Texts]:

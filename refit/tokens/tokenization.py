@@ -100,13 +100,12 @@ class _Output:
     max_length: int
     record: Callable[[str, Mapping[str, Any]], None]
 
-    def write(self, batches: Iterator[Texts], engine: encode.Engine | CheckedEngine) -> Figures:
-        """Encode and write every batch; returns what was counted, by file."""
+    def write(self, batches: Iterator[tuple[Texts, Encoded]]) -> Figures:
+        """Write every encoded batch; returns what was counted, by file."""
         columns = schema(is_pair=self.task["is_pair"], is_regression=self.task["problem_type"] == "regression")
-        encodings = ahead((texts, engine.encode(texts.first, texts.second)) for texts in batches)
         figures: Figures = {}
         with bar(total=_rows(self.task), desc="tokenize") as progress:
-            for split, of_split in groupby(encodings, key=lambda encoding: encoding[0].split):
+            for split, of_split in groupby(ahead(batches), key=lambda batch: batch[0].split):
                 name = f"{split}.arrow"
                 figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
                 with arrow.writer(self.folder / name, columns) as stream:
@@ -125,11 +124,13 @@ def _tokenized(batches: Iterator[Texts], raw: Path, model: Path, output: _Output
     engine, reference = encode.load(model, output.max_length)
     checked = CheckedEngine(engine, reference, stride=max(1, _rows(output.task) // CHECKED_ROWS))
     try:
-        return output.write(batches, checked), engine().name
+        return output.write(checked.encode_all(batches)), engine().name
     except EnginesDifferError:
         print(
             f"tokenize: {engine().name} and the model's own tokenizer disagree on a row; all rows are encoded "
             "again by the model's own tokenizer, which is slower",
             file=sys.stderr,
         )
-        return output.write(reading.batches(raw, output.task), reference), reference.name
+        again = reading.batches(raw, output.task)
+        own = ((texts, reference.encode(texts.first, texts.second)) for texts in again)
+        return output.write(own), reference.name

@@ -35,7 +35,7 @@ def train(params: Train) -> dict[str, Any]:
     task = manifest.read_record(paths.TASK)
     manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)
-    number = device.number_format(params.precision)
+    number = device.number_format(params.precision, paths.BASE_MODEL)
     processes.join(on_cpu=device.device().type == "cpu")
     run = checkpoint.Run(paths.state_folder(), fingerprint.describe(params, number, threads))
     with run.locked() if processes.is_main() else nullcontext():

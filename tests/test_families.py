@@ -1,0 +1,67 @@
+"""Encoders of other kinds than BERT, tiny and untrained, through every stage: tokens, positions, attention, heads."""
+
+from pathlib import Path
+
+import pytest
+from conftest import environment, run, tiny_project
+from hard_texts import byte_pair, unigram
+from stage_runner import Runner
+from tokenizers import Tokenizer
+
+from refit.storage import files
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+STAGES = ("download", "download_model", "tokenize", "sample", "train", "evaluate")
+
+
+def saved(kind: str, folder: Path) -> Path:
+    """A model of two layers with its kind's tokenizer, as on the hub."""
+    import transformers as hf
+
+    special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>"}
+    match kind:
+        case "roberta":  # its positions begin after the padding's id
+            config, tokenizer = hf.RobertaConfig(**SMALL, max_position_embeddings=66), byte_pair("roberta")
+        case "modernbert":
+            special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
+            config, tokenizer = hf.ModernBertConfig(**SMALL, max_position_embeddings=64), byte_pair("modernbert")
+            config.bos_token_id, config.eos_token_id = config.cls_token_id, config.sep_token_id = 0, 1
+        case "deberta":
+            config, tokenizer = hf.DebertaConfig(**SMALL, max_position_embeddings=64), byte_pair("roberta")
+        case _:
+            relative = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_biased_input": False}
+            config = hf.DebertaV2Config(**SMALL, **relative, max_position_embeddings=64, type_vocab_size=0)
+            tokenizer = unigram()
+    fast = hf.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer), model_max_length=64,
+        model_input_names=["input_ids", "attention_mask"], **special,
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    config.vocab_size, config.pad_token_id = len(fast), fast.pad_token_id
+    hf.AutoModel.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "has_short_format"),
+    [
+        ("roberta", "gigatoken", True),
+        ("modernbert", "gigatoken", True),
+        ("deberta", "gigatoken", False),
+        ("deberta-v2", "tokenizers", True),
+    ],
+)
+def test_a_model_of_another_kind_is_fine_tuned(tmp_path: Path, kind: str, engine: str, has_short_format: bool) -> None:
+    """Prevents a promise of any encoder that holds for BERT alone; the scores of such models mean nothing."""
+    model = saved(kind, tmp_path / "model")
+    folder = tiny_project(tmp_path / "project", model, precision="auto", epochs=1, max_length=64)
+    runner = Runner(folder, *STAGES, env=environment())
+    for stage in STAGES:
+        done = runner.run(stage)
+        assert done["status"] == 0, done["stderr"]
+    runner.close()
+    speed = {stage: files.read_json(folder / f".refit/speed/{stage}.json") for stage in ("tokenize", "train")}
+    assert speed["tokenize"]["engine"] == engine
+    assert has_short_format or speed["train"]["number_format"] == "fp32"
+    assert 0 < files.read_json(folder / "metrics/scores.json")["own/tiny"]["test"]["loss"] < 2
+    assert "positive" in run("python", "-m", "refit.predict", "a good film", cwd=folder, env=environment()).stdout

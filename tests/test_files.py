@@ -1,0 +1,23 @@
+"""Files: a hash is of all of a file's bytes, however they are read."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refit.storage import files
+
+
+@given(st.binary(max_size=40), st.integers(1, 16))
+def test_the_hash_is_of_every_byte(content: bytes, at_once: int) -> None:
+    """Prevents two files that differ after the first read from having one hash."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file"
+        path.write_bytes(content)
+        before, files.READ_BYTES = files.READ_BYTES, at_once
+        try:
+            assert files.sha256(path) == hashlib.sha256(content).hexdigest()
+        finally:
+            files.READ_BYTES = before
