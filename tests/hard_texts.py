@@ -22,7 +22,7 @@ WORDPIECE = ("uncased", "cased", "chinese")
 BYTE_PAIR = ("roberta", "modernbert")
 
 
-def wordpiece(kind: str, folder: Path) -> str:
+def wordpiece(kind: str, folder: Path) -> bytes:
     """The tokenizer.json of a WordPiece tokenizer of each kind that BERT has."""
     words = GOOD + BAD + OTHER
     if kind == "cased":
@@ -33,10 +33,10 @@ def wordpiece(kind: str, folder: Path) -> str:
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, lowercase=kind == "uncased"
     )
-    return str(tokenizer.to_str())
+    return str(tokenizer.to_str()).encode()
 
 
-def byte_pair(kind: str) -> str:
+def byte_pair(kind: str) -> bytes:
     """The tokenizer.json of a byte-level BPE tokenizer as RoBERTa or ModernBERT has it, trained on a few words."""
     begin, end, *others = ("<s>", "</s>", "<pad>") if kind == "roberta" else ("[CLS]", "[SEP]", "[PAD]")
     tokenizer = Tokenizer(models.BPE())
@@ -55,10 +55,10 @@ def byte_pair(kind: str) -> str:
         tokenizer.post_processor = processors.TemplateProcessing(
             single=f"{begin} $A {end}", pair=f"{begin} $A {end} $B:1 {end}:1", special_tokens=[(begin, 0), (end, 1)]
         )
-    return str(tokenizer.to_str())
+    return str(tokenizer.to_str()).encode()
 
 
-def unigram() -> str:
+def unigram() -> bytes:
     """The tokenizer.json of a SentencePiece Unigram tokenizer as DeBERTa v3 has it, trained on a few words."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.NFKC()
@@ -69,4 +69,4 @@ def unigram() -> str:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
     )
-    return str(tokenizer.to_str())
+    return str(tokenizer.to_str()).encode()

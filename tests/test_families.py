@@ -33,7 +33,7 @@ def saved(kind: str, folder: Path) -> Path:
             config = hf.DebertaV2Config(**SMALL, **relative, max_position_embeddings=64, type_vocab_size=0)
             tokenizer = unigram()
     fast = hf.PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(tokenizer), model_max_length=64,
+        tokenizer_object=Tokenizer.from_buffer(tokenizer), model_max_length=64,
         model_input_names=["input_ids", "attention_mask"], **special,
     )  # fmt: skip
     fast.save_pretrained(folder)

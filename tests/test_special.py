@@ -24,7 +24,7 @@ def test_the_longer_text_of_a_pair_gives(first: int, second: int, budget: int) -
 @pytest.mark.parametrize("kind", [*WORDPIECE, *BYTE_PAIR])
 def test_the_frame_is_what_the_tokenizer_writes(tmp_path: Path, kind: str) -> None:
     """Prevents a pair of RoBERTa's, all of type 0 with two tokens between, from being put together as BERT's."""
-    tokenizer = Tokenizer.from_str(wordpiece(kind, tmp_path) if kind in WORDPIECE else byte_pair(kind))
+    tokenizer = Tokenizer.from_buffer(wordpiece(kind, tmp_path) if kind in WORDPIECE else byte_pair(kind))
     tokenizer.enable_truncation(4)  # as a Reference has it: it must not cut the frame
     frame = special.around_pair(tokenizer)
     before, after = special.around_text(tokenizer)

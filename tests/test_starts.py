@@ -25,13 +25,13 @@ def test_a_start_ends_before_a_space(text: str, max_length: int) -> None:
 @pytest.mark.parametrize("kind", WORDPIECE)
 def test_berts_own_settings_allow_it(tmp_path: Path, kind: str) -> None:
     """Prevents the whole of every book from being read for its first page."""
-    assert starts.is_exact(Tokenizer.from_str(wordpiece(kind, tmp_path)))
+    assert starts.is_exact(Tokenizer.from_buffer(wordpiece(kind, tmp_path)))
 
 
 def test_other_settings_do_not(tmp_path: Path) -> None:
     """Prevents other tokens at the end of a row where what follows a space changes what stands before it."""
-    assert not any(starts.is_exact(Tokenizer.from_str(byte_pair(kind))) for kind in BYTE_PAIR)
-    whole_texts, composed, spaced = (Tokenizer.from_str(wordpiece("uncased", tmp_path / name)) for name in "abc")
+    assert not any(starts.is_exact(Tokenizer.from_buffer(byte_pair(kind))) for kind in BYTE_PAIR)
+    whole_texts, composed, spaced = (Tokenizer.from_buffer(wordpiece("uncased", tmp_path / name)) for name in "abc")
     whole_texts.pre_tokenizer = pre_tokenizers.Digits()
     composed.normalizer = normalizers.NFC()
     spaced.add_tokens([AddedToken("good film")])

@@ -48,7 +48,7 @@ def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, base_model:
     assert figures["engine"] == "nanotoken"
     rows = arrow.Rows.read(tmp_path / "tokenized/train.arrow")
     table = pq.read_table(raw / "train.parquet")
-    own = Reference((base_model / "tokenizer.json").read_text(), 24)
+    own = Reference((base_model / "tokenizer.json").read_bytes(), 24)
     expected = own.encode(table["text"].to_pylist(), table["text_pair"].to_pylist() if pair else None)
     assert len(rows) == len(table) == figures["rows"]
     for row in (0, 1, arrow.BATCH_ROWS - 1, arrow.BATCH_ROWS, len(rows) - 1):

@@ -18,7 +18,7 @@ class BytePair:
 
     name = "gigatoken"
 
-    def __init__(self, tokenizer_json: str, reference: Reference) -> None:
+    def __init__(self, tokenizer_json: bytes, reference: Reference) -> None:
         self.engine = gigatoken.Tokenizer.from_json(tokenizer_json)
         self.max_length = reference.max_length
         self.pair = special.around_pair(reference.tokenizer)

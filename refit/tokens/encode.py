@@ -37,12 +37,12 @@ def load(model: Path, max_length: int) -> tuple[Callable[[], Engine], Reference]
         raise ParamsError(
             f"params.yaml max_length: got {max_length}, need at most {limit}, the limit of the model in {model}"
         )
-    text = (model / "tokenizer.json").read_text(encoding="utf-8")
-    reference = Reference(text, max_length)
-    return cache(lambda: _fastest(text, reference)), reference
+    tokenizer_json = (model / "tokenizer.json").read_bytes()
+    reference = Reference(tokenizer_json, max_length)
+    return cache(lambda: _fastest(tokenizer_json, reference)), reference
 
 
-def _fastest(tokenizer_json: str, reference: Reference) -> Engine:
+def _fastest(tokenizer_json: bytes, reference: Reference) -> Engine:
     """The engine of the tokenizer's kind, if it takes all of the tokenizer's settings; only that one is imported."""
     try:
         match reference.tokenizer.model:

@@ -14,9 +14,9 @@ class Reference:
 
     name = "tokenizers"
 
-    def __init__(self, tokenizer_json: str, max_length: int) -> None:
+    def __init__(self, tokenizer_json: bytes, max_length: int) -> None:
         self.max_length = max_length
-        self.tokenizer = Tokenizer.from_str(tokenizer_json)
+        self.tokenizer = Tokenizer.from_buffer(tokenizer_json)
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(max_length)
 
@@ -24,12 +24,12 @@ class Reference:
         """Encode texts, or pairs; pairs are cut from the longer one first, as `truncation=True` does."""
         inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
         encodings = self.tokenizer.encode_batch_fast(inputs)
-        lengths = [len(encoding.ids) for encoding in encodings]
+        lengths = [len(encoding) for encoding in encodings]
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, sum(lengths))
         first = None
         if pairs is not None:
             first = np.fromiter((_first_length(encoding.type_ids) for encoding in encodings), np.int32, len(encodings))
-        elif any(any(encoding.type_ids) for encoding in encodings):
+        elif encodings and any(max(encodings, key=len).type_ids):  # those of one text are those of every text
             raise DataError(
                 "models/base: its tokenizer gives a single text other token types than 0, which refit cannot store"
             )

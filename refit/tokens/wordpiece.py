@@ -13,7 +13,7 @@ class WordPiece:
 
     name = "nanotoken"
 
-    def __init__(self, tokenizer_json: str, reference: Reference) -> None:
+    def __init__(self, tokenizer_json: bytes, reference: Reference) -> None:
         self.engine = nanotoken.WordPieceTokenizer.from_json(tokenizer_json)
         self.max_length = reference.max_length
         self.pair = special.around_pair(reference.tokenizer)
