@@ -14,7 +14,7 @@ from refit.storage import files
 
 Format = Literal["fp32", "bf16", "fp16"]
 # transformers' code of the first DeBERTa masks with fp32's lowest number, which does not fit into the shorter formats.
-# Of the 36 kinds of encoder that it has for text, in version 5.23, no other one fails in bf16.
+# Of 41 kinds of model for text that were tried, small and on a CPU, with version 5.23, no other one fails in bf16.
 FP32_ALONE = ("deberta",)
 
 
