@@ -202,12 +202,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
     from stage_runner import Runner as StageRunner
 
     folder = tiny_project(tmp_path_factory.mktemp("prepared") / "project", tiny_model, batch_size=4, epochs=3)
-    stages = ("download", "download_model", "tokenize", "sample")
-    runner = StageRunner(folder, *stages, env=environment())
-    for stage in stages:
-        done = runner.run(stage)
-        assert done["status"] == 0, done["stderr"]
-    runner.close()
+    StageRunner.run_all(folder, "download", "download_model", "tokenize", "sample", env=environment())
     return folder
 
 

@@ -53,6 +53,15 @@ class Runner:
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())  # type: ignore[no-any-return]
 
+    @classmethod
+    def run_all(cls, project: Path, *stages: str, env: dict[str, str]) -> None:
+        """Run stages of a project one after the other, each of which must end well."""
+        runner = cls(project, *stages, env=env)
+        for stage in stages:
+            done = runner.run(stage)
+            assert done["status"] == 0, done["stderr"]
+        runner.close()
+
     def close(self) -> None:
         """End the server."""
         assert self.process.stdin is not None

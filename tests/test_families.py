@@ -55,11 +55,7 @@ def test_a_model_of_another_kind_is_fine_tuned(tmp_path: Path, kind: str, engine
     """Prevents a promise of any encoder that holds for BERT alone; the scores of such models mean nothing."""
     model = saved(kind, tmp_path / "model")
     folder = tiny_project(tmp_path / "project", model, precision="auto", epochs=1, max_length=64)
-    runner = Runner(folder, *STAGES, env=environment())
-    for stage in STAGES:
-        done = runner.run(stage)
-        assert done["status"] == 0, done["stderr"]
-    runner.close()
+    Runner.run_all(folder, *STAGES, env=environment())
     speed = {stage: files.read_json(folder / f".refit/speed/{stage}.json") for stage in ("tokenize", "train")}
     assert speed["tokenize"]["engine"] == engine
     assert has_short_format or speed["train"]["number_format"] == "fp32"

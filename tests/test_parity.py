@@ -79,7 +79,7 @@ def test_batches_come_in_their_order_and_each_is_compared(tiny_model: Path) -> N
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(alphabet=st.sampled_from("ab é中.\t\n\u200b\x1c\x00"), max_size=200), st.integers(3, 40))
-def test_the_first_words_a_text_has_its_tokens(tiny_model: Path, text: str, max_length: int) -> None:
+def test_the_first_words_of_a_text_have_its_tokens(tiny_model: Path, text: str, max_length: int) -> None:
     """Prevents a comparison with the ids of another text; where words have no token, the whole text is tried."""
     _, reference = encode.load(tiny_model, max_length)
     start = first_words(text, max_length)

@@ -21,10 +21,9 @@ READ_BYTES = 1 << 24
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(READ_BYTES))
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            digest.update(buffer[:count])
+        while content := file.read(READ_BYTES):
+            digest.update(content)
     return digest.hexdigest()
 
 

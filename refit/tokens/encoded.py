@@ -54,7 +54,7 @@ class Encoded:
         return same and np.array_equal(self.first_lengths, other.first_lengths)
 
 
-def offsets(lengths: Sequence[int] | Ids) -> Offsets:
+def offsets(lengths: Sequence[int] | Ids | Offsets) -> Offsets:
     """Where each row begins, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
 

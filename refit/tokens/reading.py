@@ -44,6 +44,9 @@ def _of_split(split: str, path: Path, sha256: str) -> Iterator[Texts]:
                     checked.result()
                     second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
                     yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))
-        except (pa.ArrowInvalid, OSError) as error:
-            checked.result()  # that a file is not what was written says more than why it cannot be read
+        except OSError:
+            checked.result()  # that a file is missing, or not what was written, says more than why it cannot be read
+            raise
+        except pa.ArrowInvalid as error:
+            checked.result()
             raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from refit.tokens.encoded import Encoded, Ids, Offsets
+from refit.tokens.encoded import Encoded, Ids, Offsets, offsets
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,16 @@ class PairFrame:
     def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
         """Both texts of each row with the special tokens around them; both are encoded without any, and not cut."""
         keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - self.size)
-        offsets = np.concatenate([[0], np.cumsum(keep_first + keep_second + self.size)]).astype(np.int64)
-        ids = np.empty(int(offsets[-1]), dtype=np.int32)
-        at = _fill(ids, offsets[:-1], self.begin)
+        lengths = keep_first + keep_second + self.size
+        begins = offsets(lengths)
+        ids = np.empty(int(begins[-1]), dtype=np.int32)
+        at = _fill(ids, begins[:-1], self.begin)
         _scatter(ids, at, first.ids, first.offsets[:-1], keep_first)
         at = _fill(ids, at + keep_first, self.middle)
         _scatter(ids, at, second.ids, second.offsets[:-1], keep_second)
         _fill(ids, at + keep_second, self.end)
-        of_first = keep_first + (len(self.begin) + self.middle_of_first) if self.type_of_second else np.diff(offsets)
-        return Encoded(ids, offsets, of_first.astype(np.int32))
+        of_first = keep_first + (len(self.begin) + self.middle_of_first) if self.type_of_second else lengths
+        return Encoded(ids, begins, of_first.astype(np.int32))
 
 
 def around_pair(tokenizer: Tokenizer) -> PairFrame:
