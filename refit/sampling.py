@@ -44,10 +44,10 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
                     f"{tokenized / name} has {rows} rows, {entry['rows']} were written; run: dvc repro --force"
                 )
             order = choose(rows, count, seed, _labels(batches) if params.stratify else None)
-            with arrow.writer(folder / name, batches[0].schema) as stream:
+            with files.HashedFile(folder / name) as file, pa.ipc.new_stream(file, batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
-            record(name, {"rows": len(order)})
+            record(name, {"rows": len(order)}, file.sha256)
             chosen += len(order)
     return {"rows": chosen}
 

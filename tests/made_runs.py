@@ -13,7 +13,7 @@ from conftest import ROOT, change_params
 from refit import evaluation, inference, paths
 from refit.scoring import calibration
 from refit.scoring.scores import score
-from refit.storage import arrow, files, manifest
+from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 from refit.training import history
 
@@ -99,7 +99,7 @@ def _write_rows(folder: Path, split: str, rows: int, made: Made, generator: np.r
     sampled = {"input_ids": ids, "label": pa.array(labels), "length": pa.array(lengths),
                "row": pa.array(np.arange(rows, dtype=np.int32))}  # fmt: skip
     batch = pa.record_batch(sampled)
-    with arrow.writer(folder / paths.SAMPLED / f"{split}.arrow", batch.schema) as stream:
+    with pa.ipc.new_stream(str(folder / paths.SAMPLED / f"{split}.arrow"), batch.schema) as stream:
         stream.write_batch(batch)
 
 

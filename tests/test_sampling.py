@@ -46,7 +46,7 @@ def tokenized_folder(folder: Path, rows: int, *, batch: int = 7) -> Path:
     figures = {}
     for split in ("train", "validation", "test"):
         schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("label", pa.int64()), ("row", pa.int32())])
-        with arrow.writer(folder / f"{split}.arrow", schema) as stream:
+        with pa.ipc.new_stream(str(folder / f"{split}.arrow"), schema) as stream:
             for start in range(0, rows, batch):
                 index = list(range(start, min(rows, start + batch)))
                 ids = [list(range(i % 5)) for i in index]

@@ -16,10 +16,12 @@ from refit.tokens.wordpiece import WordPiece
 @given(st.text(alphabet="ab \n", max_size=200), st.integers(3, 20))
 def test_a_start_ends_before_a_space(text: str, max_length: int) -> None:
     """Prevents half a word from being read as a whole one, and a long text without a space from losing its end."""
-    start = starts.start_of(text, max_length)
-    assert text.startswith(start)
-    assert start == text or text[len(start)] == " "
-    assert start == text or len(start) < starts.CHARACTERS * max_length
+    cut = starts.of_long([text, "short", text], max_length)
+    assert list(cut) in ([], [0, 2])
+    assert bool(cut) == (" " in text[: starts.CHARACTERS * max_length] and len(text) > starts.CHARACTERS * max_length)
+    for start in cut.values():
+        assert text.startswith(start)
+        assert text[len(start)] == " "
 
 
 @pytest.mark.parametrize("kind", WORDPIECE)
@@ -43,7 +45,7 @@ def test_a_start_with_too_few_tokens_is_read_as_a_whole(tmp_path: Path) -> None:
     tokenizer_json = wordpiece("uncased", tmp_path)
     reference = Reference(tokenizer_json, 16)
     texts = ["good", "a" * 120 + " bad " * 40, "good film " * 30, " " * 200 + "good " * 40, "film"]
-    assert [len(starts.start_of(text, 16)) < len(text) for text in texts] == [False, False, True, True, False]
+    assert list(starts.of_long(texts, 16)) == [2, 3]
     encoded = WordPiece(tokenizer_json, reference).encode(texts, None)
     assert encoded.lengths.tolist() == [3, 16, 16, 16, 3]
     assert encoded.equals(reference.encode(texts, None))

@@ -7,7 +7,6 @@ recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
@@ -36,13 +35,6 @@ def _settle_pandas() -> None:
 
 
 _settle_pandas()
-
-
-@contextmanager
-def writer(path: Path, columns: pa.Schema) -> Iterator[pa.RecordBatchStreamWriter]:
-    """An Arrow stream to write record batches to."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, columns) as stream:
-        yield stream
 
 
 def open_batches(path: Path) -> list[pa.RecordBatch]:

@@ -2,17 +2,21 @@
 
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from refit.errors import DiskError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # At once, without Python's lock: a file's hash is often taken beside threads that hold it long.
 READ_BYTES = 1 << 24
@@ -25,6 +29,24 @@ def sha256(path: Path) -> str:
         while content := file.read(READ_BYTES):
             digest.update(content)
     return digest.hexdigest()
+
+
+class HashedFile(io.BufferedWriter):
+    """A new file to write to, and the SHA-256 of what was written to it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self._digest = hashlib.sha256()
+
+    def write(self, content: "ReadableBuffer", /) -> int:
+        """Write and hash the bytes."""
+        self._digest.update(content)
+        return super().write(content)
+
+    @property
+    def sha256(self) -> str:
+        """The hash so far, in hexadecimal."""
+        return self._digest.hexdigest()
 
 
 def flush_to_disk(path: Path) -> None:

@@ -7,7 +7,7 @@ file alone can train on half of the data and say nothing.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,31 +41,32 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def recorded(folder: Path) -> Iterator[Callable[[str, Mapping[str, Any]], None]]:
-    """Give what to call with the name and figures of each finished file; the manifest is written at the block's end.
+def recorded(folder: Path) -> Iterator[Callable[[str, Mapping[str, Any], str], None]]:
+    """Give what to call with the name, figures and SHA-256 of each finished file; the manifest is written at the end.
 
-    A file is hashed and brought to disk beside the writing of the next.
+    A file is brought to disk beside the writing of the next.
     """
-    recording: dict[str, tuple[Mapping[str, Any], Future[str], Future[None]]] = {}
+    entries = {}
     with ThreadPoolExecutor() as threads:
+        flushed = []
 
-        def record(name: str, figures: Mapping[str, Any]) -> None:
+        def record(name: str, figures: Mapping[str, Any], sha256: str) -> None:
             path = folder / name
-            recording[name] = figures, threads.submit(files.sha256, path), threads.submit(files.flush_to_disk, path)
+            entries[name] = {**figures, "bytes": path.stat().st_size, "sha256": sha256}
+            flushed.append(threads.submit(files.flush_to_disk, path))
 
         yield record
-        entries = {}
-        for name, (figures, hashed, flushed) in recording.items():
-            flushed.result()
-            entries[name] = {**figures, "bytes": (folder / name).stat().st_size, "sha256": hashed.result()}
-        write_record(folder / NAME, entries)
+        for flush in flushed:
+            flush.result()
+    write_record(folder / NAME, entries)
 
 
 def write(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Record every named file of `folder` with its figures, size and hash."""
-    with recorded(folder) as record:
-        for name, of_file in figures.items():
-            record(name, of_file)
+    with recorded(folder) as record, ThreadPoolExecutor() as threads:
+        hashes = threads.map(files.sha256, [folder / name for name in figures])
+        for (name, of_file), sha256 in zip(figures.items(), hashes, strict=True):
+            record(name, of_file, sha256)
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:

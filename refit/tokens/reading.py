@@ -1,7 +1,8 @@
 """The texts of data/raw batch by batch, each file checked against the hash that it was written with."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -26,27 +27,38 @@ class Texts:
 
 
 def batches(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
-    """The batches of every split, two being read ahead, and the first of all begun at once.
+    """The batches of every split, of each split two being read ahead, and the first ones begun at once.
 
-    Raises DataError before the first batch of a file that is not what task.json says.
+    Raises DataError for a file that is not what task.json says, at the latest before its first batch.
     """
-    splits = task["splits"].items()
-    texts = chain.from_iterable(_of_split(split, raw / f"{split}.parquet", of["sha256"]) for split, of in splits)
-    return ahead(texts, depth=2)
+    hashing = ThreadPoolExecutor()
+    splits = []
+    for split, recorded in task["splits"].items():
+        path = raw / f"{split}.parquet"
+        checked = hashing.submit(manifest.check, path, recorded["sha256"])
+        with _blamed(path, checked):
+            file = pq.ParquetFile(path)  # not by the thread that reads: its decoding begins before others hold the lock
+        splits.append(ahead(_of_split(split, path, file, checked), depth=2))
+    hashing.shutdown(wait=False)
+    return chain.from_iterable(splits)
 
 
-def _of_split(split: str, path: Path, sha256: str) -> Iterator[Texts]:
-    with ThreadPoolExecutor(1) as beside:
-        checked = beside.submit(manifest.check, path, sha256)
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
-                    checked.result()
-                    second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
-                    yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))
-        except OSError:
-            checked.result()  # that a file is missing, or not what was written, says more than why it cannot be read
-            raise
-        except pa.ArrowInvalid as error:
+def _of_split(split: str, path: Path, file: pq.ParquetFile, checked: Future[None]) -> Iterator[Texts]:
+    with file, _blamed(path, checked):
+        for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
             checked.result()
-            raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
+            second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
+            yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))
+
+
+@contextmanager
+def _blamed(path: Path, checked: Future[None]) -> Iterator[None]:
+    """That a file is missing, or not what was written, is said before why it cannot be read."""
+    try:
+        yield
+    except OSError:
+        checked.result()
+        raise
+    except pa.ArrowInvalid as error:
+        checked.result()
+        raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None

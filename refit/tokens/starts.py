@@ -4,6 +4,8 @@ How much of a text is enough is not known before it is encoded, so it is guessed
 seen by the tokens: there are fewer than max_length of them.
 """
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -25,8 +27,8 @@ def is_exact(tokenizer: Tokenizer) -> bool:
     )
 
 
-def start_of(text: str, max_length: int) -> str:
-    """The text itself, or up to a space what most often has `max_length` tokens."""
+def of_long(texts: Sequence[str], max_length: int) -> dict[int, str]:
+    """By row, up to a space, what most often has `max_length` tokens; only of texts that are longer than that."""
     enough = CHARACTERS * max_length
-    space = text.rfind(" ", 0, enough) if len(text) > enough else -1
-    return text if space < 0 else text[:space]
+    spaces = ((row, text.rfind(" ", 0, enough)) for row, text in enumerate(texts) if len(text) > enough)
+    return {row: texts[row][:space] for row, space in spaces if space >= 0}

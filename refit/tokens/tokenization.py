@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from refit import paths
 from refit.progress import bar
-from refit.storage import arrow, files, manifest
+from refit.storage import files, manifest
 from refit.tokens import encode, reading
 from refit.tokens.ahead import ahead
 from refit.tokens.encoded import Encoded
@@ -98,7 +98,7 @@ class _Output:
     folder: Path
     task: dict[str, Any]
     max_length: int
-    record: Callable[[str, Mapping[str, Any]], None]
+    record: Callable[[str, Mapping[str, Any], str], None]
 
     def write(self, batches: Iterator[tuple[Texts, Encoded]]) -> Figures:
         """Write every encoded batch; returns what was counted, by file."""
@@ -108,14 +108,15 @@ class _Output:
             for split, of_split in groupby(ahead(batches), key=lambda batch: batch[0].split):
                 name = f"{split}.arrow"
                 figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
-                with arrow.writer(self.folder / name, columns) as stream:
+                path = self.folder / name
+                with files.HashedFile(path) as file, pa.ipc.new_stream(file, columns) as stream:
                     for texts, encoded in of_split:
                         stream.write_batch(record_batch(encoded, texts.labels, figures[name]["rows"], columns))
                         figures[name]["rows"] += len(encoded)
                         figures[name]["tokens"] += len(encoded.ids)
                         figures[name]["at_max_length"] += int((encoded.lengths == self.max_length).sum())
                         progress.update(len(encoded))
-                self.record(name, figures[name])
+                self.record(name, figures[name], file.sha256)
         return figures
 
 

@@ -27,10 +27,10 @@ class WordPiece:
 
     def _by_starts(self, texts: list[str]) -> Encoded:
         """Read of a long text only as much as most often fills max_length, and the whole of it where it did not."""
-        parts = [starts.start_of(text, self.max_length) for text in texts]
-        encoded = self._whole(parts)
-        not_full = np.flatnonzero(encoded.lengths < self.max_length).tolist()
-        too_short = [row for row in not_full if len(parts[row]) < len(texts[row])]
+        cut = starts.of_long(texts, self.max_length)
+        encoded = self._whole([cut.get(row, text) for row, text in enumerate(texts)])
+        lengths = encoded.lengths
+        too_short = [row for row in cut if lengths[row] < self.max_length]
         return encoded.with_rows(too_short, self._whole([texts[row] for row in too_short])) if too_short else encoded
 
     def _whole(self, texts: list[str]) -> Encoded:
