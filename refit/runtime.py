@@ -29,6 +29,7 @@ QUIET_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "true",
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONHASHSEED": "0",
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # to look for them reads the list of every installed package
 }
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # what has no network needs no key to it
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -27,20 +27,20 @@ class Texts:
 
 
 def batches(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
-    """The batches of every split, of each split two being read ahead, and the first ones begun at once.
+    """The batches of every split, two being read ahead, and the first of all begun at once.
 
     Raises DataError for a file that is not what task.json says, at the latest before its first batch.
     """
-    hashing = ThreadPoolExecutor()
+    hashing = ThreadPoolExecutor(1)
     splits = []
     for split, recorded in task["splits"].items():
         path = raw / f"{split}.parquet"
         checked = hashing.submit(manifest.check, path, recorded["sha256"])
         with _blamed(path, checked):
             file = pq.ParquetFile(path)  # not by the thread that reads: its decoding begins before others hold the lock
-        splits.append(ahead(_of_split(split, path, file, checked), depth=2))
+        splits.append(_of_split(split, path, file, checked))
     hashing.shutdown(wait=False)
-    return chain.from_iterable(splits)
+    return ahead(chain.from_iterable(splits), depth=2)
 
 
 def _of_split(split: str, path: Path, file: pq.ParquetFile, checked: Future[None]) -> Iterator[Texts]:

@@ -15,7 +15,7 @@ from refit.progress import bar
 from refit.storage import files, manifest
 from refit.tokens import encode, reading
 from refit.tokens.ahead import ahead
-from refit.tokens.encoded import Encoded
+from refit.tokens.encoded import Encoded, Ids
 from refit.tokens.parity import CheckedEngine, EnginesDifferError
 from refit.tokens.reading import Texts
 
@@ -70,15 +70,21 @@ def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
 
 def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
     """One batch of rows, `first_row` being the raw row of its first; the ids are not copied."""
+    label = columns.field("label").type
     arrays = {
-        "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets.astype(np.int32)), pa.array(encoded.ids)),
-        "label": labels.cast(columns.field("label").type),
-        "length": pa.array(encoded.lengths),
-        "row": pa.array(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
+        "input_ids": pa.ListArray.from_arrays(_column(encoded.offsets.astype(np.int32)), _column(encoded.ids)),
+        "label": labels if labels.type == label else labels.cast(label),  # which imports pyarrow.compute
+        "length": _column(encoded.lengths),
+        "row": _column(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
     }
     if encoded.first_lengths is not None:
-        arrays["first_length"] = pa.array(encoded.first_lengths)
+        arrays["first_length"] = _column(encoded.first_lengths)
     return pa.record_batch([arrays[name] for name in columns.names], schema=columns)
+
+
+def _column(values: Ids) -> pa.Array:
+    """As pa.array, which imports numpy.ma to ask whether these are masked."""
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
 
 
 def _rows(task: dict[str, Any]) -> int:
