@@ -37,7 +37,7 @@ def batches(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
         path = raw / f"{split}.parquet"
         checked = hashing.submit(manifest.check, path, recorded["sha256"])
         with _blamed(path, checked):
-            file = pq.ParquetFile(path)  # not by the thread that reads: its decoding begins before others hold the lock
+            file = pq.ParquetFile(path)  # here: the first decoding begins before a tokenizer's loading holds the lock
         splits.append(_of_split(split, path, file, checked))
     hashing.shutdown(wait=False)
     return ahead(chain.from_iterable(splits), depth=2)

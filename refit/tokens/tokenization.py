@@ -84,7 +84,8 @@ def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa
 
 def _column(values: Ids) -> pa.Array:
     """As pa.array, which imports numpy.ma to ask whether these are masked."""
-    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(values)])
+    plain = np.ascontiguousarray(values, np.int32)  # as it is already: no copy
+    return pa.Array.from_buffers(pa.int32(), len(plain), [None, pa.py_buffer(plain)])
 
 
 def _rows(task: dict[str, Any]) -> int:
