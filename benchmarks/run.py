@@ -104,14 +104,12 @@ def newsgroups(folder: Path) -> list[str]:
 def tokenize_process(folder: Path) -> list[str]:
     """Tokenizing as somebody waits for it: a process with its start and its imports, on both sides."""
     train, test = data.newsgroups()
-    theirs, ours = [], []
-    for number in range(RUNS):
-        say(f"tokenizing as a process, run {number + 1} of {RUNS}")
-        os.sync()
-        theirs.append(timed(lambda: notebook(train, test, data.minilm(), "--tokenize-only")))
-        os.sync()
-        ours += [timed(lambda: stage(folder / "small", "tokenize")) for _ in range(TOKENIZE_RUNS)]
-    return [row("tokenize as a process, start and imports too, s", median(ours), median(theirs), "", less=True)]
+    ours, theirs = in_turns(
+        "tokenizing as a process",
+        lambda: timed(lambda: stage(folder / "small", "tokenize")),
+        lambda: timed(lambda: notebook(train, test, data.minilm(), "--tokenize-only")),
+    )
+    return [row("tokenize as a process, start and imports too, s", ours, theirs, "", less=True)]
 
 
 def byte_pair(folder: Path) -> list[str]:
@@ -119,15 +117,26 @@ def byte_pair(folder: Path) -> list[str]:
     train, test = data.newsgroups()
     model = data.byte_pair()
     raw = folder / "news/data/raw"
-    theirs, ours = [], []
-    for number in range(RUNS):
-        say(f"byte-level BPE, run {number + 1} of {RUNS}")
-        os.sync()
-        theirs.append(notebook(train, test, model, "--tokenize-only")["seconds"]["tokenize"])
-        os.sync()
-        ours += [tokenized(raw, model, folder / "byte-pair") for _ in range(TOKENIZE_RUNS)]
+    ours, theirs = in_turns(
+        "byte-level BPE",
+        lambda: tokenized(raw, model, folder / "byte-pair"),
+        lambda: float(notebook(train, test, model, "--tokenize-only")["seconds"]["tokenize"]),
+    )
     documents = sum(pq.read_metadata(path).num_rows for path in (train, test))
-    return [row("tokenize, byte-level BPE (RoBERTa's kind)", documents / median(ours), documents / median(theirs), "")]
+    return [row("tokenize, byte-level BPE (RoBERTa's kind)", documents / ours, documents / theirs, "")]
+
+
+def in_turns(what: str, ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float]:
+    """The medians of our seconds and of theirs, TOKENIZE_RUNS of ours after each of theirs."""
+    of_ours: list[float] = []
+    of_theirs: list[float] = []
+    for number in range(RUNS):
+        say(f"{what}, run {number + 1} of {RUNS}")
+        os.sync()
+        of_theirs.append(theirs())
+        os.sync()
+        of_ours += [ours() for _ in range(TOKENIZE_RUNS)]
+    return median(of_ours), median(of_theirs)
 
 
 def scale(folder: Path) -> list[str]:

@@ -22,6 +22,7 @@ def test_a_start_ends_before_a_space(text: str, max_length: int) -> None:
     for start in cut.values():
         assert text.startswith(start)
         assert text[len(start)] == " "
+        assert len(start) < starts.CHARACTERS * max_length
 
 
 @pytest.mark.parametrize("kind", WORDPIECE)
