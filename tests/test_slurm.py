@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment, run, tiny_project
+from conftest import ROOT, environment, ran, run, tiny_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -42,10 +42,10 @@ def test_the_documented_script_runs(tmp_path: Path, tiny_model: Path) -> None:
     variables["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{variables['PATH']}"
     done = run("bash", "job.sh", cwd=folder, env=variables)
     assert "Running stage 'train'" in done.stdout
-    assert run("dvc", "status", cwd=folder).stdout.strip() == "Data and pipelines are up to date."
+    assert run("dvc", "status", cwd=folder).stdout.split() == ["hash_sources:", "always", "changed"]
     assert list((tmp_path / "remote").rglob("*.dir"))
     described = next(folder.glob(".refit/runs/*/FINGERPRINT.json")).read_text()
     assert '"processes": "2"' in described
     again = run("bash", "job.sh", cwd=folder, env=variables)
-    assert "Running stage" not in again.stdout
+    assert ran(again.stdout) == []
     assert len((tmp_path / "calls").read_text().splitlines()) == 2  # the command has two lines, and ran once
