@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, change_params, environment, run, tiny_project, write_csv
+from conftest import ROOT, change_params, environment, reviews, run, tiny_project, write_csv
 from ruamel.yaml import YAML
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,11 +23,14 @@ def commands() -> list[str]:
 @pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> None:
     """Prevents a first hour that ends in an error message: the lines are run as they stand, one after the other."""
-    project = tiny_project(tmp_path / "project", tiny_model, epochs=1)
+    default = YAML(typ="safe").load(ROOT / "params.yaml")
+    rows = {key: default[key] for key in ("train_rows", "eval_rows", "test_rows")}
+    project = tiny_project(tmp_path / "project", tiny_model, epochs=1, **rows)
     run("dvc", "repro", cwd=project)
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message", "first run", cwd=project)
     assert "dvc exp run -S lr=2e-5" in commands()
+    write_csv(project / "data/own/NAME/train.csv", ["text", "label"], list(reviews(60, seed=3)))
     write_csv(project / "data/own/NAME/test.csv", ["text"], [("a good film",), ("a dull plot",)])
     for command in commands():
         with (tmp_path / "output.txt").open("w+") as output:
