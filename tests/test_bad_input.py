@@ -140,7 +140,7 @@ DATA = [
     (
         "utf16",
         {"train.csv": b"\xff\xfet\x00e\x00x\x00t\x00,\x00l\x00a\x00b\x00e\x00l\x00\n\x00a\x00,\x001\x00\n\x00"},
-        "data/own/t/train.csv line 1: invalid UTF-8 byte 0xff at column 1; convert the file to UTF-8",
+        "data/own/t/train.csv: is in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)",
     ),
     (
         "empty_text",
@@ -160,7 +160,7 @@ DATA = [
     (
         "nul",
         {"train.csv": b"text,label\na\x00b,1\nc,0\n"},
-        "data/own/t/train.csv line 2: text has a NUL character; remove it",
+        "data/own/t/train.csv line 2: has a NUL character; remove it, or save the file as UTF-8",
     ),
     (
         "one_class",
@@ -176,12 +176,12 @@ DATA = [
     (
         "open_quote",
         {"train.csv": b'text,label\n"a,1\nb,0\n'},
-        "data/own/t/train.csv line 3: unexpected end of data; a quote inside a quoted text is written twice",
+        "data/own/t/train.csv line 2: a quoted field has no end; close it",
     ),
     (
         "test_label",
         {"train.csv": b"text,label\na,x\nb,y\n", "test.csv": b"text,label\nc,z\n"},
-        "data/own/t/test.csv: 1 rows have label 'z', which train has not (first at row 1); add training rows or remove these",
+        "data/own/t/test.csv: 1 rows have label 'z', which train lacks (first at row 1); add training rows or remove these",
     ),
     (
         "both_formats",
@@ -237,22 +237,22 @@ DATA = [
     (
         "json_late_pair",
         {"train.jsonl": b'{"text":"a","label":"x"}\n{"text":"b","label":"y","text_pair":"c"}\n'},
-        "data/own/t/train.jsonl line 2: has a text_pair, the lines above have not",
+        "data/own/t/train.jsonl line 2: has a text_pair, the lines above lack it",
     ),
     (
         "parquet_bad",
         {"train.parquet": b"PAR1 not"},
-        "data/own/t/train.parquet: not a readable parquet file (Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.)",
+        "data/own/t/train.parquet: not a readable parquet file (Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.); write it again",
     ),
     (
         "pair_only_in_train",
         {"train.csv": b"text,text_pair,label\na,b,x\nc,d,y\n", "test.csv": b"text,label\na,x\n"},
-        "data/own/t/train.csv: has a column text_pair, the other files have not; all must or none",
+        "data/own/t/train.csv: has a column text_pair, the other files lack it; all must have it or none",
     ),
     (
         "mixed",
         {"train.jsonl": b'{"text":"a","label":0.5}\n{"text":"b","label":"good"}\n'},
-        "data/own/t/train.jsonl: label 'good' is a word, others are numbers with fractions; use one kind",
+        "data/own/t/train.jsonl row 2: label is good, others are numbers with fractions; correct it, or write every class as a word",
     ),
     (
         "too_few",
@@ -272,12 +272,12 @@ DATA = [
     (
         "tsv_comma",
         {"train.tsv": b"text,label\na,x\n"},
-        "data/own/t/train.tsv: column 'text' not found; columns are: text,label; need text, label and, for pairs, text_pair",
+        "data/own/t/train.tsv: column 'text' not found; columns are: text,label; the fields are separated by commas; name the file train.csv",
     ),
     (
         "semicolon",
         {"train.csv": b"text;label\na;x\n"},
-        "data/own/t/train.csv: column 'text' not found; columns are: text;label; need text, label and, for pairs, text_pair",
+        "data/own/t/train.csv: column 'text' not found; columns are: text;label; the fields are separated by semicolons; save the file with commas",
     ),
     (
         "zero_test",
@@ -290,7 +290,7 @@ DATA = [
     (
         "dir",
         {"train.csv": None},
-        "data/own/t: no train file; need train with one of .csv, .tsv, .jsonl, .parquet; found train.csv",
+        "data/own/t/train.csv: is a folder; need a file",
     ),
 ]
 

@@ -1,13 +1,15 @@
 """The user's own files: every format gives the same rows, and what is wrong is named with file and line."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, write_csv
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refit.errors import DataError
@@ -61,7 +63,10 @@ def test_any_text_survives_a_csv_file(tmp_path_factory: pytest.TempPathFactory, 
         (["b", "a"], "classification", ["a", "b"]),
         (["10", "9"], "classification", ["9", "10"]),
         (["1.5", "2"], "regression", []),
-        (["3.0", "4.0"], "regression", []),
+        (["3.0", "4.0"], "classification", ["3", "4"]),  # what pandas writes for 3 and 4 where a row was empty
+        (["2.0", "1", "10."], "classification", ["1", "2", "10"]),
+        (["1e3", "0.5"], "regression", []),
+        (["007", "7"], "classification", ["007", "7"]),
         (["1", "one"], "classification", ["1", "one"]),
         (["-1", "1"], "classification", ["-1", "1"]),
     ],
@@ -96,7 +101,24 @@ def test_numbers_in_jsonl_are_whole_or_not(tmp_path: Path) -> None:
         (b"text,label\n", "has no rows"),
         (b"", "has no rows"),
         (b"text,label\na,1\nb,1\n", "only one class '1'; need at least two"),
-        (b'text,label\n"a,1\n', "unexpected end of data"),
+        (b'text,label\n"a,1\n', "train.csv line 2: a quoted field has no end"),
+        (b'text, label\n"a", "x"\n', "line 2: a space before a quote"),
+        (b"text,label\na,x\rb,y\n", "a CR alone ends a line"),
+        (b"text,label\ra,x\rb,y\r", "old Mac line ends"),
+        (b"text,label\na,x\nb,y\n\0", "line 4: has a NUL"),
+        (b"text,label,,\na,x,,\nb,y,,z\n", "line 3: 'z' is in a column without a name"),
+        (b"text,,label\na,,x\n", "line 1: column 2 has no name"),
+        (b"Text,Label\na,x\n", "names of columns are in lower case: text"),
+        (b"text;label\na;x\n", "the fields are separated by semicolons"),
+        (b"text\tlabel\na\tx\n", "the fields are separated by tabs; name the file train.tsv"),
+        ("text,label\na,x\n".encode("utf-16"), "is in UTF-16; save it as UTF-8"),
+        (b"PK\x03\x04..", "an Excel workbook"),
+        (b"\x1f\x8b..", "compressed by gzip"),
+        (b"text,label\na, \nb,y\n", "line 2: label is blank"),
+        (b'text,label\na,"3,5"\nb,"4,5"\n', "line 2: label is '3,5'; write a number with a decimal point: 3.5"),
+        (b"text,label\na,3.5\nb,n/a\n", "row 2: label is n/a, others are numbers with fractions; correct it"),
+        (b"text,label\na,3.5\nb,1e32\n", "row 2: label is 1e32; need numbers below 1e+18"),
+        (b"text,label\na," + b"9" * 5000 + b"\nb,1\n", "line 2: label has 5,000 characters"),
     ],
 )
 def test_a_row_that_cannot_be_right_is_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -105,6 +127,91 @@ def test_a_row_that_cannot_be_right_is_named(tmp_path: Path, content: bytes, mes
     with pytest.raises(DataError) as error:
         own.load(tmp_path)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (r'{"text": "a \ud83d", "label": "x"}', "text has one half of a surrogate pair"),
+        (r'{"text": "a", "label": "x\ud83d"}', "label has one half of a surrogate pair"),
+        (r'{"text": "a", "label": "x\u0000"}', "label has a NUL character"),
+        ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"text": "a", "label": ' + "9" * 5000 + "}", "a number of over 4,300 digits"),
+        ('{"text": "a", "label": 1e32}', "label is 1e+32; need a number below 1e+18: scale the labels"),
+        ("[", "this looks like a JSON array: write one object a line"),
+    ],
+)
+def test_json_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
+    """Prevents a traceback for what emoji cutters, dumps of trees and long ids leave in a file."""
+    (tmp_path / "train.jsonl").write_text('{"text": "first", "label": "y"}\n' + line + "\n")
+    with pytest.raises(DataError) as error:
+        own.load(tmp_path)
+    assert "train.jsonl line 2" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_damaged_pages_of_parquet_are_named(tmp_path: Path) -> None:
+    """Prevents a traceback for a file whose footer is whole and whose data is not."""
+    path = (
+        in_format(tmp_path / "data", "parquet", [(f"a text {i} " * 20, str(i % 2)) for i in range(99)])
+        / "train.parquet"
+    )
+    content = bytearray(path.read_bytes())
+    content[40:200] = bytes(160)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        own.load(path.parent)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]), st.binary(max_size=300))
+def test_any_bytes_give_rows_or_one_line(tmp_path_factory: pytest.TempPathFactory, suffix: str, junk: bytes) -> None:
+    """Prevents a traceback for a file that is something else than its name says."""
+    folder = tmp_path_factory.mktemp("own")
+    for content in (junk, b"text,label\n" + junk, b'{"text": "a", "label": "b"}\n' + junk):
+        (folder / f"train{suffix}").write_bytes(content)
+        with contextlib.suppress(DataError):
+            own.load(folder)
+
+
+@pytest.mark.parametrize("name", ["val", "dev", "valid", "validation"])
+def test_validation_has_four_names(tmp_path: Path, name: str) -> None:
+    """Prevents rows that were set aside for validation from being ignored, and others from taking their place."""
+    in_format(tmp_path, "csv")
+    write_csv(tmp_path / f"{name}.csv", ["text", "label"], [("a", "yes"), ("b", "no")])
+    assert own.load(tmp_path).splits["validation"].num_rows == 2
+    write_csv(tmp_path / "validation.tsv", ["text", "label"], [])
+    with pytest.raises(DataError, match="are both there; keep one"):
+        own.load(tmp_path)
+
+
+def test_files_that_are_not_read_and_labels_that_look_alike_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents a split under another name from being left out, and a typo from becoming a class, without a word."""
+    in_format(tmp_path, "csv", [("a", "spam"), ("b", "Spam"), ("c", "ham")])
+    for name in ("eval.csv", "Test.CSV", "test.csv.gz", "README.md"):
+        (tmp_path / name).write_text("text,label\na,spam\n")
+    own.load(tmp_path)
+    told = capsys.readouterr().err
+    assert "Test.CSV, eval.csv, test.csv.gz not read" in told
+    assert "labels 'Spam' and 'spam' are two classes" in told
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    """Prevents `found train.csv` beside `no train file`, and waiting for ever at a pipe."""
+    path = tmp_path / "train.csv"
+    path.mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        own.load(tmp_path)
+    path.rmdir()
+    path.symlink_to("nowhere.csv")
+    with pytest.raises(DataError, match="is a broken link"):
+        own.load(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="is not a regular file"):
+        own.load(tmp_path)
 
 
 def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
@@ -117,7 +224,7 @@ def test_a_label_that_train_has_not_is_an_error(tmp_path: Path) -> None:
     """Prevents an index error while evaluating."""
     in_format(tmp_path, "csv")
     write_csv(tmp_path / "test.csv", ["text", "label"], [("a", "yes"), ("b", "maybe")])
-    with pytest.raises(DataError, match=r"1 rows have label 'maybe', which train has not \(first at row 2\)"):
+    with pytest.raises(DataError, match=r"1 rows have label 'maybe', which train lacks \(first at row 2\)"):
         own.load(tmp_path)
 
 
