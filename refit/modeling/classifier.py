@@ -52,7 +52,7 @@ def collator(
 
 def _load(folder: Path, config: Any) -> PreTrainedModel:
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        model = AutoModelForSequenceClassification.from_pretrained(
             folder, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError) as error:
@@ -60,6 +60,11 @@ def _load(folder: Path, config: Any) -> PreTrainedModel:
         raise DataError(
             f"{folder}: the model cannot be loaded ({reason}); choose an encoder that classifies text"
         ) from None
+    # The tensors are views of the mapped file, so the length of its header decides how they are aligned in memory, and
+    # alignment changes the last bits of a product. torch aligns a copy to 64 bytes, as it does the weights in training.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+    return model
 
 
 def _set_attention_dropout(config: Any, rate: float) -> None:
