@@ -104,19 +104,26 @@ def _details(
         },
     }
     if task["problem_type"] == "regression":
+        if scores.is_undefined(labels, predictions):
+            print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0",
+                  file=sys.stderr)  # fmt: skip
         return details
-    counts = confusion.matrix(labels, predictions, classes=len(task["labels"]))
+    names = task["labels"]
+    counts = confusion.count(labels, predictions, classes=len(names))
     columns = {
         "precision": confusion.precision_of_each(counts),
         "recall": confusion.recall_of_each(counts),
         "f1": confusion.f1_of_each(counts),
-        "rows": counts.sum(axis=1),
+        "rows": counts.labels,
     }
     details["classes"] = {
-        label: {name: column[index].item() for name, column in columns.items()}
-        for index, label in enumerate(task["labels"])
+        label: {name: column[index].item() for name, column in columns.items()} for index, label in enumerate(names)
     }
-    details["confusion"] = counts.tolist()  # row i, column j: rows of label i that were called label j
+    matrix: dict[str, dict[str, int]] = {}  # label, prediction, rows; without the zeros, which grow with labels squared
+    cells, rows = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)
+    for label, prediction, count in zip(*cells.tolist(), rows.tolist(), strict=True):
+        matrix.setdefault(names[label], {})[names[prediction]] = count
+    details["confusion"] = matrix
     return details
 
 

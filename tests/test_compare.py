@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from ruamel.yaml import YAML
 sys.path.insert(0, {root!r})
-from refit.comparing import significance
+from refit.scoring.scores import score
 from refit.storage import files
 params = YAML(typ="safe").load(Path("params.yaml"))
 HOSTILE = "<script>alert(1)</script> \\x1b[31mred | @team ![x](y)"
@@ -62,7 +62,7 @@ def evaluate():
         predictions = np.where(hardness + luck < model["skill"], labels, (labels + 1) % 3)
         if task["problem_type"] == "regression":
             labels, predictions = labels.astype(float), (predictions + hardness).astype(np.float32)
-        found[split] = {{name: round(significance.score(name, labels, predictions), 6) for name in task["scores"]}}
+        found[split] = {{name: round(score(name, labels, predictions), 6) for name in task["scores"]}}
         found[split] |= {{"rows": len(labels), "loss": 1.0}}
         tables.append(pa.table({{"split": [split] * len(labels), "row": np.arange(len(labels)), "label": labels,
                                 "prediction": predictions}}))

@@ -1,4 +1,4 @@
-"""Scores of confusion matrices are scikit-learn's, of the same rows and of every matrix in a stack."""
+"""Scores of counts per class are scikit-learn's."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ SKLEARN_OF_TWO = {
 }
 
 
-def matrix(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, predictions and how many of each label were called what."""
+def counted(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, confusion.Counts]:
+    """Labels, predictions and their counts per class."""
     labels, predictions = (np.array(column) for column in zip(*rows, strict=True))
-    return labels, predictions, confusion.matrix(labels, predictions)
+    return labels, predictions, confusion.count(labels, predictions)
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
@@ -28,9 +28,12 @@ def matrix(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray, np.ndar
 @given(MANY)
 def test_of_many_classes_they_are_scikit_learns(rows: list[tuple[int, int]]) -> None:
     """Prevents another definition under a well-known name."""
-    labels, predictions, counts = matrix(rows)
-    classes = range(len(counts))
-    assert np.array_equal(counts, metrics.confusion_matrix(labels, predictions, labels=classes))
+    labels, predictions, counts = counted(rows)
+    classes = range(len(counts.labels))
+    matrix = metrics.confusion_matrix(labels, predictions, labels=classes)
+    assert counts.labels.tolist() == matrix.sum(axis=1).tolist()
+    assert counts.predictions.tolist() == matrix.sum(axis=0).tolist()
+    assert counts.right.tolist() == matrix.diagonal().tolist()
     assert confusion.accuracy(counts) == metrics.accuracy_score(labels, predictions)
     macro = metrics.f1_score(labels, predictions, average="macro", zero_division=0)
     assert confusion.macro_f1(counts) == pytest.approx(macro, abs=1e-12)
@@ -46,20 +49,14 @@ def test_of_many_classes_they_are_scikit_learns(rows: list[tuple[int, int]]) -> 
 @given(TWO, st.sampled_from(sorted(SKLEARN_OF_TWO)))
 def test_of_two_classes_they_are_scikit_learns(rows: list[tuple[int, int]], name: str) -> None:
     """Prevents the score of the wrong class, and a failure where one class never occurs."""
-    labels, predictions, counts = matrix(rows)
+    labels, predictions, counts = counted(rows)
     expected = SKLEARN_OF_TWO[name](labels, predictions, zero_division=0)
     assert confusion.SCORES[name](counts) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(confusion.SCORES))
-def test_a_stack_has_the_scores_of_its_matrices(name: str) -> None:
-    """Prevents an interval around another score than the one that is reported."""
-    stack = np.random.default_rng(0).integers(0, 9, (20, 2, 2))
-    stack[3] = 0
-    assert confusion.SCORES[name](stack).tolist() == [float(confusion.SCORES[name](one)) for one in stack]
-
-
-def test_classes_that_no_row_has_are_counted_too() -> None:
-    """Prevents a matrix whose rows are not the task's labels."""
-    counts = confusion.matrix(np.array([0, 1]), np.array([1, 1]), classes=4)
-    assert counts.tolist() == [[0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+def test_classes_without_rows_are_counted_too() -> None:
+    """Prevents columns that are not the task's labels."""
+    counts = confusion.count(np.array([0, 1]), np.array([1, 1]), classes=4)
+    assert counts.labels.tolist() == [1, 1, 0, 0]
+    assert counts.predictions.tolist() == [0, 2, 0, 0]
+    assert counts.right.tolist() == [0, 1, 0, 0]

@@ -77,3 +77,19 @@ def test_the_scores_of_the_best_epoch_are_those_of_evaluate(trained: Path, monke
     found = json.loads(paths.SCORES.read_text())["own/tiny"]["validation"]
     assert found["accuracy"] == round(best["eval_accuracy"], 6)
     assert found["loss"] == pytest.approx(best["eval_loss"], abs=1e-5)
+
+
+def test_undefined_correlations_are_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prevents one line for each score and draw."""
+    values = np.full(20, 3.0, np.float32)
+    details = evaluation._details({"problem_type": "regression"}, values, values, {"pearson": 0.0, "spearmanr": 0.0})
+    assert details["intervals"] == {"pearson": [0, 0], "spearmanr": [0, 0]}
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_confusion_matrix_leaves_out_cells_without_rows() -> None:
+    """Prevents a details.json that grows with the square of the number of labels."""
+    task = {"problem_type": "classification", "labels": ["bad", "fair", "good"]}
+    details = evaluation._details(task, np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2]), {})
+    assert details["confusion"] == {"bad": {"bad": 1, "good": 1}, "good": {"good": 2}}
+    assert details["classes"]["fair"] == {"precision": 0, "recall": 0, "f1": 0, "rows": 0}

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, kstest, rankdata, spearmanr
+from scipy.stats import binomtest, kstest
 
 from refit.comparing import significance
 from refit.scoring import confusion, scores
@@ -49,40 +49,6 @@ def test_the_same_predictions_are_never_called_different(name: str) -> None:
     predictions = generator.integers(0, 2, 50)
     found = significance.difference(name, labels, predictions, predictions.copy())
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
-
-
-@settings(max_examples=60, deadline=None)
-@given(runs_of_rows, st.sampled_from(["accuracy", "macro_f1", "matthews_correlation"]))
-def test_scores_of_draws_are_the_scores_that_evaluate_reports(rows: tuple[list[int], ...], name: str) -> None:
-    labels, predictions, _ = (np.array(column) for column in rows)
-    assert significance.score(name, labels, predictions) == pytest.approx(
-        scores.score(name, labels, predictions), abs=1e-9
-    )
-
-
-@pytest.mark.parametrize("name", SCORES)
-def test_every_score_that_evaluate_reports_can_be_drawn(name: str) -> None:
-    generator = np.random.default_rng(1)
-    labels, predictions = generator.integers(0, 2, 70), generator.integers(0, 2, 70)
-    assert significance.score(name, labels, predictions) == pytest.approx(scores.score(name, labels, predictions))
-
-
-@pytest.mark.parametrize("name", ["pearson", "spearmanr"])
-def test_drawn_correlations_are_those_of_the_rows_written_out(name: str) -> None:
-    generator = np.random.default_rng(2)
-    labels = np.round(generator.random(40) * 5, 0)
-    predictions = np.round(labels + generator.normal(0, 1, 40), 0).astype(np.float32)
-    draws = generator.multinomial(40, np.full(40, 1 / 40), size=20)
-    found = significance._score_of_draws(name, labels, predictions)(draws.astype(float))
-    written_out = [scores.score(name, np.repeat(labels, draw), np.repeat(predictions, draw)) for draw in draws]
-    assert found == pytest.approx(written_out, abs=1e-6)
-
-
-def test_ranks_share_their_middle_between_equal_values() -> None:
-    values = np.array([3.0, 1.0, 3.0, 2.0])
-    ranks = significance._ranks(np.ones((1, 4)), values)[0]
-    assert ranks - ranks.min() == pytest.approx(rankdata(values) - rankdata(values).min())
-    assert spearmanr(ranks, values)[0] == pytest.approx(1)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from refit import paths, tasks
-from refit.comparing import significance
 from refit.comparing.revisions import Revision, file_at
 from refit.errors import DataError, NetworkError, RefitError
+from refit.scoring.scores import score
 
 LOCK = Path("dvc.lock")
 TOLERANCE = 2e-6  # scores.json holds six decimals
@@ -232,7 +232,7 @@ def _check(
     """Raise DataError where the predictions are not those that the scores were taken of."""
     wrong = task["task"] != task_name or scores.keys() != predicted.keys()
     for split, rows in {} if wrong else predicted.items():
-        found = {name: significance.score(name, rows.labels, rows.predictions) for name in task["scores"]}
+        found = {name: score(name, rows.labels, rows.predictions) for name in task["scores"]}
         wrong |= any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in found.items())
     if wrong:
         raise DataError(

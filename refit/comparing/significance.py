@@ -5,24 +5,20 @@ differ only in their seed: Welch's t test over the seeds, with the variance over
 comparisons at once: Holm's correction.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from refit.scoring import confusion
-from refit.scoring.scores import Labels
+from refit.scoring import bootstrap
+from refit.scoring.scores import Labels, score
 
 LEVEL = 0.05  # a difference is called real below it
 DRAWS = 10_000  # of rows, for a p-value: the smallest is 1 / 10,001
 GROUP_DRAWS = 1_000  # of rows, for a variance, which needs fewer
-SEED = 0
-CELLS_AT_ONCE = 2_000_000  # bounds the memory of the draws
 
 Values = npt.NDArray[np.float64]
-Weights = npt.NDArray[np.float64]
-ScoreOfDraws = Callable[[Weights], Values]
 
 MCNEMAR = "McNemar's exact test"
 BOOTSTRAP = "paired bootstrap"
@@ -52,7 +48,8 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
     if np.array_equal(first, second):
         return Difference(value=0.0, low=0.0, high=0.0, p=1.0, test=test)
     found = score(name, labels, second) - score(name, labels, first)
-    draws = np.concatenate([of[1] - of[0] for of in _draws(name, labels, [first, second], DRAWS)])
+    before, after = bootstrap.draw(name, labels, [first, second], DRAWS)
+    draws = bootstrap.around(found, after - before)
     low, high = np.quantile(draws, [0.025, 0.975])
     if name == "accuracy":
         p = mcnemar(labels == first, labels == second)
@@ -77,8 +74,8 @@ def group_difference(name: str, labels: Labels, first: Sequence[Labels], second:
     scores = [np.array([score(name, labels, run) for run in group]) for group in (first, second)]
     found = float(scores[1].mean() - scores[0].mean())
     seeds, seeds_freedom = _variance_over_seeds(*scores)
-    parts = _draws(name, labels, [*first, *second], GROUP_DRAWS)
-    draws = np.concatenate([of[len(first) :].mean(axis=0) - of[: len(first)].mean(axis=0) for of in parts])
+    drawn = bootstrap.draw(name, labels, [*first, *second], GROUP_DRAWS)
+    draws = drawn[len(first) :].mean(axis=0) - drawn[: len(first)].mean(axis=0)
     rows, rows_freedom = float(draws.var(ddof=1)), max(len(labels) - 1, 1)
     variance = seeds + rows
     if variance <= 1e-18:  # every run gives the same answers
@@ -113,11 +110,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def score(name: str, labels: Labels, predictions: Labels) -> float:
-    """A score of refit/scoring/scores.py, by the formulas that the draws use."""
-    return float(_score_of_draws(name, labels, predictions)(np.ones((1, len(labels))))[0])
-
-
 def _variance_over_seeds(first: Values, second: Values) -> tuple[float, float]:
     """The variance of the difference of two means, and its degrees of freedom."""
     if min(len(first), len(second)) == 1:
@@ -129,62 +121,3 @@ def _variance_over_seeds(first: Values, second: Values) -> tuple[float, float]:
         return 0.0, 1.0
     shares = sum(part**2 / (len(group) - 1) for part, group in zip(parts, (first, second), strict=True))
     return total, total**2 / shares
-
-
-def _draws(name: str, labels: Labels, runs: Sequence[Labels], draws: int) -> Iterator[Values]:
-    """Scores (run, draw) of rows drawn with replacement, the same rows for every run, some draws at a time.
-
-    Rows with the same label and the same predictions are alike, so drawing rows is drawing how often each such kind
-    occurs from a multinomial. The kinds stand in the order of their first row: swapping two runs swaps their
-    scores, and changes nothing else.
-    """
-    columns = np.stack([labels, *runs])
-    _, where, counts = np.unique(columns, axis=1, return_index=True, return_counts=True)
-    order = np.argsort(where)
-    kinds, shares = columns[:, where[order]], counts[order] / len(labels)
-    scorers = [_score_of_draws(name, kinds[0], run) for run in kinds[1:]]
-    generator = np.random.default_rng(SEED)
-    step = max(1, CELLS_AT_ONCE // len(shares))
-    for start in range(0, draws, step):
-        weights = generator.multinomial(len(labels), shares, size=min(step, draws - start)).astype(np.float64)
-        yield np.stack([scorer(weights) for scorer in scorers])
-
-
-def _score_of_draws(name: str, labels: Labels, predictions: Labels) -> ScoreOfDraws:
-    """The function from weights (draw, row) to the score of each draw, where a weight says how often a row occurs."""
-    if name in confusion.SCORES:
-        classes = max(2, int(max(labels.max(), predictions.max())) + 1)
-        cells = np.zeros((len(labels), classes * classes))
-        cells[np.arange(len(labels)), labels.astype(np.int64) * classes + predictions.astype(np.int64)] = 1.0
-        return lambda weights: confusion.SCORES[name](
-            np.rint(weights @ cells).astype(np.int64).reshape(-1, classes, classes)
-        )
-    x, y = labels.astype(np.float64), predictions.astype(np.float64)
-    if name == "pearson":
-        return lambda weights: _correlation(
-            weights, np.broadcast_to(x, weights.shape), np.broadcast_to(y, weights.shape)
-        )
-    # A test holds that every score of refit/scoring/scores.py has draws.
-    assert name == "spearmanr", f"no draws of {name}"
-    return lambda weights: _correlation(weights, _ranks(weights, x), _ranks(weights, y))
-
-
-def _correlation(weights: Weights, x: Values, y: Values) -> Values:
-    """Pearson's correlation of weighted values, all (draw, row); 0 where one side is constant."""
-    total = weights.sum(axis=1, keepdims=True)
-    x = x - (weights * x).sum(axis=1, keepdims=True) / total
-    y = y - (weights * y).sum(axis=1, keepdims=True) / total
-    together, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
-    below = np.sqrt(of_x * of_y)
-    return np.asarray(np.divide(together, below, out=np.zeros_like(together), where=below > 1e-12))
-
-
-def _ranks(weights: Weights, values: Values) -> Values:
-    """Each row's rank in each draw, equal values sharing the middle of their ranks."""
-    distinct, position = np.unique(values, return_inverse=True)
-    of_value = np.zeros((len(weights), len(distinct)))
-    order = np.argsort(position, kind="stable")
-    starts = np.searchsorted(position[order], np.arange(len(distinct)))
-    of_value[:] = np.add.reduceat(weights[:, order], starts, axis=1)
-    middle = np.cumsum(of_value, axis=1) - of_value / 2
-    return np.asarray(middle[:, position])

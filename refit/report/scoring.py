@@ -10,7 +10,7 @@ from refit.pages.charts import Point, Series
 from refit.report import breakdown
 from refit.report.run import Column, Predicted, Run
 from refit.scoring import calibration
-from refit.scoring.confusion import SCORES as FROM_COUNTS
+from refit.scoring.scores import score
 
 MOST_CLASSES = 40  # rows of the table of classes
 GRID_CLASSES = 10  # classes whose confusion is written out as numbers
@@ -19,6 +19,7 @@ MAP_CLASSES = 60
 OVERLAP_ROWS = 20_000
 SCATTER_POINTS = 1_500
 SEED = 0
+Matrix = dict[str, dict[str, int]]  # a confusion matrix: label, prediction, rows; cells without rows are left out
 NAMES = {
     "accuracy": "accuracy",
     "f1": "F1",
@@ -121,10 +122,10 @@ def confusion(run: Run) -> page.Section:
     """Which labels are taken for which, as counts and as shares of the true label's rows."""
     parts = []
     for split in run.scored:
-        counts: list[list[int]] = run.details[split]["confusion"]
+        matrix = run.details[split]["confusion"]
         name = title(split).capitalize()
-        small = len(counts) <= GRID_CLASSES
-        shown = _grid(run.labels, counts) if small else _map(run.labels, counts) + _pairs(run.labels, counts)
+        small = len(run.labels) <= GRID_CLASSES
+        shown = _grid(run.labels, matrix) if small else _map(run.labels, matrix) + _pairs(run.labels, matrix)
         parts.append(Markup("<div><h3>{}</h3>{}</div>").format(name, shown))
     shown_as = (
         "rows, and their share of the line" if len(run.labels) <= GRID_CLASSES else "the share of the line's rows"
@@ -232,10 +233,9 @@ def hardness(run: Run) -> page.Section:
 
 def _baseline(run: Run, split: str, name: str) -> float:
     """The score of always giving the most frequent label of the train rows used."""
-    counts = np.array(run.details[split]["confusion"])
-    constant = np.zeros_like(counts)
-    constant[:, run.commonest] = counts.sum(axis=1)
-    return float(FROM_COUNTS[name](constant))
+    classes = run.details[split]["classes"]
+    labels = np.repeat(np.arange(len(run.labels)), [classes[label]["rows"] for label in run.labels])
+    return score(name, labels, np.full_like(labels, run.commonest))
 
 
 def _against_baseline(run: Run) -> list[Markup]:
@@ -279,11 +279,16 @@ def _classes(run: Run, split: str) -> Markup:
     return page.table(["label", "precision", "recall", "F1", "rows"], rows, columns="lrrrr", caption=caption)
 
 
-def _grid(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+def _dense(labels: Sequence[str], matrix: Matrix) -> list[list[int]]:
+    """The part of a confusion matrix that is of these labels, one row for each label, one column for each answer."""
+    return [[matrix.get(label, {}).get(prediction, 0) for prediction in labels] for label in labels]
+
+
+def _grid(labels: Sequence[str], matrix: Matrix) -> Markup:
     """The confusion matrix as a table whose cells are as dark as their share of the row."""
     head = Markup("").join(Markup('<th scope="col">{}</th>').format(page.name(label, 24)) for label in labels)
     rows = []
-    for i, (label, row) in enumerate(zip(labels, counts, strict=True)):
+    for i, (label, row) in enumerate(zip(labels, _dense(labels, matrix), strict=True)):
         total = sum(row) or 1
         cells = Markup("").join(
             Markup('<td class="{}" style="--share:{}">{}<small>{}</small></td>').format(
@@ -296,32 +301,44 @@ def _grid(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
     return page.scrolling(table.format(head, page.join(rows)), "confusion matrix")
 
 
-def _map(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    matrix = np.array(counts)
-    mistakes = matrix.sum(axis=1) + matrix.sum(axis=0) - 2 * np.diagonal(matrix)
-    shown = np.sort(np.argsort(-mistakes, kind="stable")[:MAP_CLASSES])
-    part = matrix[np.ix_(shown, shown)]
+def _map(labels: Sequence[str], matrix: Matrix) -> Markup:
+    mistakes = dict.fromkeys(labels, 0)
+    for rows, label, prediction in _confusions(labels, matrix):
+        mistakes[label] += rows
+        mistakes[prediction] += rows
+    most = sorted(labels, key=lambda label: -mistakes[label])[:MAP_CLASSES]
+    shown = [label for label in labels if label in most]
     few = f"The {len(shown)} labels with the most mistakes, of {len(labels)}" if len(shown) < len(labels) else "Labels"
-    right = np.trace(matrix) / max(matrix.sum(), 1)
+    total = sum(sum(row.values()) for row in matrix.values())
+    right = 1 - sum(mistakes.values()) / 2 / max(total, 1)
     return page.figure(
         "Shares of each label's rows",
-        charts.heatmap(part.tolist(), alt=f"Confusion matrix of {len(shown)} labels; {right:.0%} of rows are right."),
+        charts.heatmap(
+            _dense(shown, matrix), alt=f"Confusion matrix of {len(shown)} labels; {right:.0%} of rows are right."
+        ),
         f"{few}, in the order of the labels. Blue: right; orange: mistaken; the stronger, the larger the share.",
     )
 
 
-def _pairs(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
-    matrix = np.array(counts)
-    totals = matrix.sum(axis=1)
-    np.fill_diagonal(matrix, 0)
-    largest = np.argsort(-matrix, axis=None, kind="stable")[:MOST_CONFUSIONS]
-    pairs = [(int(place // len(labels)), int(place % len(labels))) for place in largest if matrix.flat[place] > 0]
+def _pairs(labels: Sequence[str], matrix: Matrix) -> Markup:
     rows = [
-        [page.name(labels[i]), page.name(labels[j]), f"{matrix[i, j]:,}", f"{matrix[i, j] / totals[i]:.0%}"]
-        for i, j in pairs
+        [page.name(label), page.name(prediction), f"{count:,}", f"{count / sum(matrix[label].values()):.0%}"]
+        for count, label, prediction in _confusions(labels, matrix)[:MOST_CONFUSIONS]
     ]
     head = ["label", "called", "rows", "of the label"]
     return page.table(head, rows, columns="llrr", caption="The most frequent confusions")
+
+
+def _confusions(labels: Sequence[str], matrix: Matrix) -> list[tuple[int, str, str]]:
+    """(rows, label, prediction) of what is mistaken for what, most rows first, then in the order of the labels."""
+    place = {label: index for index, label in enumerate(labels)}
+    found = [
+        (count, label, prediction)
+        for label, row in matrix.items()
+        for prediction, count in row.items()
+        if label != prediction
+    ]
+    return sorted(found, key=lambda one: (-one[0], place[one[1]], place[one[2]]))
 
 
 def _by(run: Run, predicted: Predicted, feature: Column, name: str, unit: str) -> Markup:

@@ -1,30 +1,58 @@
-"""The scores of classes, as functions of confusion matrices: of one, or of the thousands that a bootstrap draws.
+"""The scores of classes, as functions of counts per class: of one split, or of the thousands of draws of a bootstrap.
 
-Such a score depends on the rows only through how many of each label were called what. For two classes f1, precision
-and recall are those of the second label (index 1), as in GLUE. A score that is 0 / 0 is 0, as in scikit-learn.
+For two classes f1, precision and recall are those of the second label (index 1), as in GLUE. A score that is 0 / 0 is
+0, as in scikit-learn.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]  # (..., true label, predicted label)
+Ints = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 
-def matrix(labels: npt.NDArray[Any], predictions: npt.NDArray[Any], classes: int = 2) -> Counts:
-    """How many rows of label i were called label j (row i, column j), for at least so many classes."""
+@dataclass(frozen=True)
+class Counts:
+    """Rows of each class, (..., class): with that label, with that prediction, and with both.
+
+    Every score here is a function of these. They grow with the number of classes, a confusion matrix with its square.
+    """
+
+    labels: Ints
+    predictions: Ints
+    right: Ints
+
+
+def count(
+    labels: npt.NDArray[Any], predictions: npt.NDArray[Any], weights: Ints | None = None, classes: int = 2
+) -> Counts:
+    """Count the rows of each class, for at least so many classes; weights (..., row) say how often each row occurs."""
+    if weights is None:
+        weights = np.ones(len(labels), np.int64)
     classes = max(classes, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
-    cells = labels.astype(np.int64) * classes + predictions.astype(np.int64)
-    counts: Counts = np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
-    return counts
+    return Counts(
+        labels=totals(weights, labels, classes),
+        predictions=totals(weights, predictions, classes),
+        right=totals(weights * (labels == predictions), labels, classes),
+    )
+
+
+def totals(weights: Ints, groups: npt.NDArray[Any], size: int) -> Ints:
+    """The sums (..., group) of weights (..., row) over the rows of each group."""
+    order = np.argsort(groups, kind="stable")
+    present, starts = np.unique(groups[order], return_index=True)
+    sums = np.zeros((*weights.shape[:-1], size), np.int64)
+    sums[..., present.astype(np.int64)] = np.add.reduceat(weights[..., order], starts, axis=-1)
+    return sums
 
 
 def accuracy(counts: Counts) -> Values:
-    """The share of rows that are right."""
-    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
+    """The fraction of rows whose label was predicted."""
+    return _ratio(counts.right.sum(axis=-1), counts.labels.sum(axis=-1))
 
 
 def f1(counts: Counts) -> Values:
@@ -34,17 +62,17 @@ def f1(counts: Counts) -> Values:
 
 def macro_f1(counts: Counts) -> Values:
     """The mean of the f1 of each class that occurs in the labels or the predictions."""
-    occurs = (counts.sum(axis=-2) + counts.sum(axis=-1)) > 0
+    occurs = (counts.labels + counts.predictions) > 0
     return _ratio(f1_of_each(counts).sum(axis=-1), occurs.sum(axis=-1))
 
 
 def precision(counts: Counts) -> Values:
-    """Of the rows that were called label 1, the share that are; for two classes only."""
+    """Of the rows predicted as label 1, the fraction that have it; for two classes only."""
     return precision_of_each(counts)[..., 1]
 
 
 def recall(counts: Counts) -> Values:
-    """Of the rows of label 1, the share that were found; for two classes only."""
+    """Of the rows with label 1, the fraction predicted as it; for two classes only."""
     return recall_of_each(counts)[..., 1]
 
 
@@ -53,10 +81,10 @@ def matthews_correlation(counts: Counts) -> Values:
 
     For any number of classes: J. Gorodkin, Comput. Biol. Chem. 28, 2004.
     """
-    true, called = counts.sum(axis=-1).astype(float), counts.sum(axis=-2).astype(float)
-    right, rows = np.trace(counts, axis1=-2, axis2=-1).astype(float), counts.sum(axis=(-2, -1)).astype(float)
-    above = right * rows - (true * called).sum(axis=-1)
-    below = np.sqrt((rows**2 - (called**2).sum(axis=-1)) * (rows**2 - (true**2).sum(axis=-1)))
+    labels, predictions = counts.labels.astype(float), counts.predictions.astype(float)
+    right, rows = counts.right.sum(axis=-1).astype(float), labels.sum(axis=-1)
+    above = right * rows - (labels * predictions).sum(axis=-1)
+    below = np.sqrt((rows**2 - (predictions**2).sum(axis=-1)) * (rows**2 - (labels**2).sum(axis=-1)))
     return _ratio(above, below)
 
 
@@ -72,17 +100,17 @@ SCORES: dict[str, Callable[[Counts], Values]] = {
 
 def precision_of_each(counts: Counts) -> Values:
     """The precision of each class (..., class)."""
-    return _ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-2))
+    return _ratio(counts.right, counts.predictions)
 
 
 def recall_of_each(counts: Counts) -> Values:
     """The recall of each class (..., class)."""
-    return _ratio(np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1))
+    return _ratio(counts.right, counts.labels)
 
 
 def f1_of_each(counts: Counts) -> Values:
     """The f1 of each class (..., class): 2 TP / (2 TP + FP + FN)."""
-    return _ratio(2 * np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-2) + counts.sum(axis=-1))
+    return _ratio(2 * counts.right, counts.labels + counts.predictions)
 
 
 def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Values:

@@ -1,6 +1,5 @@
 """The scores by name, in the field's definitions: of classes as scikit-learn has them, of values by SciPy."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ Labels = npt.NDArray[Any]
 def score(name: str, labels: Labels, predictions: Labels) -> float:
     """A score by its name, of the predicted labels or values of rows."""
     if name in confusion.SCORES:
-        return float(confusion.SCORES[name](confusion.matrix(labels, predictions)))
+        return float(confusion.SCORES[name](confusion.count(labels, predictions)))
     return REGRESSION[name](labels, predictions)
 
 
@@ -28,14 +27,14 @@ def pearson(labels: Labels, predictions: Labels) -> float:
     """Pearson's correlation of values and predictions, -1 to 1."""
     from scipy.stats import pearsonr
 
-    return _correlation("pearson", lambda: pearsonr(predictions, labels)[0], labels, predictions)
+    return _correlation(lambda: pearsonr(predictions, labels)[0], labels, predictions)
 
 
 def spearmanr(labels: Labels, predictions: Labels) -> float:
     """Spearman's rank correlation of values and predictions, -1 to 1."""
     from scipy.stats import spearmanr as rank_correlation
 
-    return _correlation("spearmanr", lambda: rank_correlation(predictions, labels)[0], labels, predictions)
+    return _correlation(lambda: rank_correlation(predictions, labels)[0], labels, predictions)
 
 
 REGRESSION: dict[str, Callable[[Labels, Labels], float]] = {"pearson": pearson, "spearmanr": spearmanr}
@@ -47,9 +46,10 @@ def predictions_of(logits: npt.NDArray[np.float32], *, is_regression: bool) -> L
     return logits[:, 0] if is_regression else logits.argmax(axis=-1)
 
 
-def _correlation(name: str, compute: Callable[[], Any], labels: Labels, predictions: Labels) -> float:
-    """A correlation with a constant is not defined; it says nothing of the model, which is what 0 says too."""
-    if len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0:
-        print(f"{name} is not defined where all values are equal; it is given as 0", file=sys.stderr)
-        return 0.0
-    return float(compute())
+def is_undefined(labels: Labels, predictions: Labels) -> bool:
+    """Whether a correlation is undefined: one side is constant. It is reported as 0, which JSON has and NaN is not."""
+    return len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0
+
+
+def _correlation(compute: Callable[[], Any], labels: Labels, predictions: Labels) -> float:
+    return 0.0 if is_undefined(labels, predictions) else float(compute())
