@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from refit.predicting.predictor import Predictor
 
 SUBMISSIONS = Path("submissions")
+MOST_LABELS = 10  # printed for one text
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -63,7 +64,7 @@ def main() -> None:
 
 
 def _predict_text(predictor: "Predictor", found: "Finished", texts: list[str]) -> None:
-    """Print the label with its probability, then those of the other labels."""
+    """Print the most likely labels with their probabilities."""
     from refit import inference
 
     _check_pair(found, is_pair=len(texts) == 2)
@@ -74,9 +75,12 @@ def _predict_text(predictor: "Predictor", found: "Finished", texts: list[str]) -
         print(f"{logits[0, 0]:.4f}")
         return
     chances = inference.probabilities(logits)[0]
-    width = max(len(label) for label in predictor.labels)
-    for index in (-logits[0]).argsort(kind="stable"):
+    best = (-logits[0]).argsort(kind="stable")[:MOST_LABELS]
+    width = max(len(predictor.labels[index]) for index in best)
+    for index in best:
         print(f"{predictor.labels[index]:<{width}}  {chances[index]:.4f}")
+    if len(chances) > len(best):
+        print(f"{len(chances) - len(best):,} labels are less likely; for every probability use --file and --out")
 
 
 def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: Path | None) -> None:

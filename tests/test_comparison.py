@@ -70,8 +70,8 @@ def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
         ({"rows": np.arange(5, 205)}, "other rows: 200 and 200, of which 195 are the same"),
         ({"labels": 1 - LABELS}, "other labels of the same rows: 200 differ"),
         (
-            {"task": {"problem_type": "classification", "labels": ["nay", "yea"]}},
-            "other labels: no, yes against nay, yea",
+            {"task": {"problem_type": "classification", "labels": ["nay", "yes"]}},
+            "other labels: only one of the two has nay, no",
         ),
         ({"task": None, "predicted": None, "inputs": {"data/raw/task.json": "2"}}, "other data: data/raw/task.json"),
         ({"task": None, "predicted": None, "scores": {"test": {"accuracy": 0.5, "rows": 3}}}, "other rows: 200 and 3"),

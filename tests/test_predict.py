@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -180,6 +181,19 @@ def test_no_more_than_a_window_is_read_ahead(monkeypatch: pytest.MonkeyPatch) ->
     assert read == 50
     monkeypatch.setattr(predict_file, "WINDOW_CHARACTERS", 1000)
     assert len(next(windows)[0]) == 10
+
+
+def test_one_text_is_answered_with_ten_lines_and_the_number_of_other_labels(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Prevents 2,000 lines for one text."""
+    logits = np.arange(2_000, dtype=np.float32)[None]
+    many = SimpleNamespace(labels=[f"label {i}" for i in range(2_000)], is_regression=False, logits=lambda *_: logits)
+    predict._predict_text(many, Finished("a test", Path(), SETTINGS, None, None), ["a text"])  # type: ignore[arg-type]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:10]] == [str(i) for i in range(1_999, 1_989, -1)]
+    assert len(lines) == 11
+    assert "1,990" in lines[10]
 
 
 @pytest.mark.parametrize(

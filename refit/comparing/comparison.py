@@ -8,6 +8,7 @@ import numpy as np
 
 from refit import paths
 from refit.comparing import significance
+from refit.comparing.plain import one_line
 from refit.comparing.runs import Run
 from refit.scoring import bootstrap
 
@@ -123,10 +124,10 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 def why_not(first: Run, second: Run, split: str) -> str | None:
     """Why the scores of two runs on a split must not be compared; None where they may."""
     if first.task and second.task:
-        if (first.task["problem_type"], first.task["labels"]) != (second.task["problem_type"], second.task["labels"]):
-            return "other labels: " + " against ".join(
-                ", ".join(run.task["labels"] or ["numbers"]) for run in (first, second) if run.task
-            )
+        names = [run.task["labels"] or ["numbers"] for run in (first, second) if run.task]
+        if names[0] != names[1]:
+            only = ", ".join(sorted(set(names[0]) ^ set(names[1])))
+            return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
         hashes = [run.task["splits"].get(split, {}).get("sha256", "") for run in (first, second) if run.task]
         if hashes[0] != hashes[1]:
             return f"other data: the {split} rows have the sha256 {hashes[0][:12]}… and {hashes[1][:12]}…"

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from refit import data_checks, paths
 from refit.pages import charts, page
+from refit.pages.inert import cut
 from refit.report.rows import texts
 from refit.report.run import Run
 from refit.report.scoring import title
@@ -52,7 +53,7 @@ def _labels(run: Run) -> Markup:
         order = np.argsort(-first, kind="stable")[:MOST_LABELS]
         few = f" The {MOST_LABELS} most frequent of {len(run.labels)} labels."
     names = [run.labels[i] for i in order]
-    spoken = "; ".join(f"{name} {first[i]:.0%}" for name, i in zip(names[:12], order, strict=False))
+    spoken = "; ".join(f"{cut(name, 60)[0]} {first[i]:.0%}" for name, i in zip(names[:12], order, strict=False))
     chart = charts.shares(
         names,
         {split: values[order].tolist() for split, values in shares.items()},

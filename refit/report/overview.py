@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from refit import params, paths
 from refit.pages import page
+from refit.pages.inert import cut
 from refit.report.run import Run
 from refit.report.scoring import NAMES, title
 from refit.storage import files
@@ -39,7 +40,8 @@ def overview(run: Run) -> page.Section:
     task, model = run.task, run.model
     weights = [digest for name, digest in model["files"].items() if name.endswith(".safetensors")]
     rows = ", ".join(f"{title(split)} {len(run.sampled[split]):,}" for split in run.splits)
-    labels = ", ".join(run.labels[:12]) + (f" and {len(run.labels) - 12} more" if len(run.labels) > 12 else "")
+    names = [cut(label, 60)[0] for label in run.labels[:12]]
+    labels = ", ".join(names) + (f" and {len(run.labels) - 12} more" if len(run.labels) > 12 else "")
     known = [
         ("Task", task["task"]),
         ("Kind", "regression" if run.is_regression else f"classification: {labels}"),
