@@ -39,6 +39,7 @@ def test_swapping_the_runs_turns_the_difference_round_and_keeps_p(rows: tuple[li
     back = significance.difference(name, labels, second, first)
     assert there.p == back.p
     assert 0 < there.p <= 1
+    assert there.low <= there.value <= there.high
     assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low), abs=1e-12)
 
 

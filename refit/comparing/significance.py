@@ -39,10 +39,11 @@ class Difference:
 def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Difference:
     """Compare two runs on the same rows; all three arrays hold one entry a row.
 
-    The interval is the percentile interval of 10,000 paired draws of rows. The p-value of accuracy is McNemar's; of
-    any other score it is the share of draws that lie as far from the difference found as that lies from 0 (B. Efron
-    and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16), with one added to both counts, so that
-    it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
+    The interval is the percentile interval of 10,000 paired draws of rows, moved so that their median is the difference
+    found. The p-value of accuracy is McNemar's; of any other score it is the share of draws that lie as far from the
+    difference found as that lies from 0 (B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
+    16), with one added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet. Mol. Biol. 9,
+    2010).
     """
     test = MCNEMAR if name == "accuracy" else BOOTSTRAP
     if np.array_equal(first, second):

@@ -59,8 +59,8 @@ def scores(run: Run) -> page.Section:
     kind = "mean squared error" if run.is_regression else "cross-entropy"
     parts.append(
         page.paragraph(
-            f"Loss ({kind}): {losses}. The intervals are 95% percentile bootstrap intervals over the scored rows: they "
-            "hold the chance of which rows were drawn, not of another seed.",
+            f"Loss ({kind}): {losses}. The intervals are 95% bootstrap intervals: they cover which rows were "
+            "scored, not another seed.",
             kind="quiet",
         )
     )
