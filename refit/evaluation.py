@@ -85,11 +85,11 @@ def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
 
 
 def _known_logits(answering: Inference, rows: Rows) -> Values | None:
-    """What the model answered when it was trained, if that is what it answers here; else None, and it is said."""
+    """The logits saved in training if the model gives the same ones here, else None, with a warning."""
     known = answers.known(paths.FINETUNED_MODEL, answering.batch_size, answering.number)
     if known is None or answering.holds(known, rows):
         return known
-    print("evaluate: the model answers otherwise here than where it was trained; all of validation is computed anew",
+    print("evaluate: this model's outputs differ from those saved in training; rescoring all validation rows",
           file=sys.stderr)  # fmt: skip
     return None
 

@@ -54,7 +54,7 @@ def test_validation_is_answered_once(
     monkeypatch.chdir(trained)
     rows, known = evaluated()
     assert rows == rows_of("test")
-    assert "answers otherwise" not in capfd.readouterr().err
+    assert "differ from those saved" not in capfd.readouterr().err
     own = np.load(paths.FINETUNED_MODEL / answers.NAME)
     replace_answers(np.empty((0, 0), np.float32))
     rows, computed = evaluated()
@@ -64,7 +64,7 @@ def test_validation_is_answered_once(
     rows, anew = evaluated()
     assert rows == rows_of("test") + rows_of("validation")
     assert anew == known
-    assert "evaluate: the model answers otherwise here than where it was trained" in capfd.readouterr().err
+    assert "evaluate: this model's outputs differ from those saved in training" in capfd.readouterr().err
     replace_answers(own)
 
 
