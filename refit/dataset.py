@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit import doubts, paths
-from refit.errors import DataError
+from refit.errors import DataError, ParamsError
 from refit.params import Download
 from refit.sources.loaded import HIDDEN, Loaded, hold_out
 from refit.storage import files, manifest
@@ -53,18 +53,25 @@ def _load(task: Task) -> Loaded:
 
 
 def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
-    """Hold validation, and for own files test, out of train where the source has none."""
+    """Hold out of train the splits that the source lacks; each share is of all rows that train has there."""
     splits = dict(loaded.splits)
+    shares = {"test": params.test_share, "validation": params.validation_share}
+    shares = {split: share for split, share in shares.items() if split not in splits and share > 0}
+    rows = splits["train"].num_rows
     stratified = loaded.problem_type == "classification"
-    for split, share in (("test", params.test_share), ("validation", params.validation_share)):
-        if split in splits or share == 0:
-            continue
-        splits["train"], splits[split] = hold_out(splits["train"], share, params.split_seed, stratified=stratified)
+    if sum(shares.values()) >= 1:
+        raise ParamsError(
+            f"params.yaml validation_share, test_share: got {params.validation_share} and {params.test_share}, which "
+            "leaves no rows to train on; need a sum below 1"
+        )
+    for split, share in shares.items():
+        wanted = max(1, round(share * rows))
+        splits["train"], splits[split] = hold_out(splits["train"], wanted, params.split_seed, stratified=stratified)
     if "validation" not in splits:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
     for split, table in splits.items():
         if table.num_rows == 0:
-            raise DataError(f"the {split} split has 0 rows; need at least 1: give more data or a smaller share")
+            raise DataError(f"{split} has 0 rows, and train has none to spare: it keeps every label; give more rows")
     order = sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))
     return Loaded(
         splits={name: splits[name] for name in order}, labels=loaded.labels, problem_type=loaded.problem_type,
@@ -103,7 +110,7 @@ def _is_hidden(table: pa.Table) -> bool:
 def _summary(name: str, description: dict[str, Any]) -> str:
     rows = ", ".join(f"{split} {figures['rows']:,}" for split, figures in description["splits"].items())
     if description["problem_type"] == "regression":
-        kind = "regression, because labels are numbers with fractions"
+        kind = "treating labels as numbers (regression) because some have a decimal point"
     else:
         kind = f"{len(description['labels'])} classes: {', '.join(description['labels'][:8])}"
     return f"{name}: {rows} rows; {kind}"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,20 +35,64 @@ def test_a_text_is_in_one_split_whatever_its_row(text: str) -> None:
     assert rated.split_of(text) == rated.split_of(text) in ("train", "validation", "test")
 
 
-@given(st.lists(st.integers(0, 3), min_size=2, max_size=200), st.floats(0.05, 0.9), st.integers(0, 99))
-def test_held_out_rows_are_not_in_train(labels: list[int], share: float, seed: int) -> None:
-    """Prevents leakage, lost rows, and a label that is left out of one side."""
-    table = pa.table({"text": [str(i) for i in range(len(labels))], "label": pa.array(labels, pa.int64())})
-    rest, held = hold_out(table, share, seed, stratified=True)
-    together = rest["text"].to_pylist() + held["text"].to_pylist()
-    assert sorted(together, key=int) == table["text"].to_pylist()
-    assert held.num_rows >= 1
-    again = hold_out(table, share, seed, stratified=True)[1]
-    assert again.equals(held)
-    for label in set(labels):
-        expected = labels.count(label) * share
-        found = held["label"].to_pylist().count(label)
-        assert abs(found - expected) <= 1
+def rows_of(texts: list[int], labels: list[int]) -> pa.Table:
+    """A table of the given texts and labels, each row with its number."""
+    return pa.table(
+        {"text": [str(text) for text in texts], "label": pa.array(labels, pa.int64()), "row": np.arange(len(texts))}
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), min_size=1, max_size=200), st.data())
+def test_rows_are_held_out_without_leaks_or_losses(rows: list[tuple[int, int]], data: st.DataObject) -> None:
+    """Prevents lost rows, a text that is in both splits, and a label that cannot be learnt."""
+    wanted, seed = data.draw(st.integers(1, len(rows))), data.draw(st.integers(0, 99))
+    stratified = data.draw(st.booleans())
+    table = rows_of([text for text, _ in rows], [label for _, label in rows])
+    rest, held = hold_out(table, wanted, seed, stratified=stratified)
+    kept, out = rest["row"].to_pylist(), held["row"].to_pylist()
+    assert sorted(kept + out) == list(range(len(rows)))
+    assert (kept, out) == (sorted(kept), sorted(out))
+    assert not set(rest["text"].to_pylist()) & set(held["text"].to_pylist())
+    assert rest.num_rows >= 1
+    if stratified:
+        assert set(rest["label"].to_pylist()) == {label for _, label in rows}
+    assert hold_out(table, wanted, seed, stratified=stratified)[1].equals(held)
+
+
+@given(st.lists(st.integers(0, 5), min_size=2, max_size=200), st.data())
+def test_as_many_rows_are_held_out_as_asked_for(labels: list[int], data: st.DataObject) -> None:
+    """Prevents labels that are rarer than one held-out row from emptying a split."""
+    wanted = data.draw(st.integers(1, len(labels)))
+    held = hold_out(rows_of(list(range(len(labels))), labels), wanted, data.draw(st.integers(0, 99)), stratified=True)[
+        1
+    ]
+    spare = len(labels) - len(set(labels))
+    assert held.num_rows == min(wanted, spare)
+    for label in set(labels) if spare else ():
+        exact = (labels.count(label) - 1) * min(wanted, spare) / spare
+        assert abs(held["label"].to_pylist().count(label) - exact) <= 1
+
+
+def test_repeated_texts_and_rare_labels_leave_the_size_as_asked_for() -> None:
+    """Prevents one validation row out of 2,000, and a split that is mostly one text."""
+    rare = hold_out(rows_of(list(range(2_000)), [i // 4 for i in range(2_000)]), 200, 1, stratified=True)[1]
+    assert rare.num_rows == 200
+    assert 130 < len(set(rare["label"].to_pylist())) <= 200
+    twice = hold_out(rows_of([i // 2 for i in range(2_000)], [i // 4 for i in range(2_000)]), 200, 1, stratified=True)
+    assert twice[1].num_rows == 200
+    common = hold_out(
+        rows_of([max(0, i - 500) for i in range(1_000)], [i % 2 for i in range(1_000)]), 100, 1, stratified=True
+    )[1]
+    assert common.num_rows == 100
+    assert "0" not in common["text"].to_pylist()
+
+
+def test_many_rows_are_held_out_in_seconds() -> None:
+    """Prevents a download of 650,000 reviews that ends with minutes of splitting."""
+    table = rows_of([i % 640_000 for i in range(650_000)], [i % 5 for i in range(650_000)])
+    start = time.perf_counter()
+    assert hold_out(table, 65_000, 1, stratified=True)[1].num_rows == 65_000
+    assert time.perf_counter() - start < 3
 
 
 @pytest.fixture(scope="module")

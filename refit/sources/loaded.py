@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from refit import data_checks
 from refit.tasks import ProblemType
 
 HIDDEN = -1  # the label of a row whose true one is not published
@@ -26,22 +27,36 @@ class Loaded:
     files: dict[str, str] = field(default_factory=dict)
 
 
-def hold_out(table: pa.Table, share: float, seed: int, *, stratified: bool) -> tuple[pa.Table, pa.Table]:
-    """Split (rest, held out): `share` of the rows, at least one; each label in its proportion when `stratified`.
+def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tuple[pa.Table, pa.Table]:
+    """Split a table into (rest, held out), both in the table's order; about `wanted` rows are held out.
 
-    Both keep the order of `table`. The choice depends on `seed` and the labels alone.
+    Rows with equal texts stay together. With `stratified`, labels are held out in proportion, and each keeps at least
+    one text in the rest. The number of rows is exact unless repeated texts prevent it, and 0 if no text can be spared.
+    The choice depends on `seed`, the labels and which texts are equal.
     """
     generator = np.random.default_rng(seed)
-    rows = table.num_rows
-    order = generator.permutation(rows)
-    if stratified:
-        labels = table["label"].to_numpy()
-        groups = [order[labels[order] == label] for label in np.unique(labels)]
-    else:
-        groups = [order]
-    chosen = np.zeros(rows, dtype=bool)
-    for group in groups:
-        chosen[group[: round(len(group) * share)]] = True
-    if not chosen.any():
-        chosen[order[0]] = True
+    order = generator.permutation(table.num_rows)
+    hashes = data_checks.hashed(table.to_batches(), labelled=False).hashes
+    labels = table["label"].to_numpy() if stratified else np.zeros(table.num_rows)
+    _, first, texts, sizes = np.unique(hashes[order], return_index=True, return_inverse=True, return_counts=True)
+    _, kept, labels = np.unique(labels[order], return_index=True, return_inverse=True)
+    can_be_held = np.ones(len(sizes), dtype=bool)
+    can_be_held[texts[kept]] = False
+    # Labels in random order; of each label the most repeated texts first, so that single ones make up the number.
+    ranks = generator.permutation(len(kept))[labels[first]]
+    candidates = np.lexsort((first, -sizes, ranks))
+    candidates = candidates[can_be_held[candidates]]
+    # Go through the candidates and take a text whenever the rows due so far, less those taken, round up to its rows.
+    available = int(sizes[candidates].sum())
+    held = np.zeros(len(sizes), dtype=bool)
+    due = 0  # in rows times `available`, to stay exact
+    for text, size in zip(candidates.tolist(), sizes[candidates].tolist(), strict=True):
+        due += wanted * size
+        if 2 * due >= size * available:
+            held[text] = True
+            due -= size * available
+    if not held.any():
+        held[candidates[-1:]] = True
+    chosen = np.zeros(table.num_rows, dtype=bool)
+    chosen[order] = held[texts]
     return table.filter(pa.array(~chosen)), table.filter(pa.array(chosen))
