@@ -4,14 +4,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit import doubts, paths
 from refit.errors import DataError, ParamsError
 from refit.params import Download
-from refit.sources.loaded import HIDDEN, Loaded, hold_out
+from refit.sources.loaded import Loaded, hold_out, is_hidden
 from refit.storage import files, manifest
 from refit.tasks import Hub, Own, Package, Task
 
@@ -71,7 +69,9 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
     for split, table in splits.items():
         if table.num_rows == 0:
-            raise DataError(f"{split} has 0 rows, and train has none to spare: it keeps every label; give more rows")
+            raise DataError(
+                f"{split} has 0 rows, and train has none to spare because it keeps every label; give more rows"
+            )
     order = sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))
     return Loaded(
         splits={name: splits[name] for name in order}, labels=loaded.labels, problem_type=loaded.problem_type,
@@ -96,15 +96,10 @@ def _describe(name: str, task: Task, loaded: Loaded) -> dict[str, Any]:
         "best_score": "pearson" if own and regression else task.best_score,
         "note": task.note,
         "splits": {
-            split: {"rows": table.num_rows, "is_labelled": not _is_hidden(table)}
+            split: {"rows": table.num_rows, "is_labelled": not is_hidden(table)}
             for split, table in loaded.splits.items()
         },
     }
-
-
-def _is_hidden(table: pa.Table) -> bool:
-    """Whether no row's label is known; a regression's hidden label is -1.0 in every row."""
-    return bool(np.all(table["label"].to_numpy() == HIDDEN))
 
 
 def _summary(name: str, description: dict[str, Any]) -> str:

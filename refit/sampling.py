@@ -4,6 +4,7 @@ Plain sampling picks exactly the rows of `Dataset.shuffle(seed).select(range(n))
 and a notebook see the same rows; `all` keeps every row in the order of the file.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from refit import doubts
 from refit.errors import DataError, ParamsError
 from refit.params import Sample
 from refit.progress import bar
@@ -23,8 +25,8 @@ Indices = npt.NDArray[np.int64]
 def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """Write the sampled rows of every split of `tokenized` into `target`; returns the rows written.
 
-    Memory grows with the rows chosen by 8 bytes each. Raises ParamsError when more rows are asked for than there are,
-    and DiskError before any work when there is no room.
+    Where more rows are asked for than there are, all are used. Memory grows by 16 bytes a row of a split.
+    Raises DiskError before any work when there is no room.
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
@@ -33,17 +35,23 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
         for name, entry in recorded.items():
             key, count, seed = _wanted(params, name)
             if count != "all" and count > entry["rows"]:
-                raise ParamsError(
-                    f"params.yaml {key}: got {count}, but {name.removesuffix('.arrow')} has {entry['rows']} rows; "
-                    f"need at most {entry['rows']}, or all"
-                )
+                split = name.removesuffix(".arrow")
+                _warn(f"params.yaml {key} is {count}, but {split} has {entry['rows']} rows; using all of them")
+                count = "all"
             batches = arrow.open_batches(tokenized / name)
             rows = sum(batch.num_rows for batch in batches)
             if rows != entry["rows"]:
                 raise DataError(
                     f"{tokenized / name} has {rows} rows, {entry['rows']} were written; run: dvc repro --force"
                 )
-            order = choose(rows, count, seed, _labels(batches) if params.stratify else None)
+            labels = _labels(batches)
+            if params.stratify and labels.dtype.kind == "f":
+                raise ParamsError(
+                    "params.yaml stratify: got true, but this task is a regression, which has no classes; need false"
+                )
+            order = choose(rows, count, seed, labels if params.stratify else None)
+            if count != "all":
+                _warn_of_few(key, count, labels, order)
             with files.HashedFile(folder / name) as file, pa.ipc.new_stream(file, batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
@@ -95,11 +103,22 @@ def _wanted(params: Sample, name: str) -> tuple[str, int | Literal["all"], int]:
 
 
 def _labels(batches: list[pa.RecordBatch]) -> npt.NDArray[Any]:
-    if not pa.types.is_integer(batches[0].schema.field("label").type):
-        raise ParamsError(
-            "params.yaml stratify: got true, but this task is a regression, which has no classes; need false"
-        )
     return np.concatenate([batch.column("label").to_numpy() for batch in batches])
+
+
+def _warn_of_few(key: str, count: int, labels: npt.NDArray[Any], order: Indices) -> None:
+    """Name a sample that is too small for a score, and one that lacks classes to learn."""
+    if key != "train_rows":
+        if count < doubts.FEW_ROWS:
+            _warn(f"params.yaml {key} is {count}: scores on so few are mostly chance; use {doubts.FEW_ROWS} or more")
+    elif labels.dtype.kind != "f":
+        sampled, known = len(np.unique(labels[order])), len(np.unique(labels))
+        if sampled < known:
+            _warn(f"params.yaml {key} is {count}: these rows have {sampled} of the {known} labels; use more rows")
+
+
+def _warn(text: str) -> None:
+    print(f"sample: {text}", file=sys.stderr)
 
 
 def _gather(batches: list[pa.RecordBatch], order: Indices) -> Iterator[pa.RecordBatch]:

@@ -10,6 +10,7 @@ from conftest import ROOT, change_params, environment
 
 from refit import dataset, params, paths, tasks
 from refit.errors import DataError, ParamsError
+from refit.storage import files
 
 DOWNLOAD = params.Download(task="own/t", validation_share=0.1, test_share=0.1, split_seed=1)
 
@@ -257,7 +258,7 @@ DATA = [
     (
         "too_few",
         {"train.csv": b"text,label\na,x\nb,y\n"},
-        "the train split has 0 rows; need at least 1: give more data or a smaller share",
+        "test has 0 rows, and train has none to spare because it keeps every label; give more rows",
     ),
     (
         "inf",
@@ -397,9 +398,13 @@ def test_leaks_and_contradictions_are_told_with_counts_and_examples(
     dataset.write(DOWNLOAD, tasks.find("own/t"), paths.RAW)
     said = capfd.readouterr().err.splitlines()
     assert said == [
-        "download: 2 of 3 rows of validation have a text that train has too, like 'text 5'; scores on them are too good",
-        "download: 3 of 4 rows of test have a text that train has too, like 'text 0'; scores on them are too good",
-        "download: 1 texts of train have several labels, like 'twice'",
+        "download: validation has 3 rows: scores on so few are mostly chance; use 30 or more",
+        "download: rows of validation that repeat a text of train: 2 of 3, such as 'text 5'; "
+        "scores on them are inflated; remove them from one of the two files",
+        "download: test has 4 rows: scores on so few are mostly chance; use 30 or more",
+        "download: rows of test that repeat a text of train: 3 of 4, such as 'text 0'; "
+        "scores on them are inflated; remove them from one of the two files",
+        "download: 1 text in train with different labels, such as 'twice'",
     ]
 
 
@@ -408,9 +413,33 @@ def test_clean_data_raises_no_doubts(
 ) -> None:
     # A warning that is always there is read by nobody.
     monkeypatch.chdir(tmp_path)
-    write_rows([(f"text {number}", "xy"[number % 2]) for number in range(40)])
+    write_rows([(f"text {number % 200}", "xy"[number % 2]) for number in range(400)])
     dataset.write(DOWNLOAD, tasks.find("own/t"), paths.RAW)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("test", "validation"), [(0.999, 0.999), (0.6, 0.6), (0.5, 0.5)])
+def test_shares_that_leave_nothing_to_train_on_are_refused(
+    test: float, validation: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents an IndexError, and a second share that is silently of what the first one left."""
+    monkeypatch.chdir(tmp_path)
+    write_rows([(f"text {number}", "xy"[number % 2]) for number in range(60)])
+    chosen = DOWNLOAD.model_copy(update={"test_share": test, "validation_share": validation})
+    with pytest.raises(ParamsError, match=f"validation_share, test_share: got {validation} and {test}.*sum below 1"):
+        dataset.write(chosen, tasks.find("own/t"), paths.RAW)
+    write_rows([("a", "x"), ("b", "y")], "test")
+    dataset.write(chosen, tasks.find("own/t"), paths.RAW)  # the share of a split that has a file is not used
+
+
+def test_both_shares_are_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a validation split that is smaller than its share says."""
+    monkeypatch.chdir(tmp_path)
+    write_rows([(f"text {number}", "xy"[number % 2]) for number in range(100)])
+    chosen = DOWNLOAD.model_copy(update={"test_share": 0.5, "validation_share": 0.2})
+    dataset.write(chosen, tasks.find("own/t"), paths.RAW)
+    splits = files.read_json(paths.TASK)["splits"]
+    assert {name: split["rows"] for name, split in splits.items()} == {"train": 30, "validation": 20, "test": 50}
 
 
 def test_the_last_line_of_a_stage_is_the_whole_message(tmp_path: Path) -> None:

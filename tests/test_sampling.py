@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refit import sampling
-from refit.errors import ParamsError
 from refit.params import Sample
 from refit.storage import arrow, manifest
 
@@ -83,12 +82,38 @@ def test_the_test_split_has_a_seed_of_its_own(tmp_path: Path) -> None:
     assert table["row"].to_pylist() == np.random.default_rng(64).permutation(50)[:10].tolist()
 
 
-def test_more_rows_than_there_are_is_refused(tmp_path: Path) -> None:
-    """Prevents a run on fewer rows than its params say."""
+def test_more_rows_than_there_are_means_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prevents a small data set from failing with the default row counts."""
     source = tokenized_folder(tmp_path / "tokenized", 50)
-    with pytest.raises(ParamsError, match="train_rows: got 51, but train has 50 rows; need at most 50, or all"):
-        sampling.write(params(train_rows=51), source, tmp_path / "sampled")
-    assert not (tmp_path / "sampled").exists()
+    sampling.write(params(train_rows=51, eval_rows=1000), source, tmp_path / "sampled")
+    table = pa.Table.from_batches(arrow.open_batches(tmp_path / "sampled/train.arrow"))
+    assert table["row"].to_pylist() == list(range(50))
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "sample: params.yaml train_rows is 51, but train has 50 rows; using all of them",
+        "sample: params.yaml eval_rows is 1000, but validation has 50 rows; using all of them",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"train_rows": 2}, "train_rows is 2: these rows have 2 of the 3 labels"),
+        ({"train_rows": 2, "stratify": True}, "train_rows is 2: these rows have 2 of the 3 labels"),
+        ({"eval_rows": 1}, "eval_rows is 1: scores on so few are mostly chance"),
+        ({"test_rows": 29}, "test_rows is 29: scores on so few are mostly chance"),
+        ({}, ""),
+    ],
+)
+def test_too_few_rows_to_learn_or_to_score_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], warned: str
+) -> None:
+    """Prevents an accuracy of 1.0 on one row, and a label that the model never saw, without a word."""
+    source = tokenized_folder(tmp_path / "tokenized", 50)
+    sampling.write(params(**{"eval_rows": 30, **changes}), source, tmp_path / "sampled")
+    said = capsys.readouterr().err
+    assert warned in said
+    assert said.count("\n") == bool(warned)
 
 
 def test_the_manifest_is_written_last_and_read_back(tmp_path: Path) -> None:

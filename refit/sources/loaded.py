@@ -27,6 +27,11 @@ class Loaded:
     files: dict[str, str] = field(default_factory=dict)
 
 
+def is_hidden(table: pa.Table) -> bool:
+    """Whether no row's label is known; a regression's hidden label is -1.0 in every row."""
+    return bool(np.all(table["label"].to_numpy() == HIDDEN))
+
+
 def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tuple[pa.Table, pa.Table]:
     """Split a table into (rest, held out), both in the table's order; about `wanted` rows are held out.
 
