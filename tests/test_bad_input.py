@@ -111,32 +111,32 @@ DATA = [
     (
         "missing_label",
         {"train.csv": b"text,y\na,1\n"},
-        "data/own/t/train.csv: column 'label' not found; columns are: text, y; need text, label and, for pairs, text_pair",
+        "data/own/t/train.csv: column 'label' not found; columns are: text, y; need text and label",
     ),
     (
         "missing_text",
         {"train.csv": b"sentence,label\na,1\n"},
-        "data/own/t/train.csv: column 'text' not found; columns are: sentence, label; need text, label and, for pairs, text_pair",
+        "data/own/t/train.csv: column 'text' not found; columns are: sentence, label; need text and label",
     ),
     (
         "dup_column",
         {"train.csv": b"text,label,text\na,1,b\n"},
-        "data/own/t/train.csv line 1: column 'text' appears twice; rename one",
+        "data/own/t/train.csv: column 'text' appears twice; rename one",
     ),
     (
         "long_row",
         {"train.csv": b"text,label\na,b,1\nc,0\n"},
-        "data/own/t/train.csv line 2: 3 fields, the header has 2; quote texts that hold a comma",
+        "data/own/t/train.csv line 2: 3 fields, the header names 2; quote texts that hold a comma",
     ),
     (
         "short_row",
         {"train.csv": b"text,label\na\n"},
-        "data/own/t/train.csv line 2: 1 fields, the header has 2; quote texts that hold a comma",
+        "data/own/t/train.csv line 2: 1 fields, the header names 2; quote texts that hold a comma",
     ),
     (
         "bad_utf8",
         {"train.csv": b"text,label\nok,1\nb\xffd,0\n"},
-        "data/own/t/train.csv line 3: invalid UTF-8 byte 0xff at column 2; convert the file to UTF-8",
+        "data/own/t/train.csv line 3: invalid UTF-8 byte 0xff at column 2; save it as UTF-8 (in Excel: CSV UTF-8)",
     ),
     (
         "utf16",
@@ -161,7 +161,7 @@ DATA = [
     (
         "nul",
         {"train.csv": b"text,label\na\x00b,1\nc,0\n"},
-        "data/own/t/train.csv line 2: has a NUL character; remove it, or save the file as UTF-8",
+        "data/own/t/train.csv line 2: has a NUL character; remove it, or save it as UTF-8 (in Excel: CSV UTF-8)",
     ),
     (
         "one_class",
@@ -182,7 +182,7 @@ DATA = [
     (
         "test_label",
         {"train.csv": b"text,label\na,x\nb,y\n", "test.csv": b"text,label\nc,z\n"},
-        "data/own/t/test.csv: 1 rows have label 'z', which train lacks (first at row 1); add training rows or remove these",
+        "data/own/t/test.csv line 2: label is 'z', which train lacks (rows with such a label: 1); add training rows or remove these",
     ),
     (
         "both_formats",
@@ -233,12 +233,12 @@ DATA = [
     (
         "json_missing_key",
         {"train.jsonl": b'{"text":"a","label":"x"}\n{"text":"b"}\n'},
-        "data/own/t/train.jsonl line 2: label is missing",
+        "data/own/t/train.jsonl line 2: label is missing; every row needs the same columns",
     ),
     (
         "json_late_pair",
         {"train.jsonl": b'{"text":"a","label":"x"}\n{"text":"b","label":"y","text_pair":"c"}\n'},
-        "data/own/t/train.jsonl line 2: has a text_pair, the lines above lack it",
+        "data/own/t/train.jsonl line 2: text_pair is not in the rows before; every row needs the same columns",
     ),
     (
         "parquet_bad",
@@ -253,7 +253,7 @@ DATA = [
     (
         "mixed",
         {"train.jsonl": b'{"text":"a","label":0.5}\n{"text":"b","label":"good"}\n'},
-        "data/own/t/train.jsonl row 2: label is good, others are numbers with fractions; correct it, or write every class as a word",
+        "data/own/t/train.jsonl line 2: label is good, but others are numbers with a decimal point; correct it, or use words for classes",
     ),
     (
         "too_few",
@@ -263,22 +263,22 @@ DATA = [
     (
         "inf",
         {"train.csv": b"text,label\na,inf\nb,0.5\n"},
-        "data/own/t/train.csv row 1: label is inf, the others are numbers; need a finite number",
+        "data/own/t/train.csv line 2: label is inf; need a finite number below 1e+15: correct or scale the labels",
     ),
     (
         "nan_csv",
         {"train.csv": b"text,label\na,nan\nb,0.5\n"},
-        "data/own/t/train.csv row 1: label is nan, the others are numbers; need a finite number",
+        "data/own/t/train.csv line 2: label is nan; need a finite number below 1e+15: correct or scale the labels",
     ),
     (
         "tsv_comma",
         {"train.tsv": b"text,label\na,x\n"},
-        "data/own/t/train.tsv: column 'text' not found; columns are: text,label; the fields are separated by commas; name the file train.csv",
+        "data/own/t/train.tsv: column 'text' not found; columns are: text,label; fields are separated by commas; name the file train.csv",
     ),
     (
         "semicolon",
         {"train.csv": b"text;label\na;x\n"},
-        "data/own/t/train.csv: column 'text' not found; columns are: text;label; the fields are separated by semicolons; save the file with commas",
+        "data/own/t/train.csv: column 'text' not found; columns are: text;label; fields are separated by semicolons; save the file with commas",
     ),
     (
         "zero_test",

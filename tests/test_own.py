@@ -69,6 +69,8 @@ def test_any_text_survives_a_csv_file(tmp_path_factory: pytest.TempPathFactory, 
         (["007", "7"], "classification", ["007", "7"]),
         (["1", "one"], "classification", ["1", "one"]),
         (["-1", "1"], "classification", ["-1", "1"]),
+        ([" x", "x ", "y"], "classification", ["x", "y"]),
+        (["9" * 30, "8" * 30], "classification", ["8" * 30, "9" * 30]),
     ],
 )
 def test_labels_are_recognised(tmp_path: Path, labels: list[str], problem_type: str, names: list[str]) -> None:
@@ -92,7 +94,7 @@ def test_numbers_in_jsonl_are_whole_or_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"text,label\na,1\nb,c,2\n", "train.csv line 3: 3 fields, the header has 2; quote texts that hold a comma"),
+        (b"text,label\na,1\nb,c,2\n", "train.csv line 3: 3 fields, the header names 2; quote texts that hold a comma"),
         (b"text,label\na,1\nb\xff,2\n", "train.csv line 3: invalid UTF-8 byte 0xff at column 2"),
         (b"text,label\na,1\n,2\n", "train.csv line 3: text is empty"),
         (b"text,label\na,1\nb,\n", "train.csv line 3: label is empty"),
@@ -103,21 +105,26 @@ def test_numbers_in_jsonl_are_whole_or_not(tmp_path: Path) -> None:
         (b"text,label\na,1\nb,1\n", "only one class '1'; need at least two"),
         (b'text,label\n"a,1\n', "train.csv line 2: a quoted field has no end"),
         (b'text, label\n"a", "x"\n', "line 2: a space before a quote"),
+        (b'label,text\nx,"a\nb"\ny, "c d"\n', "line 4: a space before a quote"),
         (b"text,label\na,x\rb,y\n", "a CR alone ends a line"),
-        (b"text,label\ra,x\rb,y\r", "old Mac line ends"),
+        (b"text,label\ra,x\rb,y\r", "old Mac line endings"),
         (b"text,label\na,x\nb,y\n\0", "line 4: has a NUL"),
-        (b"text,label,,\na,x,,\nb,y,,z\n", "line 3: 'z' is in a column without a name"),
-        (b"text,,label\na,,x\n", "line 1: column 2 has no name"),
-        (b"Text,Label\na,x\n", "names of columns are in lower case: text"),
-        (b"text;label\na;x\n", "the fields are separated by semicolons"),
-        (b"text\tlabel\na\tx\n", "the fields are separated by tabs; name the file train.tsv"),
+        (b"text,label,,\na,x,,\nb,y,,z\n", "line 3: 4 fields, the header names 2"),
+        (b"text,,label\na,,x\n", "column 2 has no name; name it or delete it"),
+        (b"Text,Label\na,x\n", "column names must be lower case: text, label"),
+        (b"text;label\na;x\n", "fields are separated by semicolons"),
+        (b"text\tlabel\na\tx\n", "fields are separated by tabs; name the file train.tsv"),
         ("text,label\na,x\n".encode("utf-16"), "is in UTF-16; save it as UTF-8"),
         (b"PK\x03\x04..", "an Excel workbook"),
         (b"\x1f\x8b..", "compressed by gzip"),
         (b"text,label\na, \nb,y\n", "line 2: label is blank"),
-        (b'text,label\na,"3,5"\nb,"4,5"\n', "line 2: label is '3,5'; write a number with a decimal point: 3.5"),
-        (b"text,label\na,3.5\nb,n/a\n", "row 2: label is n/a, others are numbers with fractions; correct it"),
-        (b"text,label\na,3.5\nb,1e32\n", "row 2: label is 1e32; need numbers below 1e+18"),
+        (b'text,label\na,"3,5"\nb,"4,5"\n', "line 2: label is '3,5'; write numbers with a decimal point"),
+        (
+            b"text,label\na,3.5\nb,n/a\n",
+            "line 3: label is n/a, but others are numbers with a decimal point; correct it",
+        ),
+        (b"text,label\na,1e32\nb,2e32\n", "line 2: label is 1e32; need a finite number below 1e+15"),
+        (b"text,label\na,3.5\nb,1e32\n", "line 3: label is 1e32; need a finite number below 1e+15"),
         (b"text,label\na," + b"9" * 5000 + b"\nb,1\n", "line 2: label has 5,000 characters"),
     ],
 )
@@ -137,7 +144,7 @@ def test_a_row_that_cannot_be_right_is_named(tmp_path: Path, content: bytes, mes
         (r'{"text": "a", "label": "x\u0000"}', "label has a NUL character"),
         ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
         ('{"text": "a", "label": ' + "9" * 5000 + "}", "a number of over 4,300 digits"),
-        ('{"text": "a", "label": 1e32}', "label is 1e+32; need a number below 1e+18: scale the labels"),
+        ('{"text": "a", "label": {"x": 1}}', "label is a dict; need a word or a number"),
         ("[", "this looks like a JSON array: write one object a line"),
     ],
 )
@@ -148,6 +155,34 @@ def test_json_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: s
         own.load(tmp_path)
     assert "train.jsonl line 2" in str(error.value)
     assert message in str(error.value)
+
+
+def test_what_spreadsheets_and_pandas_add_is_read_as_intended(tmp_path: Path) -> None:
+    """Prevents refusing a file for its empty columns, or a text for a quote after a space."""
+    (tmp_path / "train.csv").write_bytes(b'text,label,,\r\n" ""a"", b",x,,\r\nc,y,,\r\n')
+    assert own.load(tmp_path).splits["train"]["text"].to_pylist() == [' "a", b', "c"]
+
+
+def test_whole_numbers_are_the_same_classes_in_every_file(tmp_path: Path) -> None:
+    """Prevents a regression where pandas wrote 1 as 1.0, and 1 from being another class in the next file."""
+    rows = {"text": [f"text {i}" for i in range(4)], "label": [0.0, 1.0, 0.0, 1.0]}
+    pq.write_table(pa.table(rows), tmp_path / "train.parquet")
+    write_csv(tmp_path / "dev.csv", ["text", "label"], [("a", "0"), ("b", "1.0")])
+    (tmp_path / "test.jsonl").write_text('{"text": "a", "label": 0.0}\n{"text": "b", "label": 1}\n')
+    loaded = own.load(tmp_path)
+    assert loaded.labels == ["0", "1"]
+    assert [loaded.splits[name]["label"].to_pylist() for name in ("validation", "test")] == [[0, 1], [0, 1]]
+
+
+def test_columns_of_parquet_are_all_named(tmp_path: Path) -> None:
+    """Prevents a list of columns that lacks the one to rename."""
+    pq.write_table(pa.table({"sentence": ["a"], "label": ["x"]}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="columns are: sentence, label"):
+        own.load(tmp_path)
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["x"])], ["text", "text", "label"])
+    pq.write_table(table, tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="column 'text' appears twice"):
+        own.load(tmp_path)
 
 
 def test_damaged_pages_of_parquet_are_named(tmp_path: Path) -> None:
@@ -190,7 +225,7 @@ def test_files_that_are_not_read_and_labels_that_look_alike_are_told(
 ) -> None:
     """Prevents a split under another name from being left out, and a typo from becoming a class, without a word."""
     in_format(tmp_path, "csv", [("a", "spam"), ("b", "Spam"), ("c", "ham")])
-    for name in ("eval.csv", "Test.CSV", "test.csv.gz", "README.md"):
+    for name in ("eval.csv", "Test.CSV", "test.csv.gz", "README.md", "train.csv.dvc"):
         (tmp_path / name).write_text("text,label\na,spam\n")
     own.load(tmp_path)
     told = capsys.readouterr().err
@@ -224,7 +259,9 @@ def test_a_label_that_train_has_not_is_an_error(tmp_path: Path) -> None:
     """Prevents an index error while evaluating."""
     in_format(tmp_path, "csv")
     write_csv(tmp_path / "test.csv", ["text", "label"], [("a", "yes"), ("b", "maybe")])
-    with pytest.raises(DataError, match=r"1 rows have label 'maybe', which train lacks \(first at row 2\)"):
+    with pytest.raises(
+        DataError, match=r"test.csv line 3: label is 'maybe', which train lacks \(rows with such a label: 1\)"
+    ):
         own.load(tmp_path)
 
 

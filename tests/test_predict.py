@@ -200,7 +200,7 @@ def test_one_text_is_answered_with_ten_lines_and_the_number_of_other_labels(
     ("content", "said"),
     [
         ("text\ngood\n\"\"\n", "line 3: text is empty"),
-        ("words\ngood\n", "no column 'text'"),
+        ("words\ngood\n", "column 'text' not found"),
         ("text\n", "has no rows"),
         ("text,text_pair\na,b\n", "labels single texts"),
     ],

@@ -24,7 +24,7 @@ from refit.errors import DataError, ParamsError
 from refit.predicting.predictor import Predictor
 from refit.progress import bar
 from refit.scoring import scores
-from refit.sources import own
+from refit.sources import row_files
 from refit.storage import files
 
 WINDOW_ROWS = 16_384
@@ -41,13 +41,11 @@ def write(predictor: Predictor, model: Path, source: Path, target: Path, *, is_p
     predicted. Raises DataError naming the file, the line and what is wrong.
     """
     _check_out(target)
-    if source.suffix not in own.FORMATS:
-        raise ParamsError(f"--file {source}: need a file that ends in one of {', '.join(own.FORMATS)}")
+    if source.suffix not in row_files.FORMATS:
+        raise ParamsError(f"--file {source}: need a file that ends in one of {', '.join(row_files.FORMATS)}")
     if not source.is_file():
         raise DataError(f"--file {source}: no such file")
     total = sum(1 for _ in rows(source))
-    if total == 0:
-        raise DataError(f"{source}: has no rows; need at least one")
     has_pair = next(rows(source))[1] is not None
     if is_pair is not None and has_pair != is_pair:
         raise DataError(
@@ -104,16 +102,8 @@ def answers(predictor: Predictor, logits: npt.NDArray[np.float32], first_row: in
 
 def rows(source: Path) -> Iterator[tuple[str, str | None]]:
     """(text, text_pair or None) of each row, checked as the rows of own files are."""
-    is_pair = None
-    for line, row in own.read_rows(source):
-        if "text" not in row:
-            raise DataError(f"{source} line {line}: no column 'text'; columns are: {', '.join(map(str, row))}")
-        if is_pair is None:
-            is_pair = "text_pair" in row
-        if ("text_pair" in row) != is_pair:
-            raise DataError(f"{source} line {line}: text_pair must be in every row or in none")
-        text = own.checked(source, line, "text", row["text"])
-        yield text, own.checked(source, line, "text_pair", row["text_pair"]) if is_pair else None
+    for _, row in row_files.read(source, ("text",), ("text_pair",)):
+        yield row["text"], row.get("text_pair")
 
 
 def raw_rows(source: Path) -> Iterator[tuple[str, str | None]]:
