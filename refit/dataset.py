@@ -70,7 +70,7 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
     for split, table in splits.items():
         if table.num_rows == 0:
             raise DataError(
-                f"{split} has 0 rows, and train has none to spare because it keeps every label; give more rows"
+                f"{split} has 0 rows; train has none to spare because it keeps a text of every label: give more rows"
             )
     order = sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))
     return Loaded(

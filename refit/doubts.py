@@ -19,7 +19,7 @@ def about_rows(splits: Mapping[str, pa.Table]) -> Iterator[str]:
         if name == "train":
             continue
         if table.num_rows < FEW_ROWS and not is_hidden(table):
-            yield f"{name} has {table.num_rows} rows: scores on so few are mostly chance; use {FEW_ROWS} or more"
+            yield f"rows of {name}: {table.num_rows}; scores on so few are mostly chance, use {FEW_ROWS} or more"
         shared = np.flatnonzero(np.isin(hashed[name].hashes, hashed["train"].hashes))
         if len(shared):
             yield (

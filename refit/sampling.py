@@ -36,7 +36,7 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
             key, count, seed = _wanted(params, name)
             if count != "all" and count > entry["rows"]:
                 split = name.removesuffix(".arrow")
-                _warn(f"params.yaml {key} is {count}, but {split} has {entry['rows']} rows; using all of them")
+                _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({entry['rows']})")
                 count = "all"
             batches = arrow.open_batches(tokenized / name)
             rows = sum(batch.num_rows for batch in batches)

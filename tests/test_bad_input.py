@@ -258,7 +258,7 @@ DATA = [
     (
         "too_few",
         {"train.csv": b"text,label\na,x\nb,y\n"},
-        "test has 0 rows, and train has none to spare because it keeps every label; give more rows",
+        "test has 0 rows; train has none to spare because it keeps a text of every label: give more rows",
     ),
     (
         "inf",
@@ -398,10 +398,10 @@ def test_leaks_and_contradictions_are_told_with_counts_and_examples(
     dataset.write(DOWNLOAD, tasks.find("own/t"), paths.RAW)
     said = capfd.readouterr().err.splitlines()
     assert said == [
-        "download: validation has 3 rows: scores on so few are mostly chance; use 30 or more",
+        "download: rows of validation: 3; scores on so few are mostly chance, use 30 or more",
         "download: rows of validation that repeat a text of train: 2 of 3, such as 'text 5'; "
         "scores on them are inflated; remove them from one of the two files",
-        "download: test has 4 rows: scores on so few are mostly chance; use 30 or more",
+        "download: rows of test: 4; scores on so few are mostly chance, use 30 or more",
         "download: rows of test that repeat a text of train: 3 of 4, such as 'text 0'; "
         "scores on them are inflated; remove them from one of the two files",
         "download: 1 text in train with different labels, such as 'twice'",

@@ -90,8 +90,8 @@ def test_more_rows_than_there_are_means_all(tmp_path: Path, capsys: pytest.Captu
     assert table["row"].to_pylist() == list(range(50))
     said = capsys.readouterr().err.splitlines()
     assert said == [
-        "sample: params.yaml train_rows is 51, but train has 50 rows; using all of them",
-        "sample: params.yaml eval_rows is 1000, but validation has 50 rows; using all of them",
+        "sample: params.yaml train_rows is 51, more than train has: using all its rows (50)",
+        "sample: params.yaml eval_rows is 1000, more than validation has: using all its rows (50)",
     ]
 
 
