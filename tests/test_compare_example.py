@@ -26,7 +26,7 @@ def make(folder: Path, model: Path) -> Path:
     project = tiny_project(folder, model)
     write_csv(project / "data/own/tiny/train.csv", ["text", "label"], list(noisy_reviews(600)))
     change_params(project / "params.yaml", validation_share=0.25, test_share=0.25, epochs=1)
-    for tag, lr, message in (("v1", 5e-4, "A first try"), ("v2", 5e-3, "Learn faster"), ("v3", 7e-3, "Faster still")):
+    for tag, lr, message in (("v1", 5e-4, "A first try"), ("v2", 5e-3, "Learn faster"), ("v3", 1e-2, "Faster still")):
         change_params(project / "params.yaml", lr=lr)
         run("dvc", "repro", "--quiet", cwd=project)
         run("git", "add", "--all", cwd=project)

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -61,30 +61,33 @@ def test_rows_are_held_out_without_leaks_or_losses(rows: list[tuple[int, int]], 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=200), st.data())
 def test_as_many_rows_are_held_out_as_asked_for(labels: list[int], data: st.DataObject) -> None:
-    """Prevents labels that are rarer than one held-out row from emptying a split."""
-    wanted = data.draw(st.integers(1, len(labels)))
-    held = hold_out(rows_of(list(range(len(labels))), labels), wanted, data.draw(st.integers(0, 99)), stratified=True)[
-        1
-    ]
+    """Prevents a held-out split that is too small, or has another share of a label than train."""
+    wanted, seed = data.draw(st.integers(1, len(labels))), data.draw(st.integers(0, 99))
     spare = len(labels) - len(set(labels))
+    _, held = hold_out(rows_of(list(range(len(labels))), labels), wanted, seed, stratified=True)
     assert held.num_rows == min(wanted, spare)
     for label in set(labels) if spare else ():
         exact = (labels.count(label) - 1) * min(wanted, spare) / spare
         assert abs(held["label"].to_pylist().count(label) - exact) <= 1
 
 
-def test_repeated_texts_and_rare_labels_leave_the_size_as_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("text_of", "label_of"),
+    [
+        (lambda row: row, lambda row: row // 4),
+        (lambda row: row // 2, lambda row: row // 4),
+        (lambda row: max(row, 800), lambda row: row % 2),
+    ],
+    ids=["labels of four rows", "and each text twice", "a text in 801 of 2,000 rows"],
+)
+def test_rare_labels_and_repeated_texts_do_not_change_the_size(
+    text_of: Callable[[int], int], label_of: Callable[[int], int]
+) -> None:
     """Prevents one validation row out of 2,000, and a split that is mostly one text."""
-    rare = hold_out(rows_of(list(range(2_000)), [i // 4 for i in range(2_000)]), 200, 1, stratified=True)[1]
-    assert rare.num_rows == 200
-    assert 130 < len(set(rare["label"].to_pylist())) <= 200
-    twice = hold_out(rows_of([i // 2 for i in range(2_000)], [i // 4 for i in range(2_000)]), 200, 1, stratified=True)
-    assert twice[1].num_rows == 200
-    common = hold_out(
-        rows_of([max(0, i - 500) for i in range(1_000)], [i % 2 for i in range(1_000)]), 100, 1, stratified=True
-    )[1]
-    assert common.num_rows == 100
-    assert "0" not in common["text"].to_pylist()
+    table = rows_of([text_of(row) for row in range(2_000)], [label_of(row) for row in range(2_000)])
+    held = hold_out(table, 200, 1, stratified=True)[1]
+    assert held.num_rows == 200
+    assert len(set(held["text"].to_pylist())) >= 100
 
 
 def test_many_rows_are_held_out_in_seconds() -> None:
