@@ -3,11 +3,20 @@
 Only `download_model` reads this table; a model that is not here needs its 40-hex commit.
 """
 
+import difflib
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from refit import paths
 from refit.errors import ParamsError
 from refit.sources.package import Distribution
+
+# The files of a saved model, on the hub or in a folder.
+FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "*.model",
+         "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)  # as huggingface_hub has it
 
 HUB_COMMITS = {
     "google-bert/bert-base-cased": "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
@@ -47,10 +56,35 @@ PACKAGED = {
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder that a `model:` names, or None for a packaged model and for one of the hub."""
-    if name in PACKAGED or not (Path(name).is_absolute() or name.startswith((".", "~")) or Path(name).is_dir()):
+    """The folder that `model:` names, or None for a packaged model and for a hub id.
+
+    Raises ParamsError for what is none of these, and for files that DVC would delete before they are read.
+    """
+    if name in PACKAGED:
         return None
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))
+    if not folder.is_dir():
+        hint = _suggestion(name)
+        if hint or name.startswith("models/") or not HUB_ID.fullmatch(name):
+            raise ParamsError(
+                f"params.yaml model: got {name!r}, which is not an existing folder{hint}; "
+                "need minilm, a hub id (owner/name), or the folder of a saved model"
+            )
+        return None
     if not (folder / "config.json").is_file():
-        raise ParamsError(f"params.yaml model: {name} has no config.json; need a folder of a saved model")
+        raise ParamsError(f"params.yaml model: {name} has no config.json; need the folder of a saved model")
+    for out in (paths.BASE_MODEL, paths.FINETUNED_MODEL):
+        if any(path.resolve().is_relative_to(out.resolve()) for path in (folder, *folder.iterdir())):
+            raise ParamsError(
+                f"params.yaml model: got {name}, but DVC deletes {out} before a stage writes it; "
+                f"use a copy: cp -rL {name} models/my_model"
+            )
     return folder
+
+
+def _suggestion(name: str) -> str:
+    """The packaged model or the folder in models/ that a mistyped name is close to, as a question."""
+    known = {path.parent.name: str(path.parent) for path in sorted(Path("models").glob("*/config.json"))}
+    known |= {packaged: packaged for packaged in PACKAGED}
+    close = difflib.get_close_matches(name.removeprefix("models/").lower(), known, n=1, cutoff=0.85)
+    return f" (did you mean {known[close[0]]}?)" if close and name not in ALIASES else ""

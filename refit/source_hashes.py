@@ -11,7 +11,6 @@ from pathlib import Path
 from refit import models, paths, tasks
 from refit.errors import ParamsError
 from refit.params import HashSources
-from refit.pretrained import HUB_PATTERNS
 from refit.storage import files
 
 
@@ -43,7 +42,7 @@ def _model_files(model: str) -> list[Path] | None:
             raise
         print(f"hash_sources: {error}; using models/base, which is a copy of it", file=sys.stderr)
         return None
-    return _regular(path for pattern in HUB_PATTERNS for path in folder.glob(pattern)) if folder else []
+    return _regular(path for pattern in models.FILES for path in folder.glob(pattern)) if folder else []
 
 
 def _regular(found: Iterable[Path]) -> list[Path]:
