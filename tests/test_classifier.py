@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from refit.errors import DataError
 from refit.modeling import classifier
@@ -67,3 +67,34 @@ def test_a_loaded_model_gives_the_logits_of_the_saved_one(tmp_path: Path) -> Non
             loaded = classifier.finetuned(tmp_path)
             assert torch.equal(loaded(**rows).logits, expected)
             assert all(tensor.data_ptr() % 64 == 0 for tensor in (*loaded.parameters(), *loaded.buffers()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_kept"),
+    [
+        (["no", "yes"], ["no", "yes"], True),
+        (["yes", "no"], ["no", "yes"], False),
+        (["a", "b", "c"], ["no", "yes"], False),
+        (["no", "yes"], [], False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_classifier_keeps_its_head_for_its_own_labels_alone(
+    kind: str, old: list[str], new: list[str], is_kept: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents a fault where the number of labels differs, and a head that was trained for other labels."""
+    config = AutoConfig.for_model(
+        kind, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9,
+        id2label=dict(enumerate(old)),
+    )  # fmt: skip
+    saved = AutoModelForSequenceClassification.from_config(config)
+    saved.save_pretrained(tmp_path)
+    task = {"problem_type": "classification" if new else "regression", "labels": new}
+    model = classifier.new(tmp_path, task, "model")
+    before, encoder, head = saved.state_dict(), set(), set()
+    for name, value in model.state_dict().items():
+        if value.ndim == 2:  # biases begin at zero
+            (encoder if name.startswith(f"{kind}.") else head).add(torch.equal(value, before[name]))
+    assert (encoder, head) == ({True}, {is_kept})
+    assert model.num_labels == (len(new) or 1)
+    assert ("its head is kept" if is_kept else "starting with a new head") in capfd.readouterr().err
