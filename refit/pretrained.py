@@ -159,5 +159,5 @@ def _as_data_error(name: str, part: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
             raise  # the disk failed, not the model
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(f"model {name}: its {part} cannot be loaded ({reason}); fix the file or {CHOOSE}") from None

@@ -151,15 +151,22 @@ def test_a_model_of_pickled_weights_is_refused(tmp_path: Path, tiny_model: Path)
     assert str(raised.value) == wanted
 
 
-def test_a_model_with_code_of_its_own_is_refused_and_not_run(tmp_path: Path, tiny_model: Path) -> None:
-    # auto_map names a Python file of the repository that transformers would import.
+@pytest.mark.parametrize("kind", ["bert", "unknown"])
+def test_code_of_a_models_repository_is_not_run(kind: str, tmp_path: Path, tiny_model: Path) -> None:
+    # auto_map names a Python file of the repository that transformers would import; its own class is used or none.
     folder = model_folder(tmp_path, tiny_model)
     config = files.read_json(folder / "config.json")
-    files.write_json(folder / "config.json", config | {"auto_map": {"AutoModel": "evil.Model"}})
+    more = {"auto_map": {"AutoConfig": "evil.C", "AutoModel": "evil.M"}, "model_type": kind}
+    files.write_json(folder / "config.json", config | more)
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with pytest.raises(DataError, match=r"needs code of its own repository \(auto_map\), which refit never runs"):
+    if kind == "bert":
         download(folder, tmp_path / "base")
+        assert files.read_json(tmp_path / "base/config.json") == config
+    else:
+        with pytest.raises(DataError, match=r"has no class for its model_type 'unknown', and code .* is never run"):
+            download(folder, tmp_path / "base")
     assert not (tmp_path / "ran").exists()
+    assert not list(tmp_path.glob("base/*.py"))
 
 
 def test_a_tokenizer_with_code_of_its_own_is_not_run(tmp_path: Path, tiny_model: Path) -> None:
