@@ -128,6 +128,7 @@ def _save_tokenizer(source: Path, target: Path, name: str, config: Any) -> None:
             "embeddings; use the tokenizer files that were saved with its weights"
         )
     tokenizer.save_pretrained(str(target))
+    _remove_auto_map(target / "tokenizer_config.json")
 
 
 def _check_weights(folder: Path, name: str) -> None:

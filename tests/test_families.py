@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 from conftest import environment, run, tiny_project
-from hard_texts import byte_pair, unigram
+from hard_texts import byte_pair, unigram, wordpiece
 from stage_runner import Runner
 from tokenizers import Tokenizer
 
 from refit.storage import files
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+WITH_OWN_CODE = ("eurobert", "nomic_bert")  # on the hub their config names Python files, which are not run
 STAGES = ("download", "download_model", "tokenize", "sample", "train", "evaluate")
 
 
@@ -26,6 +27,12 @@ def saved(kind: str, folder: Path) -> Path:
             special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
             config, tokenizer = hf.ModernBertConfig(**SMALL, max_position_embeddings=64), byte_pair("modernbert")
             config.bos_token_id, config.eos_token_id = config.cls_token_id, config.sep_token_id = 0, 1
+        case "eurobert":
+            special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
+            config, tokenizer = hf.EuroBertConfig(**SMALL, max_position_embeddings=64), byte_pair("modernbert")
+        case "nomic_bert":
+            special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]"}
+            config, tokenizer = hf.NomicBertConfig(**SMALL), wordpiece("uncased", folder)
         case "deberta":
             config, tokenizer = hf.DebertaConfig(**SMALL, max_position_embeddings=64), byte_pair("roberta")
         case _:
@@ -38,6 +45,8 @@ def saved(kind: str, folder: Path) -> Path:
     )  # fmt: skip
     fast.save_pretrained(folder)
     config.vocab_size, config.pad_token_id = len(fast), fast.pad_token_id
+    if kind in WITH_OWN_CODE:
+        config.auto_map = {"AutoConfig": f"own--{kind}.Config", "AutoModel": f"own--{kind}.Model"}
     hf.AutoModel.from_config(config).save_pretrained(folder)
     return folder
 
@@ -49,6 +58,8 @@ def saved(kind: str, folder: Path) -> Path:
         ("modernbert", "gigatoken", True),
         ("deberta", "gigatoken", False),
         ("deberta-v2", "tokenizers", True),
+        ("eurobert", "gigatoken", True),
+        ("nomic_bert", "nanotoken", True),
     ],
 )
 def test_a_model_of_another_kind_is_fine_tuned(tmp_path: Path, kind: str, engine: str, has_short_format: bool) -> None:
@@ -60,4 +71,5 @@ def test_a_model_of_another_kind_is_fine_tuned(tmp_path: Path, kind: str, engine
     assert speed["tokenize"]["engine"] == engine
     assert has_short_format or speed["train"]["number_format"] == "fp32"
     assert 0 < files.read_json(folder / "metrics/scores.json")["own/tiny"]["test"]["loss"] < 2
+    assert "auto_map" not in files.read_json(folder / "models/finetuned/config.json")
     assert "positive" in run("python", "-m", "refit.predict", "a good film", cwd=folder, env=environment()).stdout

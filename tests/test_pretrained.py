@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_trained_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(
-    "kind", ["albert", "electra", "eurobert", "fnet", "mpnet", "nomic_bert", "roformer", "xlm-roberta"]
+    "kind", ["albert", "electra", "eurobert", "fnet", "mpnet", "nomic_bert", "roformer", "ultrabert", "xlm-roberta"]
 )
 def test_encoders_with_and_without_a_head_are_accepted(
     kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,5 @@
 """Hostile labels, models, archives and pickles do no harm; tokens reach nothing; only download uses the network."""
 
-import contextlib
 import csv
 import io
 import secrets
@@ -175,8 +174,8 @@ def test_a_tokenizer_with_code_of_its_own_is_not_run(tmp_path: Path, tiny_model:
     config = files.read_json(folder / "tokenizer_config.json")
     files.write_json(folder / "tokenizer_config.json", config | {"auto_map": {"AutoTokenizer": ["evil.T", None]}})
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    with contextlib.suppress(DataError):
-        download(folder, tmp_path / "base")
+    download(folder, tmp_path / "base")
+    assert "auto_map" not in files.read_json(tmp_path / "base/tokenizer_config.json")
     assert not (tmp_path / "ran").exists()
     assert not list(tmp_path.glob("base/*.py"))
 
