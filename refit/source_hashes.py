@@ -4,6 +4,7 @@ DVC cannot list them as deps, because their paths depend on params. So the stage
 `dvc repro` and writes one small record for each, on which `download` and `download_model` depend.
 """
 
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,10 +38,10 @@ def _model_files(model: str) -> list[Path] | None:
     """The files of a local model; none for a model from elsewhere, None to keep the record of a missing folder."""
     try:
         folder = models.local_folder(model)
-    except ParamsError as error:
-        if not _is_recorded(model):
+    except ParamsError:
+        if os.path.isdir(os.path.expanduser(model)) or not _is_recorded(model):
             raise
-        print(f"hash_sources: {error}; using models/base, which is a copy of it", file=sys.stderr)
+        print(f"hash_sources: {model} is not here; using models/base, which was copied from it", file=sys.stderr)
         return None
     return _regular(path for pattern in models.FILES for path in folder.glob(pattern)) if folder else []
 

@@ -17,7 +17,6 @@ def test_what_follows_from_the_seed_is_not_an_input_and_all_else_is() -> None:
         "models/base",
         "refit/training",
         "stages/evaluate.py",
-        "data/source.json",
     } <= found.keys()
     assert all(found.values())
 
