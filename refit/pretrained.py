@@ -66,14 +66,15 @@ def _fetch(params: DownloadModel, scratch: Path) -> tuple[Path, str, str]:
     try:
         if commit:
             return hub.snapshot(repository, "model", commit, models.FILES), commit, "hub"
-        main = hub.snapshot(repository, "model", "main", ["config.json"]).name
+        newest = hub.snapshot(repository, "model", "main", ["config.json"])
     except NetworkError as error:
         close = difflib.get_close_matches(name, [*models.ALIASES, *models.HUB_COMMITS], n=1, cutoff=0.85)
         hint = f"; did you mean {close[0]}?" if close and close[0] != name else ""
         raise NetworkError(f"{error}{hint}") from None
+    _config(newest, name)
     raise ParamsError(
-        f"params.yaml model_revision: no commit of {repository} is pinned here; "
-        f"need its 40-hex commit; its main is now {main}: dvc exp run -S model={name} -S model_revision={main}"
+        f"params.yaml model_revision: no commit of {repository} is pinned here; need its 40-hex commit; "
+        f"its main is now {newest.name}: dvc exp run -S model={name} -S model_revision={newest.name}"
     )
 
 
@@ -83,6 +84,8 @@ def _config(source: Path, name: str) -> Any:
 
     try:
         kind = str(files.read_json(source / "config.json")["model_type"])
+    except FileNotFoundError:
+        raise DataError(f"model {name}: has no config.json; {CHOOSE}") from None
     except (ValueError, KeyError, TypeError):
         raise DataError(f"model {name}: its config.json is not a JSON object with a model_type; {CHOOSE}") from None
     if kind not in hf.CONFIG_MAPPING:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import HUB, ROOT, environment
+from conftest import HUB, ROOT, environment, run
 
 from refit.storage import files
 
@@ -96,6 +97,46 @@ def test_wrong_bytes_are_refused_and_do_not_stay_in_the_cache(how: str, tmp_path
     with running() as server:
         answer = fetch(server.url, tmp_path)
         assert files.sha256(Path(answer["folder"]) / "model.safetensors") == files.sha256(weights_of(server))
+
+
+DOWNLOAD = """
+import re, sys
+from pathlib import Path
+from refit import pretrained
+from refit.errors import RefitError
+from refit.params import DownloadModel
+for name in ("decoder", "bare", "own-code"):
+    revision = "pinned"
+    for _ in range(2):
+        try:
+            pretrained.write(DownloadModel(model=f"own/{name}", model_revision=revision), Path(sys.argv[1], name))
+            print(name, "is accepted")
+        except RefitError as error:
+            print(error)
+            revision = str(error).rpartition("model_revision=")[2]
+            if not re.fullmatch("[0-9a-f]{40}", revision):
+                break
+"""
+
+
+def test_a_model_of_the_hub_is_checked_as_a_folder_is(tmp_path: Path, tiny_model: Path) -> None:
+    # Code of a repository is not fetched either; a decoder is refused before its weights are.
+    repositories = tmp_path / "root/models/own"
+    for name in ("own-code", "bare", "decoder"):
+        shutil.copytree(tiny_model, repositories / name)
+    config = files.read_json(tiny_model / "config.json")
+    files.write_json(repositories / "own-code/config.json", config | {"auto_map": {"AutoModel": "evil.Model"}})
+    (repositories / "own-code/evil.py").write_text("raise SystemExit('evil code was run')")
+    files.write_json(repositories / "decoder/config.json", config | {"model_type": "gpt2"})
+    for path in (repositories / "bare").glob("tokenizer*"):
+        path.unlink()
+    with running(root=str(tmp_path / "root")) as server:
+        env = environment(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path / "cache"))
+        said = run(sys.executable, "-c", DOWNLOAD, tmp_path, cwd=ROOT, env=env).stdout.splitlines()
+    expected = ("own/decoder: is a decoder", "its main is now", "own/bare: has no tokenizer files",
+                "its main is now", "own-code is accepted")  # fmt: skip
+    assert [part in line for part, line in zip(expected, said, strict=True)] == [True] * 5, said
+    assert not list((tmp_path / "cache").rglob("*.py"))
 
 
 @pytest.mark.parametrize("how", ["garble", "truncate"])
