@@ -46,9 +46,12 @@ def test_the_head_depends_on_the_seed_alone(tiny_model: Path) -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
-def test_a_folder_without_a_model_is_one_line(tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents a page of traceback for a missing file."""
+@pytest.mark.parametrize("weights", [None, b"damaged"])
+def test_a_folder_without_a_model_is_one_line(weights: bytes | None, tmp_path: Path, tiny_model: Path) -> None:
+    """Prevents a page of traceback for a missing or damaged file."""
     (tmp_path / "config.json").write_text((tiny_model / "config.json").read_text())
+    if weights:
+        (tmp_path / "model.safetensors").write_bytes(weights)
     with pytest.raises(DataError, match="the model cannot be loaded"):
         classifier.finetuned(tmp_path)
 
