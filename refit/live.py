@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from refit import paths
 from refit.errors import ParamsError
+from refit.training import history
 
 BAR = "{desc} |{bar:8}| step {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
@@ -53,9 +54,9 @@ class Live(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the newest loss and learning rate."""
+        """Show the newest learning rate and the mean loss since the last evaluation, as in metrics/history.csv."""
         if logs and "loss" in logs:
-            self.logged = logs
+            self.logged = {**logs, "loss": history.train_loss(state.log_history)}
             self._show(args, state)
 
     def on_evaluate(
@@ -149,6 +150,10 @@ def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]
 
     Raises ParamsError where its package is not installed.
     """
+    if report_to != "none" and not getattr(integrations, f"is_{report_to}_available")():
+        raise ParamsError(
+            f"params.yaml report_to: {report_to} is not installed; run: .venv/bin/pip install {report_to}"
+        )
     home = home or paths.state_folder()
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     run = "-".join(filter(None, [moment, os.environ.get("DVC_EXP_NAME"), str(os.getpid())]))
@@ -162,8 +167,6 @@ def reporters(report_to: str, home: Path | None = None) -> list[TrainerCallback]
         live = DvcLive(dir=str(home / "dvclive" / run), dvcyaml=None, save_dvc_exp=False, report=None)
         return [DvcLiveLogs(live=live)]
     if report_to == "wandb":
-        if not integrations.is_wandb_available():
-            raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
         for name, value in (("WANDB_DIR", home), ("WANDB_PROJECT", "refit"), ("WANDB_NAME", run)):
             os.environ.setdefault(name, str(value))
         return [WandbLogs()]

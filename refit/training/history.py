@@ -30,32 +30,29 @@ def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
 
     The score that picks the best epoch comes last: DVC plots the last column, whatever the task calls it.
     """
-    rows, total, since, last_logged, last_evaluated = [], 0.0, 0, 0, 0
-    for entry in log:
-        if "loss" in entry:
-            total += entry["loss"] * (entry["step"] - last_logged)
-            last_logged = entry["step"]
-        elif "eval_loss" in entry:
-            since = entry["step"] - last_evaluated
+    rows = []
+    for end, entry in enumerate(log):
+        if "eval_loss" in entry:
             scores = {
                 f"validation_{name.removeprefix('eval_')}": value
                 for name, value in sorted(entry.items(), key=lambda item: (item[0] == f"eval_{best_score}", item[0]))
                 if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second", "_loss"))
             }
-            row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": total / since}
+            row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": train_loss(log[:end])}
             rows.append({**row, "validation_loss": entry["eval_loss"], **scores})
-            total, last_evaluated = 0.0, entry["step"]
     return rows
 
 
 def train_loss(log: Log) -> float:
-    """The mean loss of all steps, as the Trainer reports it at the end."""
-    total, last = 0.0, 0
-    for entry in log:
-        if "loss" in entry:
+    """The mean training loss since the last evaluation of a log."""
+    start = next((place for place in range(len(log), 0, -1) if "eval_loss" in log[place - 1]), 0)
+    since = last = log[start - 1]["step"] if start else 0
+    total = 0.0
+    for entry in log[start:]:
+        if "loss" in entry:  # the mean since the entry before it
             total += entry["loss"] * (entry["step"] - last)
             last = entry["step"]
-    return total / last if last else 0.0
+    return total / (last - since)
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
