@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -115,7 +115,14 @@ def _fail(stage: str, error: Exception) -> NoReturn:
     """Say it all in the last line of stderr: DVC shows that line, and flattens exit codes."""
     known = isinstance(error, RefitError)
     text = str(error) if known else f"{type(error).__name__}: {error}; this is a fault of refit, see the lines above"
-    print(f"refit {stage}: {without_secrets(' '.join(text.split()))}", file=sys.stderr, flush=True)
+    text = without_secrets(" ".join(text.split()))
+    is_left = False
+    if known and (error_file := os.environ.get("TORCHELASTIC_ERROR_FILE")):
+        with suppress(OSError):  # for processes.launch to say last, once for all processes
+            files.write_json(Path(error_file), {"message": text, "timestamp": int(time.time())})
+            is_left = True
+    if not is_left or (isinstance(error, InterruptedRunError) and os.environ["RANK"] == "0"):
+        print(f"refit {stage}: {text}", file=sys.stderr, flush=True)
     sys.exit(error.exit_code if isinstance(error, RefitError) else RefitError.exit_code)
 
 

@@ -14,6 +14,7 @@ def train() -> dict[str, Any]:
 
     chosen = params.load(params.Train)
     launches = processes.must_launch(chosen.processes)
+    processes.check(chosen, launches=launches)
     sharding.check(chosen, is_alone=not launches and processes.count() == 1)
     if launches:
         return processes.launch(chosen.processes, "stages.train")

@@ -8,12 +8,16 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from refit.errors import InterruptedRunError, RefitError
+from refit.errors import InterruptedRunError, ParamsError, RefitError
 from refit.storage import files
 
+if TYPE_CHECKING:
+    from refit.params import Train
+
 FIGURES = Path(".refit/train_figures.json")
+NO_MESSAGE = "<N/A>"  # torchrun's word for a process that left no error file
 Found = TypeVar("Found")
 
 
@@ -38,10 +42,34 @@ def must_launch(wanted: int) -> bool:
     return "TORCHELASTIC_RUN_ID" not in os.environ and "RANK" not in os.environ and (wanted > 1 or nodes != "1")
 
 
+def check(params: "Train", *, launches: bool) -> None:
+    """Refuse a number of processes that cannot run here or share a batch evenly, before any of them starts.
+
+    Raises ParamsError.
+    """
+    total = count()
+    if launches:
+        nodes = os.environ.get("PET_NNODES", "1")
+        if not nodes.isdigit() or int(nodes) == 0:
+            raise ParamsError(f"PET_NNODES: got {nodes!r}, need the number of nodes, a whole number >= 1")
+        from refit.modeling import device  # and torch with it, which one process alone loads later
+
+        most, places = device.places()
+        if params.processes > most:
+            raise ParamsError(f"params.yaml processes: got {params.processes}, need at most {most}, the {places} here")
+        total = params.processes * int(nodes)
+    if params.batch_size % total:
+        multiple = max(total, params.batch_size // total * total)
+        raise ParamsError(
+            f"params.yaml batch_size: got {params.batch_size}, shared by {total} processes; "
+            f"need a multiple of {total}, such as {multiple} or {multiple + total}"
+        )
+
+
 def launch(wanted: int, module: str) -> dict[str, Any]:
     """Run `python -m module` as `wanted` processes by torchrun; returns the figures that the main one left.
 
-    Raises RefitError, with the exit code of the first process to fail, when one did.
+    Raises RefitError when a process failed: with that one's own message and exit code, where it left them.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -56,15 +84,22 @@ def launch(wanted: int, module: str) -> dict[str, Any]:
     try:
         elastic_launch(config, command)(*rest)
     except ChildFailedError as error:
-        first = next(iter(error.failures.values()))
-        failure = RefitError(
-            f"process {first.local_rank} of {wanted} ended with code {first.exitcode} and the others were stopped; "
-            "run the same command to go on from the last checkpoint"
-        )
-        failure.exit_code = first.exitcode if first.exitcode > 0 else InterruptedRunError.exit_code
+        # The others fail because one did: what a user can fix comes first, then what came first.
+        failed = min(error.failures.values(), key=lambda one: (one.error_file == NO_MESSAGE, one.timestamp))
+        ended = f"process {failed.local_rank} of {wanted}"
+        if failed.error_file != NO_MESSAGE:
+            failure = RefitError(failed.message)
+        elif failed.exitcode > 0:
+            failure = RefitError(f"{ended} ended with code {failed.exitcode}, see the lines above")
+        else:
+            failure = InterruptedRunError(
+                f"{ended} was killed by {failed.signal_name()} and the others were stopped; "
+                "run the same command to resume from the last checkpoint"
+            )
+        failure.exit_code = failed.exitcode if failed.exitcode > 0 else InterruptedRunError.exit_code
         raise failure from None
     except SignalException:
-        raise InterruptedRunError("stopped as asked; run the same command to go on") from None
+        raise InterruptedRunError("stopped; run the same command to resume") from None
     return files.read_json(FIGURES) if FIGURES.is_file() else {}  # another node's main process left them there
 
 
