@@ -95,7 +95,7 @@ def test_killed_three_times_gives_the_same_bytes(
             train()
     capfd.readouterr()
     assert train() == whole
-    assert f"goes on from step {3 * steps - 2} of" in capfd.readouterr().err
+    assert f"resuming from step {3 * steps - 2} of" in capfd.readouterr().err
 
 
 def test_saving_rarely_resumes_at_the_epoch_boundary(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,6 +130,28 @@ def test_early_stopping_stops_at_the_same_step(project: Path, where: str, monkey
     assert train() == whole
 
 
+def test_the_end_of_a_run_is_explained(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Prevents a run that stops early without a word, and doubt about which step's model was kept."""
+    train(early_stopping=2, eval_every=2, lr=1e-5)
+    said = capfd.readouterr().err.splitlines()
+    assert said[-2:] == [
+        "train: stopped early at step 6 of 30: accuracy did not improve in 2 evaluations after step 2",
+        "train: kept the model of step 2 (epoch 0.2), the best: accuracy 0.5000",
+    ]
+    train(early_stopping=2, eval_every=10)
+    assert "train: early_stopping: 2 has no effect: the run has only 3 evaluations\n" in capfd.readouterr().err
+
+
+def test_torchrun_may_pass_a_ctrl_c_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a Ctrl-C from ending several processes in mid-step, because each of them gets it twice."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    checkpoints = Checkpoints(checkpoint.Run(paths.state_folder(), {}), "eval_accuracy", 0)
+    with checkpoints.listening():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert checkpoints.stop_asked
+
+
 def test_evaluating_more_often_does_not_change_the_last_weights(project: Path) -> None:
     # Every evaluation draws from torch's generator; unguarded, watching a run would change it.
     def last_loss(outs: dict[str, bytes]) -> str:
@@ -146,13 +168,13 @@ def test_an_asked_stop_is_committed_and_goes_on(
     shutil.rmtree(".refit")
     for step, number in ((4, signal.SIGTERM), (15, signal.SIGINT)):
         at_step(step, lambda self, number=number: signal.raise_signal(number), monkeypatch)
-        with pytest.raises(InterruptedRunError, match=f"at step {step} of 30; it is saved: run the same command"):
+        with pytest.raises(InterruptedRunError, match=f"at step {step} of 30, progress saved; run the same command"):
             train()
         assert not paths.FINETUNED_MODEL.exists()
     assert InterruptedRunError.exit_code == 75
     capfd.readouterr()
     assert train() == whole
-    assert "goes on from step 15 of 30" in capfd.readouterr().err
+    assert "resuming from step 15 of 30" in capfd.readouterr().err
 
 
 def test_a_finished_run_is_not_trained_again(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +184,7 @@ def test_a_finished_run_is_not_trained_again(project: Path, capfd: pytest.Captur
     assert not list(run_folder().rglob("optimizer*")), "a finished run keeps no optimizer state"
     capfd.readouterr()
     assert train() == whole
-    assert "exactly this was trained before" in capfd.readouterr().err
+    assert "an identical run exists" in capfd.readouterr().err
 
 
 def pickles(folder: Path) -> list[Path]:
@@ -279,7 +301,7 @@ def test_after_damage_the_end_is_the_same(
     assert train() == whole
     said = capfd.readouterr().err
     assert "checkpoint-20 is not used: model.safetensors is damaged" in said
-    assert ("goes on from step 10" in said) == (spoiled == "newest")
+    assert ("resuming from step 10" in said) == (spoiled == "newest")
 
 
 def test_a_damaged_finished_run_is_trained_again(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -304,10 +326,10 @@ def test_changed_params_do_not_resume_and_old_ones_do(
     old = params.load(params.Train).model_dump()[key]
     train(**{key: CHANGES[key]})
     said = capfd.readouterr().err
-    assert f"starts afresh: other than the last run in params.{key}\n" in said
-    assert "goes on from" not in said
+    assert f"starting from scratch: params.{key} differs from the last run\n" in said
+    assert "resuming from" not in said
     assert train(**{key: old}) == whole
-    assert "goes on from step 20 of 30" in capfd.readouterr().err
+    assert "resuming from step 20 of 30" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -406,7 +428,7 @@ def test_a_number_that_is_not_finite_ends_training_at_once(
     number = "inf" if what == "loss" else "nan"
     name = "the loss" if what == "loss" else "the gradient's norm"
     assert str(raised.value) == (
-        f"training diverged at step {step}: {name} is {number} (lr 0.005); the last good checkpoint is of step 20; "
+        f"training diverged at step {step}: {name} is {number} (lr 0.005); the last checkpoint is of step 20; "
         "lower lr in params.yaml, or use precision: fp32"
     )
     assert raised.value.exit_code == 70
@@ -418,9 +440,7 @@ def test_a_learning_rate_far_too_high_ends_in_one_line(project: Path, monkeypatc
     # The real thing, without injection: what a typo in lr does to a model, past the bounds of params.yaml.
     chosen = fine_tuning.argument_values
     monkeypatch.setattr(fine_tuning, "argument_values", lambda *given: chosen(*given) | {"learning_rate": 1e30})
-    with pytest.raises(
-        TrainingDivergedError, match=r"training diverged at step \d+: .* \(lr .*last good checkpoint is"
-    ):
+    with pytest.raises(TrainingDivergedError, match=r"training diverged at step \d+: .* \(lr .*; lower lr in params"):
         train(max_grad_norm=0.0, warmup=0.0)
     assert not paths.FINETUNED_MODEL.exists()
 

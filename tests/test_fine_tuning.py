@@ -3,8 +3,10 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -12,10 +14,12 @@ import torch
 from conftest import HUB, ROOT, environment, reviews, run, tiny_project, write_csv
 from ruamel.yaml import YAML
 
+from refit.errors import TrainingDivergedError
 from refit.modeling import classifier, device
+from refit.modeling.batching import Examples
 from refit.params import Train
 from refit.storage import files
-from refit.training import fine_tuning
+from refit.training import fine_tuning, history
 
 SHARED_NOTEBOOK = HUB.parent / "bench/notebook.py"
 
@@ -49,12 +53,10 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, noteboo
     env = environment(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hf"))
     done = run(*command, trained / "models/base", *options, cwd=tmp_path, env=env)
     theirs = json.loads(done.stdout.splitlines()[-1])
-    history = (trained / "metrics/history.csv").read_text().splitlines()
-    last = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
-    run_folder = next((trained / ".refit/runs").glob("*/DONE.json"))
-    from refit.training.history import train_loss
-
-    ours = train_loss(files.read_json(run_folder)["log"])
+    lines = (trained / "metrics/history.csv").read_text().splitlines()
+    last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
+    log = files.read_json(next((trained / ".refit/runs").glob("*/DONE.json")))["log"]
+    ours = history.train_loss([entry for entry in log if "loss" in entry])
     assert ours == pytest.approx(theirs["train_loss"], abs=5e-5)
     assert float(last["validation_loss"]) == pytest.approx(theirs["metrics"]["eval_loss"], abs=5e-5)
     assert float(last["validation_accuracy"]) == pytest.approx(theirs["metrics"]["eval_accuracy"], abs=5e-5)
@@ -85,6 +87,30 @@ def test_a_gpu_gets_its_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     on_cpu = fine_tuning.argument_values(chosen(), 100, "bf16", torch.device("cpu"))
     assert on_cpu["dataloader_num_workers"] == 0
     assert not on_cpu["dataloader_pin_memory"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "step", "advice"),
+    [
+        (np.float32([-2, 1e32]), 0, "the labels range from -2 to 1e+32; scale them, for example to 0 to 1"),
+        (np.float32([-2, 1e32]), 5, "lower lr in params.yaml, or use precision: fp32"),
+        (np.int64([0, 1]), 0, "lower lr in params.yaml, or use precision: fp32"),
+    ],
+)
+def test_labels_are_blamed_for_a_first_step_that_diverges(labels: Any, step: int, advice: str) -> None:
+    """Prevents a search for a learning rate that cannot help: a warmup's first step has lr 0."""
+
+    def diverge(**options: Any) -> None:
+        raise TrainingDivergedError("the loss is inf")
+
+    fitting: Any = SimpleNamespace(
+        train=diverge, state=SimpleNamespace(global_step=step), train_dataset=Examples(SimpleNamespace(label=labels))
+    )
+    checkpoints: Any = SimpleNamespace(last_good=lambda: "no checkpoint")
+    run: Any = SimpleNamespace(newest=lambda: None)
+    with pytest.raises(TrainingDivergedError) as raised:
+        fine_tuning._run_loop(fitting, checkpoints, run)
+    assert str(raised.value) == f"the loss is inf; no checkpoint; {advice}"
 
 
 def test_batches_on_a_gpu_are_multiples_of_eight(tiny_model: Path) -> None:

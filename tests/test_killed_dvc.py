@@ -89,13 +89,13 @@ def test_training_goes_on_whatever_was_killed(tmp_path: Path, tiny_model: Path) 
         if how == "dvc":  # a trainer that outlives it would write into the outs of the run that follows
             _, alive = psutil.wait_procs(stages, timeout=60)
             assert not alive
-            assert "it is saved: run the same command to go on" in output(project)
+            assert "progress saved; run the same command to resume" in output(project)
         reached = newest_step(project)
         assert reached < STEPS, "it has to end before its last step"
         assert not (project / "models/finetuned").exists()
     run_again = start(project, "dvc", "repro")
     assert run_again.wait(timeout=300) == 0, output(project)
-    resumed = [int(step) for step in re.findall(r"goes on from step (\d+) of", output(project))]
+    resumed = [int(step) for step in re.findall(r"resuming from step (\d+) of", output(project))]
     assert len(resumed) == 3, output(project)
     assert resumed == sorted(resumed)
     assert reached - resumed[-1] <= 1, "more than one save interval was lost"
@@ -115,7 +115,7 @@ def test_a_second_writer_waits(tmp_path: Path, prepared: Path) -> None:
     assert second.wait(timeout=300) == 0, output(project)
     said = output(project)
     assert "another process is writing the same outs; waiting for it" in said
-    assert said.count("exactly this was trained before") == 1
+    assert said.count("an identical run exists") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -129,7 +129,7 @@ def test_an_asked_stop_exits_75_and_says_how_to_go_on(tmp_path: Path, prepared: 
     process.send_signal(number)
     assert process.wait(timeout=120) == 75, output(project)
     step = newest_step(project)
-    wanted = f"refit train: stopped as asked at step {step} of {STEPS}; it is saved: run the same command to go on"
+    wanted = f"refit train: stopped at step {step} of {STEPS}, progress saved; run the same command to resume"
     assert output(project).splitlines()[-1] == wanted
 
 
@@ -154,7 +154,7 @@ def test_exp_run_goes_on(tmp_path: Path, tiny_model: Path) -> None:
         assert kill(process, how)
     final = start(project, "dvc", "exp", "run", "-S", "lr=0.004")
     assert final.wait(timeout=300) == 0, output(project)
-    resumed = re.findall(rf"goes on from step (\d+) of {STEPS}", output(project))
+    resumed = re.findall(rf"resuming from step (\d+) of {STEPS}", output(project))
     assert len(resumed) == 2, output(project)
     assert "lr: 0.004" in (project / "params.yaml").read_text()
 
@@ -195,7 +195,7 @@ def goes_on_in_a_copy(project: Path, *, queued: bool) -> None:
         logs = run("dvc", "queue", "logs", name, cwd=project).stdout
     else:
         logs = output(project)
-    resumed = re.findall(rf"goes on from step (\d+) of {STEPS}", logs)
+    resumed = re.findall(rf"resuming from step (\d+) of {STEPS}", logs)
     assert resumed, logs
     assert int(resumed[-1]) >= 5
 

@@ -158,7 +158,7 @@ def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
     assert set(revisions(folder)) == {trial.user_attrs["experiment"] for trial in after.trials}
     assert ended.items() <= revisions(folder).items()
     (log,) = folder.glob(".refit/search/*-01-*.log")
-    assert "goes on from step" in log.read_text()  # not from the start
+    assert "resuming from step" in log.read_text()  # not from the start
     assert "is still running; waiting for it" in last.stderr
     assert last.stdout.count("\ntrial") == 1  # what ended is not told again
     (log,) = folder.glob(".refit/search/*-02-*.log")

@@ -179,13 +179,13 @@ def test_fsdp_trains_as_one_process_does_and_resumes(tmp_path: Path, tiny_model:
     again = torchrun(folder, "tests/fsdp_on_cpu.py")
     said = again.communicate(timeout=300)[1]
     assert again.returncode == 0, said
-    assert "goes on from step" in said
+    assert "resuming from step" in said
     as_alone(folder, alone)
     weights = (folder / "models/finetuned/model.safetensors").read_bytes()
     for path in set(folder.glob(".refit/runs/*")) - runs:
         path.rename(path.with_name(".set-aside"))
     whole = torchrun(folder, "tests/fsdp_on_cpu.py")
-    assert "goes on from step" not in whole.communicate(timeout=300)[1]
+    assert "resuming from step" not in whole.communicate(timeout=300)[1]
     assert (folder / "models/finetuned/model.safetensors").read_bytes() == weights
 
 

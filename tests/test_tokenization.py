@@ -145,6 +145,5 @@ def test_heavy_truncation_is_told() -> None:
     # A model that reads the first 32 words of a page is not the one that was wanted.
     figures = {"train.arrow": {"rows": 1000, "at_max_length": 312}, "test.arrow": {"rows": 1000, "at_max_length": 90}}
     assert list(tokenization.truncation_warnings(figures, 128)) == [
-        "312 of 1,000 rows of train (31%) fill max_length 128 and are cut there if longer; "
-        "raise max_length to keep them whole"
+        "312 of 1,000 rows of train (31%) reach max_length 128; longer text is dropped, raise max_length to keep it"
     ]

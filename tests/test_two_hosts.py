@@ -99,9 +99,9 @@ def test_goes_on_after_a_host_is_gone(hosts: list[str], tmp_path: Path, tiny_mod
     said = first.communicate(timeout=120)[1]
     assert first.returncode not in (0, None)
     assert "Traceback" not in said
-    assert "run the same command to go on" in said.splitlines()[-1]
+    assert "run the same command to resume" in said.splitlines()[-1]
     again = start(hosts, folder)
     outputs = [process.communicate(timeout=300)[1] for process in again]
     assert [process.returncode for process in again] == [0, 0], outputs
-    assert "goes on from step" in outputs[0]
+    assert "resuming from step" in outputs[0]
     assert (folder / "models/finetuned/model.safetensors").is_file()

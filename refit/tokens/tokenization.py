@@ -52,8 +52,8 @@ def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: in
         rows, full = of_file["rows"], of_file["at_max_length"]
         if full > rows * HEAVY_TRUNCATION:
             yield (
-                f"{full:,} of {rows:,} rows of {name.removesuffix('.arrow')} ({full / rows:.0%}) fill max_length "
-                f"{max_length} and are cut there if longer; raise max_length to keep them whole"
+                f"{full:,} of {rows:,} rows of {name.removesuffix('.arrow')} ({full / rows:.0%}) reach max_length "
+                f"{max_length}; longer text is dropped, raise max_length to keep it"
             )
 
 

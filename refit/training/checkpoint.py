@@ -6,6 +6,7 @@ checkpoint whose best checkpoint is whole too, and comes to the same weights as 
 """
 
 import fcntl
+import math
 import os
 import shutil
 import signal
@@ -117,7 +118,8 @@ class Run:
         for marker in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
             with suppress(ValueError):  # a damaged one tells us nothing
                 different = fingerprint.differences(files.read_json(marker), self.description)
-                _say(f"starts afresh: other than the last run in {', '.join(different[:6])}")
+                verb = "differs" if len(different) == 1 else "differ"
+                _say(f"starting from scratch: {', '.join(different[:6])} {verb} from the last run")
                 return
 
 
@@ -134,14 +136,15 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let SIGTERM and Ctrl-C end the run after the step under way; a second Ctrl-C ends it at once.
+        """Let SIGTERM and Ctrl-C end the run after the current step; a second Ctrl-C ends it immediately.
 
-        A parent of many threads that dies sends its SIGTERM once for each, so more of them mean no more than one.
+        Some signals come more than once and mean no more than one: a parent of many threads that dies sends its
+        SIGTERM once for each, and torchrun passes the Ctrl-C that its processes have received already on to them.
         """
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.stop_asked = True
-            if number == signal.SIGINT:
+            if number == signal.SIGINT and processes.count() == 1:
                 signal.signal(number, signal.SIG_DFL)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -159,6 +162,10 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Give the loop the sums that the Trainer forgets on resuming: they go into the next logged loss."""
+        if self.patience and state.is_world_process_zero and state.max_steps <= (self.patience + 1) * args.eval_steps:
+            count = math.ceil(state.max_steps / args.eval_steps)
+            evaluations = f"{count} evaluation{'s' * (count > 1)}"
+            _say(f"early_stopping: {self.patience} has no effect: the run has only {evaluations}")
         if self.resumed_from is None or self.trainer is None:
             return
         sums = files.read_json(self.resumed_from / LOOP)
@@ -218,7 +225,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     def last_good(self) -> str:
         """The newest committed checkpoint, in words."""
         steps = [step for step, path in _checkpoints(self.run.folder) if (path / RECORD).is_file()]
-        return f"of step {max(steps)}" if steps else "none yet"
+        return f"the last checkpoint is of step {max(steps)}" if steps else "no checkpoint has been saved yet"
 
     def _has_stalled(self, state: TrainerState) -> bool:
         steps = [step for step, _ in self._scores(state)]
@@ -241,8 +248,8 @@ def load_state(folder: Path) -> TrainerState:
 
 def interrupted(state: TrainerState, *, is_resumable: bool) -> InterruptedRunError:
     """The error to leave with when a run was asked to stop."""
-    then = "it is saved: run the same command to go on" if is_resumable else "DeepSpeed cannot go on from there"
-    return InterruptedRunError(f"stopped as asked at step {state.global_step} of {state.max_steps}; {then}")
+    then = "progress saved; run the same command to resume" if is_resumable else "which DeepSpeed cannot resume from"
+    return InterruptedRunError(f"stopped at step {state.global_step} of {state.max_steps}, {then}")
 
 
 def _commit(folder: Path, run_fingerprint: str, step: int) -> None:

@@ -45,7 +45,7 @@ def train(params: Train) -> dict[str, Any]:
             if processes.is_main():
                 run.finish(result)
         elif processes.is_main():
-            print("train: exactly this was trained before; taking its weights from .refit/runs", file=sys.stderr)
+            print("train: an identical run exists; reusing its weights from .refit/runs", file=sys.stderr)
         if not processes.is_main():
             return {}
         evaluations = history.evaluations(result["log"], task["best_score"])
@@ -53,6 +53,9 @@ def train(params: Train) -> dict[str, Any]:
         _export(run.checkpoint(result["best_step"]), _card(params, task, best), params, number)
     history.write(history.steps(result["log"]), paths.STEPS)
     history.write(evaluations, paths.HISTORY)
+    best_score = f"{task['best_score']} {best['validation_' + task['best_score']]:.4f}"
+    where = f"step {best['step']} (epoch {best['epoch']:.3g})"
+    print(f"train: kept the model of {where}, the best: {best_score}", file=sys.stderr)
     return {**result["figures"], "threads": threads, "number_format": number}
 
 
@@ -100,6 +103,9 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         state = _run_loop(fitting, checkpoints, run)
     seconds = time.perf_counter() - start
     best = checkpoints.best_step(state)
+    if state.global_step < state.max_steps and processes.is_main():
+        waited = f"{task['best_score']} did not improve in {params.early_stopping} evaluations after step {best}"
+        print(f"train: stopped early at step {state.global_step} of {state.max_steps}: {waited}", file=sys.stderr)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
     epochs = params.epochs * clock.steps / state.max_steps  # done here, not before a kill or after an early stop
@@ -121,17 +127,19 @@ def _run_loop(
     resumed = processes.from_main(run.newest)
     if resumed is not None:
         state = checkpoint.load_state(resumed)
-        print(f"train: goes on from step {state.global_step} of {state.max_steps}", file=sys.stderr)
+        if processes.is_main():
+            print(f"train: resuming from step {state.global_step} of {state.max_steps}", file=sys.stderr)
         if checkpoints.is_over(state):
             return state
         checkpoints.resumed_from = resumed
     try:
         fitting.train(resume_from_checkpoint=str(resumed) if resumed else None)
     except TrainingDivergedError as error:
-        raise TrainingDivergedError(
-            f"{error}; the last good checkpoint is {checkpoints.last_good()}; lower lr in params.yaml, "
-            "or use precision: fp32"
-        ) from None
+        labels = fitting.train_dataset.rows.label
+        advice = "lower lr in params.yaml, or use precision: fp32"
+        if fitting.state.global_step == 0 and labels.dtype.kind == "f":  # of a regression; lr has moved nothing yet
+            advice = f"the labels range from {labels.min():g} to {labels.max():g}; scale them, for example to 0 to 1"
+        raise TrainingDivergedError(f"{error}; {checkpoints.last_good()}; {advice}") from None
     if not checkpoints.is_over(fitting.state):
         raise checkpoint.interrupted(fitting.state, is_resumable=not fitting.is_deepspeed_enabled)
     return fitting.state
@@ -184,10 +192,6 @@ def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_reg
     if is_regression and params.label_smoothing > 0:
         raise ParamsError(
             "params.yaml label_smoothing: this task is a regression, which has no labels to smooth; need 0"
-        )
-    if params.batch_size % processes.count():
-        raise ParamsError(
-            f"params.yaml batch_size: got {params.batch_size}, shared by {processes.count()} processes; need a multiple"
         )
     for split, part in rows.items():
         unknown = (part.label < 0) | (part.label >= len(task["labels"]))
