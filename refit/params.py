@@ -30,7 +30,8 @@ Positive = Annotated[int, Field(ge=1, description="a whole number >= 1")]
 EveryEpoch = Annotated[int, Field(ge=1)] | Literal["epoch"]
 Cadence = Annotated[EveryEpoch, Field(description="epoch, or a whole number of steps >= 1")]
 Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], Field(description="one of auto, fp32, bf16, fp16")]
-Threads = Annotated[Annotated[int, Field(ge=1)] | Literal["auto"], Field(description="auto, or a whole number >= 1")]
+ThreadCount = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
+Threads = Annotated[ThreadCount, Field(description="auto, or a whole number from 1 to 1024")]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
 
 

@@ -33,6 +33,7 @@ QUIET_ENVIRONMENT = {
 }
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # what has no network needs no key to it
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+WRONG_KIND = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # a file in the place of a folder, or the reverse
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 # Threads that wait by spinning slow a step twentyfold on a machine that is busy with something else too.
 SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
@@ -101,8 +102,10 @@ def _disk_error(error: Exception) -> DiskError | None:
         number = int(inside[1] or inside[2]) if inside else None
     if number is None:
         return None
-    path = error.filename if isinstance(error, OSError) and error.filename else "a file"
+    path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"
     mend = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
+    if number in WRONG_KIND:
+        mend = "move away what is in its place, or in that of a folder above it, and"
     return DiskError(f"{path}: {os.strerror(number)}; {mend} run the same command again")
 
 

@@ -6,15 +6,17 @@ import signal
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import ROOT, change_params
+from transformers import TrainerControl, TrainerState
 
 from refit import params, paths
 from refit.errors import DataError, InterruptedRunError, TrainingDivergedError
 from refit.storage import files
-from refit.training import checkpoint, fine_tuning
+from refit.training import checkpoint, fine_tuning, processes
 from refit.training.checkpoint import Checkpoints
 
 
@@ -150,6 +152,21 @@ def test_torchrun_may_pass_a_ctrl_c_on(project: Path, monkeypatch: pytest.Monkey
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
     assert checkpoints.stop_asked
+
+
+def test_a_stop_that_is_asked_for_while_processes_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents training from going on after SIGTERM: most of a step of several processes may be spent in agreeing."""
+    checkpoints = Checkpoints(checkpoint.Run(Path(), {}), "eval_accuracy", 0)
+
+    def mean(value: float) -> float:
+        checkpoints.stop_asked = True
+        return value
+
+    monkeypatch.setattr(processes, "mean", mean)
+    state, control = TrainerState(global_step=1, max_steps=3), TrainerControl()
+    for stops in (False, True):
+        checkpoints.on_step_end(SimpleNamespace(), state, control)  # type: ignore[arg-type]
+        assert control.should_training_stop == control.should_save == stops
 
 
 def test_evaluating_more_often_does_not_change_the_last_weights(project: Path) -> None:

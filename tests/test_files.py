@@ -4,10 +4,12 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit.storage import files
+from refit.errors import DataError
+from refit.storage import files, manifest
 
 
 @given(st.binary(max_size=40), st.integers(1, 16))
@@ -33,3 +35,9 @@ def test_a_file_is_hashed_as_it_is_written(parts: list[bytes]) -> None:
                 assert file.write(part) == len(part)
         assert path.read_bytes() == b"".join(parts)
         assert file.sha256 == files.sha256(path)
+
+
+def test_a_folder_that_was_removed_is_made_again_by_dvc_alone(tmp_path: Path) -> None:
+    """Prevents the advice to remove what is not there."""
+    with pytest.raises(DataError, match=r"gone/manifest.json is missing; run: dvc repro$"):
+        manifest.read(tmp_path / "gone")

@@ -14,7 +14,7 @@ import torch
 from conftest import HUB, ROOT, environment, reviews, run, tiny_project, write_csv
 from ruamel.yaml import YAML
 
-from refit.errors import TrainingDivergedError
+from refit.errors import ParamsError, TrainingDivergedError
 from refit.modeling import classifier, device
 from refit.modeling.batching import Examples
 from refit.params import Train
@@ -111,6 +111,12 @@ def test_labels_are_blamed_for_a_first_step_that_diverges(labels: Any, step: int
     with pytest.raises(TrainingDivergedError) as raised:
         fine_tuning._run_loop(fitting, checkpoints, run)
     assert str(raised.value) == f"the loss is inf; no checkpoint; {advice}"
+
+
+def test_a_polynomial_schedule_needs_a_learning_rate_above_its_end() -> None:
+    """Prevents a traceback out of transformers for two values that are allowed one by one."""
+    with pytest.raises(ParamsError, match="lr: got 1e-07, but scheduler: polynomial ends at 1e-07; need a higher lr"):
+        fine_tuning._check(chosen(scheduler="polynomial", lr=1e-7), {}, {}, is_regression=False)
 
 
 def test_batches_on_a_gpu_are_multiples_of_eight(tiny_model: Path) -> None:

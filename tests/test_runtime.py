@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import ROOT, run
 
 from refit import runtime
@@ -16,6 +18,20 @@ def test_peak_memory_is_that_of_this_process_alone() -> None:
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
     assert runtime.peak_memory() > held.nbytes
     assert 2**20 < int(done.stdout) < held.nbytes
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    """Prevents a check of the disk and its permissions where one file has to go."""
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.touch()
+    folder.mkdir()
+    mend = "move away what is in its place, or in that of a folder above it, and run the same command again"
+    for target, work in ((file, file.mkdir), (file / "x", (file / "x").mkdir), (folder, lambda: file.replace(folder))):
+        with pytest.raises((FileExistsError, NotADirectoryError, IsADirectoryError)) as raised:
+            work()
+        said = str(runtime._disk_error(raised.value))
+        assert said.startswith(f"{target}: ")
+        assert said.endswith(f"; {mend}")
 
 
 def test_a_command_that_is_done_leaves_nothing_undone() -> None:

@@ -115,5 +115,7 @@ def _seal(value: Mapping[str, Any]) -> str:
 
 
 def _mend(folder: Path) -> str:
-    """DVC trusts what lies in its cache, so a damaged copy there has to go too."""
+    """DVC trusts its cache, so a damaged copy there has to go too; what is missing altogether it makes again."""
+    if not folder.exists():
+        return "run: dvc repro"
     return f"run: python -m refit.doctor --fix, rm -r {folder}, and then: dvc repro"

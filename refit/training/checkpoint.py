@@ -182,8 +182,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True
-        self.stop_asked = processes.mean(float(self.stop_asked)) > 0  # all stop after the same step
-        if self.stop_asked:
+        if processes.mean(float(self.stop_asked)) > 0:  # all stop after the same step
             control.should_save = True
             control.should_training_stop = True
 

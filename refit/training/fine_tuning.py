@@ -25,6 +25,7 @@ from refit.training import checkpoint, fingerprint, history, processes, sharding
 
 LOGS_PER_EPOCH = 20
 GPU_WORKERS = 2
+POLYNOMIAL_END = 1e-7  # the last learning rate of transformers' polynomial scheduler
 
 
 def train(params: Train) -> dict[str, Any]:
@@ -192,6 +193,11 @@ def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_reg
     if is_regression and params.label_smoothing > 0:
         raise ParamsError(
             "params.yaml label_smoothing: this task is a regression, which has no labels to smooth; need 0"
+        )
+    if params.scheduler == "polynomial" and params.lr <= POLYNOMIAL_END:
+        raise ParamsError(
+            f"params.yaml lr: got {params.lr}, but scheduler: polynomial ends at {POLYNOMIAL_END}; "
+            "need a higher lr, or scheduler: linear"
         )
     for split, part in rows.items():
         unknown = (part.label < 0) | (part.label >= len(task["labels"]))
