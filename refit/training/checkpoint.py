@@ -50,7 +50,7 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the run for this process alone; a second one waits until the first is done or dead."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with guard.locked(self.folder / ".lock", "train: another process is training exactly this; waiting for it"):
+        with guard.locked(self.folder / ".lock", "train: another process is training the same run; waiting for it"):
             marker = self.folder / DESCRIPTION
             if not marker.is_file():
                 self._say_what_differs()
