@@ -7,12 +7,12 @@ import argparse
 import math
 import os
 import sys
-from pathlib import Path
 
+from refit import targets
 from refit.comparing import comparison, runs
 from refit.comparing.comparison import Comparison
-from refit.comparing.revisions import resolve
 from refit.errors import DataError, NetworkError, UsageError
+from refit.revisions import resolve
 from refit.runtime import run
 
 EXAMPLES = """\
@@ -35,8 +35,10 @@ exit codes: 0 fine; 1 a --fail option says no; 2 and 64 the command is wrong; 65
 def main() -> None:
     """Compare, print, and leave with exit code 1 where a --fail option says so."""
     chosen = _parser().parse_args()
-    if chosen.html and chosen.html.is_dir():
-        raise UsageError(f"--html: {chosen.html} is a folder, need the name of a file")
+    if chosen.html:
+        from refit.comparing import comparison_page
+
+        chosen.html = targets.checked("--html", chosen.html, comparison_page.is_ours)
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
     compared = comparison.compare(read)
     from refit.comparing import comparison_text, flips
@@ -47,8 +49,6 @@ def main() -> None:
     )
     _show(shape(compared, flipped))
     if chosen.html:
-        from refit.comparing import comparison_page
-
         comparison_page.write(compared, flipped, chosen.html)
     _refuse_where_nothing_was_compared(compared)
     failures = []
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--md", dest="shape", action="store_const", const="md", help="print Markdown, for a comment")
     shape.add_argument("--json", dest="shape", action="store_const", const="json", help="print JSON, for programs")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page too, with the curves laid over each other"
+        "--html", type=targets.path, metavar="FILE", help="write a page too, with the curves laid over each other"
     )
     parser.add_argument(
         "--flips", action="store_true", help="list the rows that one of two revisions gets wrong, as text"

@@ -1,4 +1,4 @@
-"""Ask a fine-tuned model, for one text, for a file of any size, or for a split of its task.
+"""Predict with a fine-tuned model: one text, a file of any size, or a split of its task.
 
 python -m refit.predict "text" ["its pair"]
 python -m refit.predict --file in.csv --out out.parquet
@@ -6,9 +6,11 @@ python -m refit.predict --split test
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from refit import targets
 from refit.errors import DataError, ParamsError
 from refit.imports import importing
 from refit.runtime import run
@@ -27,10 +29,16 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         prog="python -m refit.predict", description="Label texts with a fine-tuned model.", allow_abbrev=False
     )
     parser.add_argument("text", nargs="*", help="one text, or two for a task of pairs")
-    parser.add_argument("--file", type=Path, help="csv, tsv, jsonl or parquet with a column text (and text_pair)")
+    parser.add_argument(
+        "--file", type=targets.path, help="csv, tsv, jsonl or parquet with a column text (and text_pair)"
+    )
     parser.add_argument("--split", help="a split of the run's task: test writes GLUE's and CLUE's submission files")
-    parser.add_argument("--out", type=Path, help="where the answers go: a .parquet file; for a submission, a folder")
-    parser.add_argument("--model", help="a folder, a git revision or an experiment (default: models/finetuned)")
+    parser.add_argument(
+        "--out", type=targets.path, help="the .parquet file for the predictions; for a submission, a folder"
+    )
+    parser.add_argument(
+        "--model", type=os.path.expanduser, help="a folder, a git revision or an experiment (default: models/finetuned)"
+    )
     chosen = parser.parse_args(given)
     ways = [bool(chosen.text), chosen.file is not None, chosen.split is not None]
     if sum(ways) != 1:
@@ -38,7 +46,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     if len(chosen.text) > 2:
         raise ParamsError(f"got {len(chosen.text)} texts, need one, or two for a pair; put each in quotes")
     if chosen.file is not None and chosen.out is None:
-        raise ParamsError("--file needs --out: the parquet file for the answers")
+        raise ParamsError("--file needs --out: the .parquet file for the predictions")
     return chosen
 
 
@@ -92,25 +100,24 @@ def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: P
     if split not in found.task["splits"]:
         raise ParamsError(f"--split {split}: the task {found.task['task']} has {', '.join(found.task['splits'])}")
     parts = submission.PARTS.get(found.task["task"], {}) if split == "test" else {}
-    splits = [name for name in found.task["splits"] if name in parts] or [split]
-    board = "clue" if found.task["task"] == "afqmc" else "glue"
-    folder = (out or SUBMISSIONS) / board
-    written = []
-    for name in splits:
-        source = found.data / f"{name}.parquet"
-        if not source.is_file():
-            raise DataError(f"{source} is not there; run: dvc repro download")
-        if name in parts:
-            predictions = _predictions(predictor, source, found.task["splits"][name]["rows"])
-            written.append(submission.write(parts[name], predictions, predictor.labels, folder))
-        else:
-            if out is None:
-                raise ParamsError(f"--split {split}: need --out, the parquet file for the answers")
-            rows = predict_file.write_raw(predictor, found.model, source, out)
-            print(f"{rows:,} rows of {name}, labelled by {found.name}: {out}")
-    if written:
-        names = submission.CLUE_FILES if board == "clue" else submission.GLUE_FILES
-        submission.say(written, *submission.pack(folder, names))
+    splits = [name for name in found.task["splits"] if name in parts]
+    for name in splits or [split]:
+        if not (found.data / f"{name}.parquet").is_file():
+            raise DataError(f"{found.data / name}.parquet is not there; run: dvc repro download")
+    if not splits:
+        if out is None:
+            raise ParamsError(f"--split {split}: need --out, the .parquet file for the predictions")
+        rows = predict_file.write_raw(predictor, found.model, found.data / f"{split}.parquet", out)
+        print(f"{rows:,} rows of {split}, labelled by {found.name}: {out}")
+        return
+    names = submission.CLUE_FILES if found.task["task"] == "afqmc" else submission.GLUE_FILES
+    folder = submission.checked_folder(out or SUBMISSIONS, names, [parts[name].file for name in splits])
+    predictions = {
+        name: _predictions(predictor, found.data / f"{name}.parquet", found.task["splits"][name]["rows"])
+        for name in splits
+    }
+    written = [submission.write(parts[name], predictions[name], predictor.labels, folder) for name in splits]
+    submission.say(written, *submission.pack(folder, names))
 
 
 def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:

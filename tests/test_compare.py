@@ -339,7 +339,7 @@ def test_a_comment_keeps_to_the_length_that_github_takes() -> None:
 
 def test_a_folder_for_the_page_is_answered_in_one_line(project: Path, tmp_path: Path) -> None:
     done = compare(project, "weak", "strong", "--html", str(tmp_path), check=False)
-    said = f"refit compare: --html: {tmp_path} is a folder, need the name of a file\n"
+    said = f"refit compare: --html {tmp_path}: is a folder; need the name of a file\n"
     assert (done.returncode, done.stdout, done.stderr) == (64, "", said)
 
 

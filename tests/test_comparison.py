@@ -7,8 +7,8 @@ import pytest
 
 from refit.comparing import comparison
 from refit.comparing.comparison import Comparison, Line, compare, grouped, why_not
-from refit.comparing.revisions import Revision
-from refit.comparing.runs import Files, Predicted, Run
+from refit.comparing.runs import Predicted, Run
+from refit.revisions import Files, Revision
 
 LABELS = np.random.default_rng(0).integers(0, 2, 200)
 

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, environment, reviews, write_csv
+from conftest import ROOT, environment, reviews, run, write_csv
 
 from refit import predict
-from refit.errors import DataError, ParamsError
+from refit.errors import DataError, NetworkError, ParamsError, UsageError
 from refit.predicting import finished, predict_file, submission
 from refit.predicting.finished import Finished, Settings
 from refit.predicting.predictor import Predictor
@@ -165,6 +165,38 @@ def test_parts_of_another_file_are_not_used(
     assert pq.read_metadata(target).num_rows == 20
 
 
+def test_only_files_that_predict_wrote_are_replaced(
+    predictor: Predictor, classifier_folder: Path, tmp_path: Path
+) -> None:
+    """Prevents the loss of the texts themselves, of a file with columns added, and of a folder that was there."""
+    source, target = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    pq.write_table(pa.table({"text": ["a good film", "a dull one"], "x": [1, 2]}), source)
+    given = source.read_bytes()
+
+    def write(out: Path) -> int:
+        return predict_file.write(predictor, classifier_folder, source, out, is_pair=None)
+
+    with pytest.raises(UsageError, match="refit did not write it"):
+        write(source)
+    assert source.read_bytes() == given
+    assert write(target) == write(target) == 2
+    predictions = pq.read_table(target)
+    pq.write_table(predictions.append_column("mine", [["a", "b"]]), target)
+    with pytest.raises(UsageError, match="refit did not write it"):
+        write(target)
+    pq.write_table(predictions, target)
+    parts = tmp_path / "out.parquet.parts"
+    parts.mkdir()
+    for name in ("000000.parquet", "notes.txt", "state.json"):
+        (parts / name).write_text("[]")
+        with pytest.raises(UsageError, match="refit did not make it"):
+            write(target)
+        assert (parts / name).read_text() == "[]"
+        (parts / name).unlink()
+    (parts / ".lock").touch()  # all that a run which was killed early leaves
+    assert write(target) == 2
+
+
 def test_no_more_than_a_window_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the whole file first would need memory for all of it."""
     read = 0
@@ -229,8 +261,30 @@ def test_bad_command_lines_are_named(given: list[str], said: str) -> None:
 
 def test_a_model_without_a_head_is_refused(tiny_model: Path) -> None:
     """Transformers loads it with a random head and answers nonsense."""
-    with pytest.raises(DataError, match="labels nothing yet"), finished.find(str(tiny_model)) as found:
+    with pytest.raises(DataError, match="without a classification head"), finished.find(str(tiny_model)) as found:
         Predictor(found)
+
+
+def test_a_model_that_was_not_fetched_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents DVC's traceback, and advice that does not help: a plain dvc push uploads one commit's files only."""
+    monkeypatch.chdir(tmp_path)
+    run("git", "init", "--quiet", cwd=tmp_path)
+    run("dvc", "init", "--quiet", cwd=tmp_path)
+    Path("params.yaml").write_text("lr: 1\n")
+    Path("dvc.yaml").write_text("stages: {train: {cmd: 'true', outs: [models/finetuned]}}\n")
+    out = f"{{path: models/finetuned, hash: md5, md5: {'a' * 32}.dir, size: 9, nfiles: 1}}"
+    Path("dvc.lock").write_text(f"schema: '2.0'\nstages: {{train: {{cmd: 'true', outs: [{out}]}}}}\n")
+    run("git", "add", "--all", cwd=tmp_path)
+    run("git", "commit", "--quiet", "--message", "a run", cwd=tmp_path)
+    commit = run("git", "rev-parse", "HEAD", cwd=tmp_path).stdout.strip()
+    experiment = run("git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "a try", cwd=tmp_path).stdout.strip()
+    run("git", "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/an-experiment", experiment, cwd=tmp_path)
+    for name, cure in (("HEAD", "dvc push --all-commits"), ("an-experiment", "dvc exp push origin an-experiment")):
+        said = f"{name}: models/finetuned is neither in DVC's cache nor in its remote; run {cure}"
+        with pytest.raises(NetworkError, match=said), finished.find(name):
+            pass
+    with pytest.raises(UsageError, match="--model nope: no such folder"), finished.find("nope"):
+        pass
 
 
 HEAD = "index\tprediction\n"
@@ -270,6 +324,26 @@ def test_zip_holds_the_files_alone_and_lacks_are_told(tmp_path: Path) -> None:
     assert zipfile.ZipFile(packed).namelist() == ["CoLA.tsv", "SST-2.tsv"]
     assert len(missing) == 9
     assert "AX.tsv" in missing
+
+
+def test_only_submissions_that_refit_wrote_are_replaced(tmp_path: Path) -> None:
+    """Prevents the loss of a leaderboard file that another tool made."""
+    names, cola = submission.GLUE_FILES, submission.PARTS["cola"]["test"]
+
+    def written(label: int) -> str:
+        folder = submission.checked_folder(tmp_path, names, ["CoLA.tsv"])
+        submission.write(cola, [label], ["a", "b"], folder)
+        submission.pack(folder, names)
+        return (folder / "CoLA.tsv").read_text()
+
+    assert written(0) != written(1)
+    for name in ("glue/CoLA.tsv", "glue.zip"):
+        before = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_text("another tool's")
+        with pytest.raises(UsageError, match=name):
+            written(0)
+        assert (tmp_path / name).read_text() == "another tool's"
+        (tmp_path / name).write_bytes(before)
 
 
 def test_raw_rows_keep_what_a_users_file_may_not_have(tmp_path: Path) -> None:

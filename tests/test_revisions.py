@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import run
 
-from refit.comparing import revisions
+from refit import revisions
 from refit.errors import UsageError
 
 

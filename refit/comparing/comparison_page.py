@@ -18,6 +18,13 @@ SCORE_HEAD = ("revision", "value", "difference", "is it real?", "p", "95% of dif
 LEFT = ("revision", "is it real?")
 CURVES_AT_ONCE = charts.COLOURS  # more lines on one chart cannot be told apart
 MOST_FLIPS = 200
+TITLE = "Compared: "
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a page that `write` made."""
+    with path.open("rb") as file:
+        return f"<title>{TITLE}".encode() in file.read(2_000)
 
 
 def write(compared: Comparison, flips: Sequence[Flip] | None, target: Path) -> None:
@@ -30,7 +37,7 @@ def write(compared: Comparison, flips: Sequence[Flip] | None, target: Path) -> N
     if flips is not None:
         sections.append(page.Section("flips", "Rows that flipped", _flips(flips)))
     sections.append(page.Section("revisions", "Revisions", _revisions(compared.runs)))
-    files.write_text(target, page.document(f"Compared: {title}", lead, sections))
+    files.write_text(target, page.document(f"{TITLE}{title}", lead, sections))
 
 
 def _scores(compared: Comparison) -> Markup:

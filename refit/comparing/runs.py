@@ -1,13 +1,9 @@
-"""A run as one revision holds it: its scores and params out of git, its predictions out of DVC's cache or remote.
-
-Nothing here writes to the workspace: files that DVC tracks are read where they are stored.
-"""
+"""A run as one revision holds it: its scores and params out of git, its predictions out of DVC's cache or remote."""
 
 import csv
 import io
 import json
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from refit import paths, tasks
-from refit.comparing.revisions import Revision, file_at
-from refit.errors import DataError, NetworkError, RefitError
+from refit.errors import DataError, RefitError
+from refit.revisions import Files, Revision
 from refit.scoring.scores import score
 
 LOCK = Path("dvc.lock")
@@ -31,40 +27,6 @@ class Predicted:
     rows: Column
     labels: Column
     predictions: Column
-
-
-class Files:
-    """The files of one revision."""
-
-    def __init__(self, revision: Revision) -> None:
-        self.revision = revision
-
-    def from_git(self, path: Path) -> bytes | None:
-        """A file that git holds, or None where there is none; of the workspace, as it lies there."""
-        if self.revision.commit is not None:
-            return file_at(self.revision.commit, path.as_posix())
-        return path.read_bytes() if path.is_file() else None
-
-    def from_dvc(self, path: Path) -> bytes:
-        """A file that DVC tracks, from its cache or else its remote. Raises NetworkError where neither has it."""
-        try:
-            return bytes(self._dvc.cat_file(path.as_posix()))
-        except Exception as error:
-            cause: BaseException = error
-            while cause.__cause__ or cause.__context__:
-                cause = cause.__cause__ or cause.__context__ or cause
-            reason = "" if isinstance(cause, FileNotFoundError) else f" ({type(cause).__name__}: {cause})"
-            raise NetworkError(
-                f"{self.revision.name}: {path} is neither in DVC's cache nor in its remote{reason}; "
-                "run dvc push where this run was made, or dvc repro here"
-            ) from None
-
-    @cached_property
-    def _dvc(self) -> Any:
-        from dvc.api import DVCFileSystem
-
-        remote, config = _remote()
-        return DVCFileSystem(".", rev=self.revision.commit, remote=remote, config=config)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,16 +81,6 @@ class Run:
         content = self.files.from_dvc(paths.RAW / f"{split}.parquet")
         table = pq.ParquetFile(pa.BufferReader(content)).read().take(pa.array(rows))
         return list(table.select([name for name in ("text", "text_pair") if name in table.column_names]).to_pylist())
-
-
-@cache
-def _remote() -> tuple[str | None, dict[str, Any]]:
-    """The workspace's default remote, for every revision: an old commit may not know of it, or of its new place."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        name = repo.config["core"].get("remote")
-        return name, {"remote": {name: repo.config["remote"][name]}} if name else {}
 
 
 def read(revision: Revision) -> Run:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refit import params, paths
-from refit.errors import DataError, ParamsError
+from refit import params, paths, revisions
+from refit.errors import DataError, ParamsError, UsageError
+from refit.revisions import Files
 from refit.storage import files
 
 
@@ -45,8 +46,8 @@ class Finished:
 def find(name: str | None, split: str | None = None) -> Iterator[Finished]:
     """The run that `name` says: None is the workspace's. With `split`, its raw rows are brought too.
 
-    A run out of git lies in a temporary folder until the block ends. Raises ParamsError for a name that is nothing,
-    DataError when its files are not in DVC's cache.
+    A run out of git is in a temporary folder until the block ends. Raises UsageError for a name that is nothing,
+    NetworkError when its files are neither in DVC's cache nor in its remote.
     """
     if name is None:
         yield _of_clone(Path(), "the workspace")
@@ -90,33 +91,21 @@ def _settings(path: Path) -> Settings:
     return Settings(length, scoring.eval_batch_size, scoring.precision, scoring.threads)
 
 
-def _take_out(revision: str, target: Path, split: str | None) -> None:
-    """Copy a revision's model, params and task, and the raw rows of a split, out of git and DVC's cache."""
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.scm import RevError, SCMError
-
+def _take_out(name: str, target: Path, split: str | None) -> None:
+    """Copy a revision's params, model and task, and the raw rows of a split, out of git and DVC's cache or remote."""
     try:
-        tree = DVCFileSystem(".", rev=revision)
-        (target / paths.PARAMS).write_bytes(tree.read_bytes(str(paths.PARAMS)))
-        wanted = [paths.FINETUNED_MODEL, paths.TASK]
-        if split is not None:
-            wanted += [Path(place) for place in tree.ls(str(paths.RAW), detail=False) if _is_part(Path(place), split)]
-        for path in wanted:
-            (target / path).parent.mkdir(parents=True, exist_ok=True)
-            tree.get(str(path), str(target / path), recursive=path == paths.FINETUNED_MODEL)
-    except (RevError, SCMError):
-        raise ParamsError(
-            f"--model {revision}: neither a folder, a git revision nor an experiment; see: dvc exp show, git log"
-        ) from None
-    except NotDvcRepoError:
-        raise ParamsError(f"--model {revision}: not a folder, and this is no repository; need a model folder") from None
-    except (DvcException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"--model {revision}: its files are neither in DVC's cache nor on a remote ({reason}); "
-            f"run: dvc fetch, or dvc exp apply {revision} && dvc repro"
-        ) from None
+        stored = Files(revisions.single(name))
+    except UsageError as error:
+        raise UsageError(f"--model {name}: no such folder; as a revision: {error}") from None
+    content = stored.from_git(paths.PARAMS)
+    if content is None:
+        raise DataError(f"--model {name}: this revision has no {paths.PARAMS}; name another")
+    (target / paths.PARAMS).write_bytes(content)
+    wanted = [paths.FINETUNED_MODEL, paths.TASK]
+    if split is not None:
+        wanted += [paths.RAW / part for part in stored.names_from_dvc(paths.RAW) if _is_part(Path(part), split)]
+    for path in wanted:
+        stored.copy_from_dvc(path, target / path)
 
 
 def _is_part(path: Path, split: str) -> bool:

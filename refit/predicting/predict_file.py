@@ -7,6 +7,8 @@ and one that was not give the same numbers.
 
 import fcntl
 import json
+import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,8 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import inference
-from refit.errors import DataError, ParamsError
+from refit import inference, targets
+from refit.errors import DataError, ParamsError, UsageError
 from refit.predicting.predictor import Predictor
 from refit.progress import bar
 from refit.scoring import scores
@@ -30,6 +32,9 @@ from refit.storage import files
 WINDOW_ROWS = 16_384
 WINDOW_CHARACTERS = 32_000_000
 STATE = "state.json"
+IDENTITY = {"file", "model", "settings", "window"}
+PART = re.compile(r"\d{6}\.parquet|state\.json|\.lock|\..+\.\d+\.tmp")
+COLUMNS = ["row", "label", "probabilities"]  # the last for classes only
 
 Window = tuple[list[str], list[str] | None]
 
@@ -40,7 +45,7 @@ def write(predictor: Predictor, model: Path, source: Path, target: Path, *, is_p
     `is_pair` is what the model was trained on, None where that is not known. Every row is checked before the first is
     predicted. Raises DataError naming the file, the line and what is wrong.
     """
-    _check_out(target)
+    target = checked_out(target)
     if source.suffix not in row_files.FORMATS:
         raise ParamsError(f"--file {source}: need a file that ends in one of {', '.join(row_files.FORMATS)}")
     if not source.is_file():
@@ -57,7 +62,7 @@ def write(predictor: Predictor, model: Path, source: Path, target: Path, *, is_p
 
 def write_raw(predictor: Predictor, model: Path, source: Path, target: Path) -> int:
     """As `write`, for a split in data/raw."""
-    _check_out(target)
+    target = checked_out(target)
     return _write(predictor, model, source, windows(raw_rows(source)), pq.read_metadata(source).num_rows, target)
 
 
@@ -79,6 +84,7 @@ def _write(predictor: Predictor, model: Path, source: Path, given: Iterator[Wind
                 with files.replaced_file(part) as whole:
                     pq.write_table(table, whole, compression="zstd")
             done += len(texts)
+        checked_out(target)  # hours may have passed
         _join(sorted(folder.glob("*.parquet")), target)
         shutil.rmtree(folder)
     return done
@@ -131,12 +137,39 @@ def windows(given: Iterator[tuple[str, str | None]]) -> Iterator[Window]:
         yield _columns(window)
 
 
-def _check_out(target: Path) -> None:
-    """Raise ParamsError unless a parquet file can be put there."""
-    if target.suffix != ".parquet":
-        raise ParamsError(f"--out {target}: need a name that ends in .parquet")
-    if target.is_dir():
-        raise ParamsError(f"--out {target}: is a folder; need the name of a file")
+def checked_out(given: Path) -> Path:
+    """The parquet file that --out names. Raises UsageError where it, or the folder of its parts, is the user's."""
+    if given.suffix != ".parquet":
+        raise UsageError(f"--out {given}: need a name that ends in .parquet")
+    target = targets.checked("--out", given, _is_ours)
+    parts = _parts_of(target)
+    if os.path.lexists(parts) and not (parts.is_dir() and _are_ours(parts)):
+        raise UsageError(f"--out {given}: {parts} exists, and refit did not make it; choose another name")
+    return target
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file holds predictions as they are written here."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return False
+    return b"labels" in (schema.metadata or {}) and schema.names in (COLUMNS, COLUMNS[:-1])
+
+
+def _are_ours(folder: Path) -> bool:
+    """Whether a folder holds the parts of a run, which may have been killed at any time, and nothing else."""
+    names = [path.name for path in folder.iterdir()]
+    if STATE not in names:
+        return all(name == ".lock" or name.startswith(f".{STATE}.") for name in names)
+    try:
+        return set(files.read_json(folder / STATE)) == IDENTITY and all(map(PART.fullmatch, names))
+    except (ValueError, TypeError):
+        return False
+
+
+def _parts_of(target: Path) -> Path:
+    return target.with_name(f"{target.name}.parts")
 
 
 def _columns(window: list[tuple[str, str | None]]) -> Window:
@@ -148,7 +181,7 @@ def _columns(window: list[tuple[str, str | None]]) -> Window:
 @contextmanager
 def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
     """The folder of the parts of `target`, emptied if they are of another run, held by this process alone."""
-    folder = target.with_name(f"{target.name}.parts")
+    folder = _parts_of(target)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

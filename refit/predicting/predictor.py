@@ -79,7 +79,7 @@ def _checked(model: Path) -> Path:
             raise DataError(f"{model}: has no {name}; save it with AutoTokenizer.from_pretrained(...).save_pretrained")
     kinds = files.read_json(model / "config.json").get("architectures") or ["of an unknown kind"]
     if not kinds[0].endswith("ForSequenceClassification"):
-        raise DataError(f"{model}: is a {kinds[0]}, which labels nothing yet; need a fine-tuned model")
+        raise DataError(f"{model}: is a {kinds[0]} without a classification head; need a fine-tuned model")
     return model
 
 

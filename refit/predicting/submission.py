@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from refit import targets
 from refit.storage import files
 
 GLUE_FILES = (
@@ -53,6 +54,30 @@ PARTS: dict[str, dict[str, Part]] = {
 }
 
 
+def checked_folder(out: Path, names: Sequence[str], wanted: Sequence[str]) -> Path:
+    """The folder in `out` for a submission of the files `names`, of which `wanted` are to be written.
+
+    Raises UsageError where one of them, or the zip of all, is the user's: not the zip that `pack` makes, or not in it.
+    """
+    folder = out / ("clue" if names == CLUE_FILES else "glue")
+    packed = targets.checked("--out", folder.with_suffix(".zip"), lambda path: bool(_packed(path, names)))
+    ours = _packed(packed, names)
+    for name in wanted:
+        targets.checked("--out", folder / name, lambda path: ours.get(path.name) == path.read_bytes())
+    return folder
+
+
+def _packed(path: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The files in a zip that `pack` made; none of another zip."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.filename not in names or entry.date_time != ZIP_DATE for entry in archive.infolist()):
+                return {}
+            return {name: archive.read(name) for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return {}
+
+
 def write(part: Part, predictions: Sequence[Any], labels: Sequence[str], folder: Path) -> Path:
     """Write one file of a submission into `folder`; `predictions` are label indices, or values for STS-B."""
     target = folder / part.file
@@ -69,7 +94,7 @@ def pack(folder: Path, names: Sequence[str]) -> tuple[Path, list[str]]:
     """Zip the files of a submission that are there; returns the zip and the names of those that are not."""
     there = [name for name in names if (folder / name).is_file()]
     target = folder.with_suffix(".zip")
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with files.replaced_file(target) as packed, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in there:
             archive.writestr(zipfile.ZipInfo(name, ZIP_DATE), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
     return target, [name for name in names if name not in there]
