@@ -8,12 +8,17 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test pytest lint hub crash slow bench lock
+.PHONY: help clone repro test pytest lint hub crash slow bench lock
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
-$(VENV)/.installed: requirements.txt
+clone: # DVC needs git, so say so before anything is installed
+	@said=$$(git rev-parse --git-dir 2>&1) || { echo "refit needs a git repository; get the code with git clone," \
+		"or run here: git init, git add --all, git commit ($$said)" >&2; exit 64; }
+
+$(VENV)/.installed: requirements.txt | clone
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) is not there; run: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 64; }
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"refit needs Python 3.11 or newer, and $(PYTHON) is {sys.version.split()[0]}; run: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt

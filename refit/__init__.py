@@ -1,1 +1,9 @@
-"""What the stages are made of, one concept a file."""
+"""What the stages are made of, one concept a file; imported by a Python without refit's packages, it says so."""
+
+import importlib.util
+import sys
+
+if importlib.util.find_spec("nanotoken") is None:  # which no other project has installed by chance
+    message = "refit needs its packages, and {} does not have them; activate the environment: source .venv/bin/activate"
+    print(message.format(sys.executable) + " (make repro creates it)", file=sys.stderr)
+    sys.exit(64)

@@ -5,7 +5,6 @@ python -m refit.compare [REV ...]
 
 import argparse
 import math
-import os
 import sys
 
 from refit import targets
@@ -13,7 +12,7 @@ from refit.comparing import comparison, runs
 from refit.comparing.comparison import Comparison
 from refit.errors import DataError, NetworkError, UsageError
 from refit.revisions import resolve
-from refit.runtime import run
+from refit.runtime import discard_output, run
 
 EXAMPLES = """\
 examples:
@@ -104,11 +103,11 @@ _number.__name__ = "number"  # argparse puts it in its message
 
 
 def _show(text: str) -> None:
-    """Print; a reader that has left, such as `head`, is no fault of ours and no reason to skip the checks."""
+    """Print; a reader that has left, such as `head`, is no reason to skip the checks."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
 
 
 def _are_two(read: list[runs.Run]) -> bool:

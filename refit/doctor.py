@@ -1,9 +1,9 @@
-"""Find what a kill, a full disk or a bad disk left broken in this project, and mend it.
+"""Find what is not set up, and what a kill, a full disk or a bad disk left broken in this project; fix the latter.
 
 python -m refit.doctor          says what is wrong; exit code 65 if anything is
-python -m refit.doctor --fix    mends it
+python -m refit.doctor --fix    fixes it
 
-Nothing of the user's is lost by mending: state that DVC or git can make again is removed or restored, and a damaged
+No fix loses anything of the user's: state that DVC or git can make again is removed or restored, and a damaged
 object of the cache is set aside, so that DVC makes it again instead of handing it out.
 """
 
@@ -23,7 +23,8 @@ import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from refit.errors import DataError
+from refit import paths, revisions
+from refit.errors import DataError, UsageError
 from refit.progress import bar
 from refit.runtime import run
 
@@ -33,17 +34,32 @@ LOCK_FILE = Path("dvc.lock")
 
 @dataclass(frozen=True)
 class Problem:
-    """Something broken, what mends it in words, and the deed itself."""
+    """Something wrong, the cure in words, and the function that does it; None where only the user can."""
 
     what: str
     mend: str
-    fix: Callable[[], object]
+    fix: Callable[[], object] | None
 
 
 def diagnose() -> list[Problem]:
     """Every problem of the project in the current folder."""
-    checks = (lock_file, read_write_lock, site_database, cache_objects, experiment_refs, temporary_folders)
+    checks = (setup, lock_file, read_write_lock, site_database, cache_objects, experiment_refs, temporary_folders)
     return [problem for check in checks for problem in check()]
+
+
+def setup() -> Iterator[Problem]:
+    """What the user sets up: git, with a name for commits, and the environment that DVC starts the stages in."""
+    try:
+        revisions.check_repository()
+    except UsageError as error:
+        yield Problem(str(error), "", None)
+    if _git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode:
+        cure = "run: git config --global user.name NAME, git config --global user.email ADDRESS"
+        yield Problem("git does not know your name, which dvc exp run needs", cure, None)
+    python = shutil.which("python3")
+    if python is None or subprocess.run([python, "-c", "import refit"], capture_output=True).returncode:
+        what = f"DVC starts the stages with python3, here {python or 'not there'}, which lacks refit's packages"
+        yield Problem(what, "activate the environment: source .venv/bin/activate", None)
 
 
 def lock_file() -> Iterator[Problem]:
@@ -184,11 +200,12 @@ def temporary_folders() -> Iterator[Problem]:
             inside = str(folder.resolve())
             if folder.is_dir() and not any(cwd == inside or cwd.startswith(inside + os.sep) for cwd in in_use):
                 yield Problem(f"{folder} is left of a killed experiment", "removed", _remover(folder))
-    for place in (Path("data"), Path("models"), Path("metrics"), Path(".refit")):
-        for path in sorted(place.glob("**/.*.tmp")):
-            process = path.name.split(".")[-2]
-            if process.isdigit() and not psutil.pid_exists(int(process)):
-                yield Problem(f"{path} is left of a killed stage", "removed", _remover(path))
+    written = [path for path in vars(paths).values() if isinstance(path, Path)]
+    halves = {path for target in written for path in target.parent.glob(f".{target.name}.*.tmp")}
+    for path in sorted({*halves, *Path(".refit").glob("**/.*.tmp")}):
+        process = path.name.split(".")[-2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            yield Problem(f"{path} is left of a killed stage", "removed", _remover(path))
 
 
 def _remover(path: Path) -> Callable[[], None]:
@@ -226,21 +243,23 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> None:
-    """Print every problem, and mend them if asked to. Raises DataError when problems are left."""
-    parser = argparse.ArgumentParser(prog="python -m refit.doctor", description="Find and mend what was left broken.")
-    parser.add_argument("--fix", action="store_true", help="mend what is found")
+    """Print every problem, and fix them if asked to. Raises DataError when problems are left."""
+    parser = argparse.ArgumentParser(prog="python -m refit.doctor", description="Find and fix what is broken.")
+    parser.add_argument("--fix", action="store_true", help="fix what is found")
     arguments = parser.parse_args()
-    problems = diagnose()
+    problems, left = diagnose(), []
     for problem in problems:
-        if arguments.fix:
+        if problem.fix and arguments.fix:
             problem.fix()
-            print(f"mended: {problem.what}: {problem.mend}")
+            print(f"fixed: {problem.what}: {problem.mend}")
         else:
-            print(f"found: {problem.what}; --fix: {problem.mend}")
+            left.append(problem)
+            print("; ".join(filter(None, [f"found: {problem.what}", problem.fix and "--fix", problem.mend])))
     if not problems:
         print("all is well")
-    elif not arguments.fix:
-        raise DataError(f"{len(problems)} problems found; run: python -m refit.doctor --fix")
+    if left:
+        cure = "run: python -m refit.doctor --fix" if any(problem.fix for problem in left) else "see above for the cure"
+        raise DataError(f"problems found: {len(left)}; {cure}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from refit import params
+from refit import params, revisions
 from refit.errors import InterruptedRunError, ParamsError, RefitError, UsageError
 from refit.experiments import experiment, queue
 from refit.runtime import run
@@ -68,7 +68,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what has not been run, then print the table. Raises SomeFailedError when a run failed."""
     chosen = arguments()
-    experiment.check_repository()
+    revisions.check_repository()
     if chosen.queue is not None and chosen.queue < 1:
         raise UsageError(f"--queue {chosen.queue}: need a number of workers >= 1")
     recipes = [_recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _all(chosen.recipes)]

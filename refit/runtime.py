@@ -37,6 +37,8 @@ WRONG_KIND = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # a file in the place 
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 # Threads that wait by spinning slow a step twentyfold on a machine that is busy with something else too.
 SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
+# What to do where a command that refit starts is not on the PATH.
+COMMANDS = {"dvc": "activate the environment: source .venv/bin/activate", "git": "install git"}
 OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 
 
@@ -62,30 +64,37 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
             figures = main() or {}
             if record:
                 _record(stage, time.perf_counter() - start, figures)
+        _leave()
     except RefitError as error:
         _fail(stage, error)
     except KeyboardInterrupt:
         _fail(stage, InterruptedRunError("stopped as asked; nothing half done is left: run the same command to go on"))
     except FileNotFoundError as error:
-        _fail(stage, DataError(f"{error.filename or error} is missing; run: dvc repro"))
+        cure = COMMANDS.get(str(error.filename), "run: dvc repro")
+        _fail(stage, DataError(f"{error.filename or error} is missing; {cure}"))
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         mended = _disk_error(error)
         if mended is None:
             _report_fault(stage, error)
         _fail(stage, mended or error)
-    _leave()
 
 
 def _leave() -> None:
     """End the process here: to take torch and transformers apart, module by module, takes a quarter of a second."""
     threading._shutdown()  # type: ignore[attr-defined]  # what Python does before, in its order
     atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # nobody reads our output any more: Python's own way to end says so
-        return
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is where the caller closed it
+            stream.flush()
     os._exit(0)
+
+
+def discard_output() -> None:
+    """Print nothing from here on: the reader of the output, such as `head`, has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -126,6 +135,10 @@ def _fail(stage: str, error: Exception) -> NoReturn:
             is_left = True
     if not is_left or (isinstance(error, InterruptedRunError) and os.environ["RANK"] == "0"):
         print(f"refit {stage}: {text}", file=sys.stderr, flush=True)
+    try:
+        print(end="", flush=True)
+    except OSError:  # Python would complain once more at its end, with a code of its own
+        discard_output()
     sys.exit(error.exit_code if isinstance(error, RefitError) else RefitError.exit_code)
 
 

@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import guard, params, paths, search_page
+from refit import guard, params, paths, revisions, search_page
 from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
 from refit.experiments import experiment
 from refit.params import Range, Search
@@ -54,7 +54,7 @@ def main() -> None:
     """Run trials until there are as many as params.yaml asks for, then print the best and where its page is."""
     chosen = arguments()
     search = params.load_search()
-    experiment.check_repository()
+    revisions.check_repository()
     fixed = params.values()
     name = chosen.study or study_name(fixed, search)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):

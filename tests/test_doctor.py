@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,10 @@ def found_and_mended(project: Path, *wanted: str) -> None:
     assert first.returncode == 65, first.stdout + first.stderr
     for text in wanted:
         assert text in first.stdout, first.stdout
-    assert first.stderr.splitlines()[-1].endswith("problems found; run: python -m refit.doctor --fix")
+    assert first.stderr.splitlines()[-1].endswith("; run: python -m refit.doctor --fix")
     mended = doctor(project, "--fix")
     assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert mended.stdout.count("mended: ") == first.stdout.count("found: ")
+    assert mended.stdout.count("fixed: ") == first.stdout.count("found: ")
     again = doctor(project)
     assert (again.returncode, again.stdout) == (0, "all is well\n"), again.stdout
     run("dvc", "repro", cwd=project)
@@ -150,15 +151,41 @@ def test_what_a_killed_experiment_left_is_removed(project: Path) -> None:
 def test_orphaned_folders_are_removed_and_used_ones_are_not(project: Path) -> None:
     # Each is a whole copy of the project; but one of a running experiment must not be touched.
     orphan, used = project / ".dvc/tmp/exps/standalone/tmpabc", project / ".dvc/tmp/exps/tmpdef"
-    half = project / "data/.raw.999999999.tmp"
-    for folder in (orphan, used, half):
+    half, users = project / "data/.raw.999999999.tmp", project / "data/own/.notes.999999999.tmp"
+    for folder in (orphan, used, half, users):
         folder.mkdir(parents=True)
     sleeper = subprocess.Popen(["sleep", "600"], cwd=used, env=environment())
     try:
         found_and_mended(project, "standalone/tmpabc is left", ".raw.999999999.tmp is left of a killed stage")
         assert used.is_dir()
+        assert users.is_dir()
         assert not orphan.exists()
         assert not half.exists()
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_what_the_user_has_to_set_up_is_found_and_its_cure_named(project: Path, tmp_path: Path) -> None:
+    # "All is well" in a folder without .git, without an identity or without the environment sends the user in circles.
+    # Packages of another Python, no configuration of git's, and no .git:
+    venv.create(tmp_path / "bare", symlinks=True)
+    path = f"{tmp_path / 'bare/bin'}{os.pathsep}{os.environ['PATH']}"
+    alone = {name: value for name, value in environment().items() if not name.startswith("GIT_")}
+    alone |= {"PATH": path, "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
+    shutil.rmtree(project / ".git")
+    for arguments in ((), ("--fix",)):
+        done = run(sys.executable, "-m", "refit.doctor", *arguments, cwd=project, check=False, env=alone)
+        assert done.returncode == 65
+        for text in ("get the code with git clone", "git config --global user.name", "source .venv/bin/activate"):
+            assert text in done.stdout
+        assert done.stderr == "refit doctor: problems found: 3; see above for the cure\n"
+    (project / "metrics/details.json").unlink(missing_ok=True)
+    for command in ("summary", "compare", "search"):
+        done = run(sys.executable, "-m", f"refit.{command}", cwd=project, check=False)
+        assert (done.returncode, done.stdout) == (64, "")
+        assert "get the code with git clone" in done.stderr
+    made = run("make", "repro", cwd=project, check=False)
+    assert (made.returncode, made.stdout) == (2, "")
+    assert "get the code with git clone" in made.stderr
+    assert not (project / ".venv").exists()

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, environment, run
 
 from refit import runtime
 
@@ -51,3 +52,49 @@ def test_a_command_that_is_done_leaves_nothing_undone() -> None:
     done = run(sys.executable, "-c", program, cwd=ROOT, check=False)
     assert (done.returncode, done.stderr) == (0, "done\n")
     assert done.stdout.splitlines() == ["thread", "at exit"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("| head -1", 141, ""),
+        (">&-", 0, ""),
+        ("<&-", 0, ""),
+        (
+            ">/dev/full",
+            74,
+            "refit test: a file: No space left on device; free some space and run the same command again\n",
+        ),
+    ],
+)
+def test_output_that_nobody_takes_is_no_fault(redirection: str, code: int, said: str, unbuffered: str) -> None:
+    """Prevents a message about the disk, a traceback or a second complaint where output ends in head or is closed."""
+    program = "from refit import runtime; runtime.run('test', lambda: print('line\\n' * 100_000), record=False)"
+    command = f'{sys.executable} -c "{program}" {redirection}; exit ${{PIPESTATUS[0]}}'
+    done = run("bash", "-c", command, cwd=ROOT, check=False, env=environment(PYTHONUNBUFFERED=unbuffered))
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said)
+
+
+@pytest.mark.parametrize(("command", "cure"), [("dvc", "activate the environment"), ("git", "install git")])
+def test_a_command_that_is_missing_is_not_a_missing_out(command: str, cure: str) -> None:
+    """Prevents `run: dvc repro` as the cure where DVC itself is not found."""
+    program = (
+        f"import subprocess; from refit import runtime; runtime.run('test', lambda: subprocess.run(['{command}']))"
+    )
+    done = run(sys.executable, "-c", program, cwd=ROOT, check=False, env=environment(PATH="/nowhere"))
+    assert done.returncode == 65
+    assert cure in done.stderr
+
+
+def test_a_python_without_the_packages_is_told_in_one_line(tmp_path: Path) -> None:
+    """Prevents a traceback where the virtual environment is not activated; DVC starts stages by `python3`."""
+    venv.create(tmp_path / "bare", symlinks=True)
+    for module in ("stages.download", "stages.train", "refit.doctor", "refit.search"):
+        done = run(tmp_path / "bare/bin/python3", "-m", module, cwd=ROOT, check=False)
+        assert (done.returncode, done.stdout) == (64, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("refit needs its packages")
+        assert "source .venv/bin/activate" in line

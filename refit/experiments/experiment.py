@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from refit import guard, live, paths
-from refit.errors import ParamsError, RefitError
+from refit.errors import RefitError
 from refit.experiments import experiment_copy
 
 Poll = Callable[[list[dict[str, Any]]], bool]
@@ -95,15 +95,6 @@ def scores(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     tree = DVCFileSystem(".", rev=revision(name))
     task = json.loads(tree.read_text(str(paths.TASK)))
     return json.loads(tree.read_text(str(paths.SCORES)))[task["task"]], task
-
-
-def check_repository() -> None:
-    """Raise ParamsError unless experiments can be run here: a git repository with DVC and a first commit."""
-    head = subprocess.run(["git", "rev-parse", "--verify", "--quiet", "HEAD"], capture_output=True)
-    if head.returncode or not Path(".dvc").is_dir():
-        raise ParamsError(
-            "experiments need this folder to be a clone with at least one commit; run: git init, git commit"
-        )
 
 
 def _watch(process: "subprocess.Popen[bytes]", evaluations: Path, is_hopeless: Poll | None) -> bool:
