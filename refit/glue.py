@@ -10,6 +10,7 @@ run again, what failed is. Every task has its scores or its error in the table.
 """
 
 import argparse
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from refit import params, revisions
+from refit import params, revisions, targets
 from refit.errors import InterruptedRunError, ParamsError, RefitError, UsageError
 from refit.experiments import experiment, queue
 from refit.runtime import run
@@ -58,7 +60,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", nargs="+", help="names of recipes in --recipes (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
-    parser.add_argument("--recipes", type=Path, default=RECIPES)
+    parser.add_argument("--recipes", type=targets.path, default=RECIPES)
     parser.add_argument(
         "--queue", nargs="?", type=int, const=1, metavar="WORKERS", help="run through DVC's queue, so many at once"
     )
@@ -82,7 +84,7 @@ def main() -> None:
     failed = [f"{task} seed {seed}" for (task, seed), result in results.items() if isinstance(result, str)]
     if failed:
         raise SomeFailedError(
-            f"{len(failed)} of {len(results)} failed: {', '.join(failed)}; mend it, run the same again"
+            f"{len(failed)} of {len(results)} failed: {', '.join(failed)}; fix it and run the same command again"
         )
 
 
@@ -179,13 +181,18 @@ def _say(key: Key, what: str) -> None:
 def _recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
     path = folder / f"{task}.yaml"
     if not path.is_file():
-        raise ParamsError(f"--tasks {task}: {path} is not there; choose of {', '.join(_all(folder))}")
+        raise ParamsError(f"--tasks {task}: {path} is not there; choose from: {', '.join(_all(folder))}")
     values = params.values(path)
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or key not in values:
-            raise ParamsError(f"--set {change}: need PARAM=VALUE, PARAM one of those in params.yaml")
-        values[key] = YAML(typ="safe").load(value)
+            close = difflib.get_close_matches(key, values, n=1)
+            hint = f"did you mean {close[0]}?" if equals and close else f"PARAM is one of {', '.join(values)}"
+            raise ParamsError(f"--set {change}: need PARAM=VALUE; {hint}")
+        try:
+            values[key] = YAML(typ="safe").load(value)
+        except YAMLError:
+            raise ParamsError(f"--set {change}: the value is not YAML; quote what is text") from None
     return values
 
 

@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import guard, params, paths, revisions, search_page
+from refit import guard, params, paths, revisions, search_page, targets
 from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
 from refit.experiments import experiment
 from refit.params import Range, Search
@@ -101,8 +101,9 @@ def open_study(name: str, storage: str, search: Search) -> optuna.Study:
     if "://" in storage:
         place: Any = storage
     else:
-        Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        place = optuna.storages.JournalStorage(JournalFileBackend(storage))
+        journal = targets.checked("--storage", targets.path(storage), _is_journal)
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        place = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS) if search.prune else optuna.pruners.NopPruner()
     for attempt in range(OPENINGS):
         try:
@@ -115,6 +116,13 @@ def open_study(name: str, storage: str, search: Search) -> optuna.Study:
                 raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
             time.sleep(attempt + 1)
     raise AssertionError("not reached")
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether Optuna began this file."""
+    with path.open("rb") as file:
+        first = file.readline(1_000)
+    return not first or b'"op_code"' in first
 
 
 def train_rows(given: int | str, share: float) -> int | str:

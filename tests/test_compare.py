@@ -351,8 +351,17 @@ def test_the_page_lays_the_curves_over_each_other_and_needs_no_network(project: 
     assert all(name in charts[1] for name in ("weak", "strong", "best-try"))
     assert "validation accuracy by epoch: weak ends at 0." in charts[1]
     assert not re.search(r"(?:src|href)=[\"'](?!#|data:)", page)
-    assert compare(project, "weak", "strong", "best-try", "--html", str(tmp_path / "again.html")).returncode == 0
-    assert (tmp_path / "again.html").read_text() == page
+    compare(project, "weak", "strong", "best-try", "--html", str(tmp_path / "page.html"))
+    assert (tmp_path / "page.html").read_text() == page
+
+
+def test_only_a_page_of_refits_is_replaced(project: Path, tmp_path: Path) -> None:
+    """Prevents the loss of a file whose name was given by mistake."""
+    (tmp_path / "notes.html").write_text("<title>mine</title>")
+    done = compare(project, "weak", "strong", "--html", str(tmp_path / "notes.html"), check=False)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "refit did not write it" in done.stderr
+    assert (tmp_path / "notes.html").read_text() == "<title>mine</title>"
 
 
 def test_scores_that_the_predictions_do_not_give_are_not_trusted(project: Path, tmp_path: Path) -> None:

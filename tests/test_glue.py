@@ -14,6 +14,7 @@ import pytest
 from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
 
 from refit import glue
+from refit.errors import ParamsError
 from refit.storage import files
 
 FEW = ("train_rows=64", "eval_rows=32", "test_rows=8", "epochs=1", "max_length=64", "threads=1")
@@ -64,6 +65,21 @@ def test_table_has_every_error_and_the_spread_of_seeds() -> None:
     assert "rte" in shown
     assert "no network" in shown
     assert "needs all nine tasks" in shown
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "said"),
+    [
+        ("nope", "lr=1", "--tasks nope: .* choose from: cola, mnli"),
+        ("cola", "lrr=1", "--set lrr=1: .* did you mean lr?"),
+        ("cola", "lr", "--set lr: need PARAM=VALUE; PARAM is one of task, "),
+        ("cola", "lr=[", r"--set lr=\[: the value is not YAML"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_what_is_meant(task: str, change: str, said: str) -> None:
+    """A typo must not cost a look into the files, nor end in a traceback."""
+    with pytest.raises(ParamsError, match=said):
+        glue._recipe(ROOT / "recipes/glue", task, [change])
 
 
 @pytest.fixture(scope="module")

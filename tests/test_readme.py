@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, change_params, environment, reviews, run, tiny_project, write_csv
+from conftest import ROOT, environment, reviews, run, tiny_project, write_csv
 from ruamel.yaml import YAML
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,13 +38,19 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> N
                 ["bash", "-euc", command], cwd=project, env=environment(), stdout=output, stderr=output, timeout=600
             )
             output.seek(0)
-            assert done.returncode == 0, f"{command}\n{output.read()}"
+            said = output.read()
+        assert done.returncode == 0, f"{command}\n{said}"
+        if command.startswith("dvc exp show"):
+            head = next(line for line in said.splitlines() if "Experiment" in line)
+            assert "lr" in head
+            assert not re.search(r"data/|models/|metrics/|refit/|stages/", head), head
         if command == "dvc queue start":
             from test_repro import wait_for_queue
 
             wait_for_queue(project)
             assert run("dvc", "queue", "status", cwd=project).stdout.count("Success") == 4
-    change_params(project / "params.yaml", seed=3)
+    untracked = run("git", "ls-files", "--others", "--exclude-standard", "--directory", cwd=project).stdout.split()
+    assert set(untracked) <= {"predictions.parquet", "data/own/NAME/"}
 
 
 def test_the_stage_table_is_dvc_yamls() -> None:

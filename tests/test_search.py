@@ -13,7 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from refit import params, search, search_page
-from refit.errors import ParamsError
+from refit.errors import ParamsError, UsageError
 from refit.experiments import experiment
 from refit.params import Range, Search
 from refit.storage import files
@@ -290,6 +290,19 @@ def test_a_broken_setup_ends_the_search_and_costs_no_trials(tmp_path: Path, monk
     monkeypatch.setattr(experiment, "scores", lambda name: ({"validation": {"f1": 0.5}}, {"best_score": "f1"}))
     search._search(study, asked, 10)
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
+
+
+def test_a_file_of_the_users_is_no_storage(tmp_path: Path) -> None:
+    """Optuna appends to any file that it is given, and ends in a traceback when it cannot read the rest."""
+    users, journal = tmp_path / "notes.jsonl", tmp_path / "new/journal.log"
+    users.write_text('{"text": "a"}\n')
+    with pytest.raises(UsageError, match="refit did not write it"):
+        search.open_study("a", str(users), Search())
+    assert users.read_text() == '{"text": "a"}\n'
+    for _ in range(2):
+        assert search.open_study("a", str(journal), Search()).study_name == "a"
+    with pytest.raises(UsageError, match="is a folder"):
+        search.open_study("a", str(tmp_path), Search())
 
 
 def test_default_is_the_tutorials_search() -> None:

@@ -120,7 +120,7 @@ def conclusion(compared: Comparison) -> str:
         comparison.REAL: f"a real {'gain' if line.difference > 0 else 'loss'}",
         comparison.CHANCE: "may be chance",
         comparison.SAME: "the same predictions",
-        comparison.UNKNOWN: "whether it is real needs the predictions",
+        comparison.UNKNOWN: "cannot tell if it is real: the predictions are not available here",
     }
     return f"{line.group.name} against {line.against.name}: {about}, {says[line.verdict]}."
 
