@@ -56,6 +56,8 @@ def setup() -> Iterator[Problem]:
     if _git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode:
         cure = "run: git config --global user.name NAME, git config --global user.email ADDRESS"
         yield Problem("git does not know your name, which dvc exp run needs", cure, None)
+    if not os.access(os.curdir, os.W_OK):
+        yield Problem(f"{Path.cwd()} cannot be written", "check its owner, its permissions and the disk", None)
     python = shutil.which("python3")
     if python is None or subprocess.run([python, "-c", "import refit"], capture_output=True).returncode:
         what = f"DVC starts the stages with python3, here {python or 'not there'}, which lacks refit's packages"
@@ -170,6 +172,10 @@ def experiment_refs() -> Iterator[Problem]:
         return
     listed = _git("for-each-ref", "--format=%(refname)", "refs/exps/exec").stdout.split()
     left = [name for name in listed if "EXEC_" in name]
+    if not any(
+        name.endswith(("EXEC_BASELINE", "EXEC_MERGE")) for name in left
+    ):  # EXEC_HEAD alone stays after every run
+        return
     is_detached = _git("symbolic-ref", "--quiet", "HEAD").returncode != 0
     branch = _last_branch() if is_detached and left else None
     if branch:
@@ -254,7 +260,8 @@ def main() -> None:
             print(f"fixed: {problem.what}: {problem.mend}")
         else:
             left.append(problem)
-            print("; ".join(filter(None, [f"found: {problem.what}", problem.fix and "--fix", problem.mend])))
+            cure = f"--fix: {problem.mend}" if problem.fix else problem.mend
+            print("; ".join(filter(None, (f"found: {problem.what}", cure))))
     if not problems:
         print("all is well")
     if left:

@@ -47,6 +47,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         raise ParamsError(f"got {len(chosen.text)} texts, need one, or two for a pair; put each in quotes")
     if chosen.file is not None and chosen.out is None:
         raise ParamsError("--file needs --out: the .parquet file for the predictions")
+    if chosen.text and chosen.out is not None:
+        raise ParamsError("--out needs --file or --split; of a text the prediction is printed")
     return chosen
 
 

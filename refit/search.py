@@ -132,7 +132,7 @@ def train_rows(given: int | str, share: float) -> int | str:
     if given == "all":
         if not paths.TASK.is_file():
             raise DataError(
-                f"{paths.TASK} is not there yet, so how many rows all is, is not known; run: dvc repro download"
+                f"train_rows is all, and their number is in {paths.TASK}, which is not there; run: dvc repro download"
             )
         given = files.read_json(paths.TASK)["splits"]["train"]["rows"]
     return max(1, math.ceil(int(given) * share))

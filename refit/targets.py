@@ -39,18 +39,19 @@ def checked(option: str, given: Path, is_ours: Callable[[Path], bool]) -> Path:
 
 
 def _keeper(target: Path, there: Path) -> str | None:
-    """What else writes or keeps a path: git, or a stage of the DVC project that it is in."""
+    """What else keeps a path: a stage of the DVC project that it is in, or git."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    with suppress(DvcException), Repo(str(there), config={"core": {"no_scm": True}}) as repo:  # also without git
+        for out in repo.index.outs:
+            place = Path(out.fs_path)
+            if target.is_relative_to(place) or place.is_relative_to(target):
+                if out.stage.addressing == os.environ.get("DVC_STAGE"):  # its command writes its own outs
+                    return None
+                return f"is in {place}, an output of the DVC stage {out.stage.addressing}"
     command = ["git", "-C", str(there), "--literal-pathspecs", "ls-files", "--error-unmatch", "--", str(target)]
     with suppress(FileNotFoundError):  # no git: then it tracks nothing
         if subprocess.run(command, capture_output=True).returncode == 0:
             return "is tracked by git"
-    with suppress(DvcException), Repo(str(there)) as repo:
-        for out in repo.index.outs:
-            place = Path(out.fs_path)
-            is_inside = target.is_relative_to(place) or place.is_relative_to(target)
-            if is_inside and out.stage.addressing != os.environ.get("DVC_STAGE"):  # a stage may write its own outs
-                return f"is in {place}, an output of the DVC stage {out.stage.addressing}"
     return None

@@ -251,6 +251,7 @@ def test_bad_files_are_named(predictor: Predictor, tmp_path: Path, content: str,
         (["a", "b", "c"], "got 3 texts"),
         (["a", "--split", "test"], "need one of"),
         (["--file", "in.csv"], "--file needs --out"),
+        (["a", "--out", "out.parquet"], "--out needs --file or --split"),
     ],
 )
 def test_bad_command_lines_are_named(given: list[str], said: str) -> None:
