@@ -193,7 +193,7 @@ def tiny_project(folder: Path, model: Path, **changes: object) -> Path:
     shutil.copytree(model, folder / "models/tiny")
     settings: dict[str, object] = {
         "task": "own/tiny", "model": "models/tiny", "max_length": 32, "train_rows": "all", "eval_rows": "all",
-        "epochs": 2, "batch_size": 8, "lr": 5e-3, "precision": "fp32", "threads": 1, "validation_share": 0.2,
+        "epochs": 2, "batch_size": 8, "lr": 5e-3, "precision": "fp32", "threads": 1, "validation_share": 0.17,
         "test_share": 0.2, **changes,
     }  # fmt: skip
     change_params(folder / "params.yaml", **settings)
