@@ -125,6 +125,10 @@ def _report_fault(stage: str, error: Exception) -> None:
 
 def _fail(stage: str, error: Exception) -> NoReturn:
     """Say it all in the last line of stderr: DVC shows that line, and flattens exit codes."""
+    try:
+        print(end="", flush=True)
+    except OSError:  # Python would complain once more at its end, with a code of its own
+        discard_output()
     known = isinstance(error, RefitError)
     text = str(error) if known else f"{type(error).__name__}: {error}; this is a fault of refit, see the lines above"
     text = without_secrets(" ".join(text.split()))
@@ -135,10 +139,6 @@ def _fail(stage: str, error: Exception) -> NoReturn:
             is_left = True
     if not is_left or (isinstance(error, InterruptedRunError) and os.environ["RANK"] == "0"):
         print(f"refit {stage}: {text}", file=sys.stderr, flush=True)
-    try:
-        print(end="", flush=True)
-    except OSError:  # Python would complain once more at its end, with a code of its own
-        discard_output()
     sys.exit(error.exit_code if isinstance(error, RefitError) else RefitError.exit_code)
 
 
