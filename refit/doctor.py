@@ -37,7 +37,7 @@ class Problem:
     """Something wrong, the cure in words, and the function that does it; None where only the user can."""
 
     what: str
-    mend: str
+    cure: str
     fix: Callable[[], object] | None
 
 
@@ -76,8 +76,8 @@ def lock_file() -> Iterator[Problem]:
     if not is_whole:
         committed = _git("cat-file", "-e", "HEAD:dvc.lock").returncode == 0
         if committed:
-            mend = "taken from the last commit; DVC reruns, or finds in its cache, what came after"
-            yield Problem(f"{LOCK_FILE} is damaged", mend, lambda: _git("checkout", "HEAD", "--", str(LOCK_FILE)))
+            cure = "taken from the last commit; DVC reruns, or finds in its cache, what came after"
+            yield Problem(f"{LOCK_FILE} is damaged", cure, lambda: _git("checkout", "HEAD", "--", str(LOCK_FILE)))
         else:
             yield Problem(f"{LOCK_FILE} is damaged", "removed; dvc repro writes it anew", LOCK_FILE.unlink)
 
@@ -172,9 +172,8 @@ def experiment_refs() -> Iterator[Problem]:
         return
     listed = _git("for-each-ref", "--format=%(refname)", "refs/exps/exec").stdout.split()
     left = [name for name in listed if "EXEC_" in name]
-    if not any(
-        name.endswith(("EXEC_BASELINE", "EXEC_MERGE")) for name in left
-    ):  # EXEC_HEAD alone stays after every run
+    # EXEC_HEAD alone stays after every run.
+    if not any(name.endswith(("EXEC_BASELINE", "EXEC_MERGE")) for name in left):
         return
     is_detached = _git("symbolic-ref", "--quiet", "HEAD").returncode != 0
     branch = _last_branch() if is_detached and left else None
@@ -257,10 +256,10 @@ def main() -> None:
     for problem in problems:
         if problem.fix and arguments.fix:
             problem.fix()
-            print(f"fixed: {problem.what}: {problem.mend}")
+            print(f"fixed: {problem.what}: {problem.cure}")
         else:
             left.append(problem)
-            cure = f"--fix: {problem.mend}" if problem.fix else problem.mend
+            cure = f"--fix: {problem.cure}" if problem.fix else problem.cure
             print("; ".join(filter(None, (f"found: {problem.what}", cure))))
     if not problems:
         print("all is well")

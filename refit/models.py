@@ -5,7 +5,6 @@ Only `download_model` reads this table; a model that is not here needs its 40-he
 
 import difflib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from refit.sources.package import Distribution
 # The files of a saved model, on the hub or in a folder.
 FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "*.model",
          "special_tokens_map.json", "added_tokens.json")  # fmt: skip
-HUB_ID = re.compile(r"(?!.*(--|\.\.|\.git$))(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b", re.ASCII)  # as huggingface_hub has it
 
 HUB_COMMITS = {
     "google-bert/bert-base-cased": "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
@@ -65,7 +63,7 @@ def local_folder(name: str) -> Path | None:
     folder = Path(os.path.expanduser(name))
     if not folder.is_dir():
         hint = _suggestion(name)
-        if hint or name.startswith("models/") or not HUB_ID.fullmatch(name):
+        if hint or name.startswith("models/") or not _is_hub_id(name):
             raise ParamsError(
                 f"params.yaml model: got {name!r}, which is not an existing folder{hint}; "
                 "need minilm, a hub id (owner/name), or the folder of a saved model"
@@ -80,6 +78,17 @@ def local_folder(name: str) -> Path | None:
                 f"use a copy: cp -rL {name} models/my_model"
             )
     return folder
+
+
+def _is_hub_id(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _suggestion(name: str) -> str:

@@ -76,10 +76,10 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
         discard_output()
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
-        mended = _disk_error(error)
-        if mended is None:
+        disk_error = _disk_error(error)
+        if disk_error is None:
             _report_fault(stage, error)
-        _fail(stage, mended or error)
+        _fail(stage, disk_error or error)
 
 
 def _leave() -> None:
@@ -104,7 +104,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _disk_error(error: Exception) -> DiskError | None:
-    """The error as a user can mend it, if it is the disk's; safetensors and pyarrow say so in their text alone."""
+    """The error as a user can fix it, if it is the disk's; safetensors and pyarrow say so in their text alone."""
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         inside = re.search(r"\((?:os error|errno) (\d+)\)|\[errno (\d+)\]", str(error), re.IGNORECASE)
@@ -112,10 +112,10 @@ def _disk_error(error: Exception) -> DiskError | None:
     if number is None:
         return None
     path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"
-    mend = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
+    cure = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
     if number in WRONG_KIND:
-        mend = "move away what is in its place, or in that of a folder above it, and"
-    return DiskError(f"{path}: {os.strerror(number)}; {mend} run the same command again")
+        cure = "move away what is in its place, or in that of a folder above it, and"
+    return DiskError(f"{path}: {os.strerror(number)}; {cure} run the same command again")
 
 
 def _report_fault(stage: str, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""What kills, full disks and bad disks leave of DVC's own state is found, mended, and the pipeline runs again."""
+"""What kills, full disks and bad disks leave of DVC's own state is found, fixed, and the pipeline runs again."""
 
 import json
 import os
@@ -44,16 +44,16 @@ def doctor(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return run(sys.executable, "-m", "refit.doctor", *arguments, cwd=project, check=False)
 
 
-def found_and_mended(project: Path, *wanted: str) -> None:
+def found_and_fixed(project: Path, *wanted: str) -> None:
     """The doctor names the problem, exits 65, mends it, finds nothing more, and dvc repro works."""
     first = doctor(project)
     assert first.returncode == 65, first.stdout + first.stderr
     for text in wanted:
         assert text in first.stdout, first.stdout
     assert first.stderr.splitlines()[-1].endswith("; run: python -m refit.doctor --fix")
-    mended = doctor(project, "--fix")
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert mended.stdout.count("fixed: ") == first.stdout.count("found: ")
+    fixed = doctor(project, "--fix")
+    assert fixed.returncode == 0, fixed.stdout + fixed.stderr
+    assert fixed.stdout.count("fixed: ") == first.stdout.count("found: ")
     again = doctor(project)
     assert (again.returncode, again.stdout) == (0, "all is well\n"), again.stdout
     run("dvc", "repro", cwd=project)
@@ -61,7 +61,7 @@ def found_and_mended(project: Path, *wanted: str) -> None:
 
 
 def test_a_healthy_project_is_left_alone(project: Path) -> None:
-    # A doctor that finds something in the healthy would have users mend what works.
+    # A doctor that finds something in the healthy would have users fix what works.
     run("git", "update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD", cwd=project)  # as DVC leaves it after each experiment
     before = run("git", "status", "--porcelain", cwd=project).stdout
     done = doctor(project, "--fix")
@@ -74,7 +74,7 @@ def test_a_cut_dvc_lock_is_restored(content: str, project: Path) -> None:
     # A full disk leaves it empty, and DVC refuses to do anything even when there is space again.
     (project / "dvc.lock").write_text(content)
     assert run("dvc", "repro", cwd=project, check=False).returncode != 0
-    found_and_mended(project, "dvc.lock is damaged")
+    found_and_fixed(project, "dvc.lock is damaged")
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
 
 
@@ -83,7 +83,7 @@ def test_an_uncommitted_cut_dvc_lock_is_removed(project: Path) -> None:
     run("git", "rm", "--quiet", "--cached", "dvc.lock", cwd=project)
     run("git", "commit", "--quiet", "--message", "no lock", cwd=project)
     (project / "dvc.lock").write_text("")
-    found_and_mended(project, "dvc.lock is damaged")
+    found_and_fixed(project, "dvc.lock is damaged")
 
 
 @pytest.mark.parametrize("content", ["", '{"data/out": {"wri'])
@@ -91,7 +91,7 @@ def test_a_cut_rwlock_is_removed(content: str, project: Path) -> None:
     # DVC calls this a corrupted structure, in every command, for ever.
     (project / ".dvc/tmp/rwlock").write_text(content or "{")
     assert run("dvc", "repro", "--force", cwd=project, check=False).returncode != 0
-    found_and_mended(project, "rwlock is damaged")
+    found_and_fixed(project, "rwlock is damaged")
 
 
 def test_a_lock_of_a_dead_process_is_removed(project: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_lock_of_a_dead_process_is_removed(project: Path) -> None:
     dead.wait()
     held = {str(project / "data/out"): {"write": {"pid": dead.pid, "cmd": "dvc repro"}}}
     (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
-    found_and_mended(project, f"rwlock is held by dead processes ({dead.pid})")
+    found_and_fixed(project, f"rwlock is held by dead processes ({dead.pid})")
 
 
 def test_a_zombie_does_not_hold_a_lock(project: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_zombie_does_not_hold_a_lock(project: Path) -> None:
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
         held = {str(project / "data/out"): {"write": {"pid": zombie.pid, "cmd": "dvc repro"}}}
         (project / ".dvc/tmp/rwlock").write_text(json.dumps(held))
-        found_and_mended(project, f"rwlock is held by dead processes ({zombie.pid})")
+        found_and_fixed(project, f"rwlock is held by dead processes ({zombie.pid})")
     finally:
         zombie.wait()
 
@@ -120,7 +120,7 @@ def test_a_damaged_site_database_is_removed(project: Path) -> None:
     for path in (project.parent / "site").rglob("*.db"):
         path.write_bytes(os.urandom(5000))
     assert run("dvc", "status", cwd=project, check=False).returncode != 0
-    found_and_mended(project, "cache.db is damaged")
+    found_and_fixed(project, "cache.db is damaged")
 
 
 @pytest.mark.parametrize("mode", [0o444, 0o644])
@@ -132,7 +132,7 @@ def test_a_damaged_cache_object_is_made_again(mode: int, project: Path) -> None:
     stored.chmod(mode)
     shutil.rmtree(project / "data/out")
     assert stat.S_IMODE(stored.stat().st_mode) == mode
-    found_and_mended(project, "is damaged (md5")
+    found_and_fixed(project, "is damaged (md5")
     assert stored.read_bytes() == b"words\n"
 
 
@@ -144,7 +144,7 @@ def test_what_a_killed_experiment_left_is_removed(project: Path) -> None:
         run("git", "update-ref", f"refs/exps/exec/{name}", head, cwd=project)
     run("git", "checkout", "--quiet", "--detach", cwd=project)
     (project / "notes.txt").write_text("of the user's\n")
-    found_and_mended(project, f"it was on {branch}", "refs/exps/exec/EXEC_HEAD is left of a killed experiment")
+    found_and_fixed(project, f"it was on {branch}", "refs/exps/exec/EXEC_HEAD is left of a killed experiment")
     assert run("git", "branch", "--show-current", cwd=project).stdout.strip() == branch
     assert (project / "notes.txt").read_text() == "of the user's\n"
 
@@ -157,7 +157,7 @@ def test_orphaned_folders_are_removed_and_used_ones_are_not(project: Path) -> No
         folder.mkdir(parents=True)
     sleeper = subprocess.Popen(["sleep", "600"], cwd=used, env=environment())
     try:
-        found_and_mended(project, "standalone/tmpabc is left", ".raw.999999999.tmp is left of a killed stage")
+        found_and_fixed(project, "standalone/tmpabc is left", ".raw.999999999.tmp is left of a killed stage")
         assert used.is_dir()
         assert users.is_dir()
         assert not orphan.exists()

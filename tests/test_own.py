@@ -234,7 +234,7 @@ def test_files_that_are_not_read_and_labels_that_look_alike_are_told(
 
 
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
-    """Prevents `found train.csv` beside `no train file`, and waiting for ever at a pipe."""
+    """Prevents `no train file` together with `found train.csv`, and waiting forever at a pipe."""
     path = tmp_path / "train.csv"
     path.mkdir()
     with pytest.raises(DataError, match="is a folder"):

@@ -26,13 +26,13 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.touch()
     folder.mkdir()
-    mend = "move away what is in its place, or in that of a folder above it, and run the same command again"
+    cure = "move away what is in its place, or in that of a folder above it, and run the same command again"
     for target, work in ((file, file.mkdir), (file / "x", (file / "x").mkdir), (folder, lambda: file.replace(folder))):
         with pytest.raises((FileExistsError, NotADirectoryError, IsADirectoryError)) as raised:
             work()
         said = str(runtime._disk_error(raised.value))
         assert said.startswith(f"{target}: ")
-        assert said.endswith(f"; {mend}")
+        assert said.endswith(f"; {cure}")
 
 
 def test_a_command_that_is_done_leaves_nothing_undone() -> None:

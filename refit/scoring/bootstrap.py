@@ -40,7 +40,7 @@ def around(found: float, drawn: Values) -> Values:
 def draw(name: str, labels: Labels, runs: Sequence[Labels], draws: int) -> Values:
     """The scores (run, draw) of rows drawn with replacement, the same rows for every run.
 
-    The kinds of rows stand in the order of their first row: swapping two runs swaps their scores and nothing else.
+    The kinds of rows are in the order of their first row: swapping two runs swaps their scores and nothing else.
     """
     _, first, counts = np.unique(np.stack([labels, *runs]), axis=1, return_index=True, return_counts=True)
     order = np.argsort(first)
