@@ -41,7 +41,7 @@ lint: $(VENV)/.installed
 	mypy
 
 hub: $(VENV)/.installed ## Run every recipe against the hub in ../shared/hub
-	python -m pytest -m hub tests/test_recipes.py
+	python -m pytest -m hub tests/pipeline/test_recipes.py
 
 crash: $(VENV)/.installed ## Kill and starve every stage at every point, for hours
 	python -m pytest -m crash --numprocesses 0

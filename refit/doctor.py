@@ -23,10 +23,10 @@ import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from refit import paths, revisions
+from refit import paths, repo
 from refit.errors import DataError, UsageError
 from refit.progress import bar
-from refit.runtime import run
+from refit.stage import run
 
 DVC = Path(".dvc")
 LOCK_FILE = Path("dvc.lock")
@@ -50,7 +50,7 @@ def diagnose() -> list[Problem]:
 def setup() -> Iterator[Problem]:
     """What the user sets up: git, with a name for commits, and the environment that DVC starts the stages in."""
     try:
-        revisions.check_repository()
+        repo.check_repository()
     except UsageError as error:
         yield Problem(str(error), "", None)
     if _git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode:

@@ -21,10 +21,10 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from refit import params, revisions, targets
+from refit import params, repo, targets
 from refit.errors import InterruptedRunError, ParamsError, RefitError, UsageError
-from refit.experiments import experiment, queue
-from refit.runtime import run
+from refit.experiments import queue, runner
+from refit.stage import run
 
 RECIPES = Path("recipes/glue")
 LOGS = Path(".refit/glue")
@@ -70,7 +70,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what has not been run, then print the table. Raises SomeFailedError when a run failed."""
     chosen = arguments()
-    revisions.check_repository()
+    repo.check_repository()
     if chosen.queue is not None and chosen.queue < 1:
         raise UsageError(f"--queue {chosen.queue}: need a number of workers >= 1")
     recipes = [_recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _all(chosen.recipes)]
@@ -79,7 +79,7 @@ def main() -> None:
         failures = _one_by_one(runs) if chosen.queue is None else _queued(runs, chosen.queue)
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped as asked; run the same command to go on") from None
-    results = {key: failures.get(key) or experiment.scores(_name(changes))[0] for key, changes in runs.items()}
+    results = {key: failures.get(key) or runner.scores(_name(changes))[0] for key, changes in runs.items()}
     print("\n" + table(results))
     failed = [f"{task} seed {seed}" for (task, seed), result in results.items() if isinstance(result, str)]
     if failed:
@@ -141,9 +141,9 @@ def _one_by_one(runs: Mapping[Key, dict[str, Any]]) -> dict[Key, str]:
     failures = {}
     for key, changes in runs.items():
         name = _name(changes)
-        _say(key, f"finished before, as {name}" if experiment.revision(name) else f"runs as {name}")
+        _say(key, f"finished before, as {name}" if runner.revision(name) else f"runs as {name}")
         try:
-            experiment.run(name, changes, LOGS)
+            runner.run(name, changes, LOGS)
         except RefitError as error:
             failures[key] = str(error)
             _say(key, failures[key])
@@ -155,7 +155,7 @@ def _queued(runs: Mapping[Key, dict[str, Any]], workers: int) -> dict[Key, str]:
     keys = {}
     for key, changes in runs.items():
         name = _name(changes)
-        if experiment.revision(name):
+        if runner.revision(name):
             _say(key, f"finished before, as {name}")
         else:
             keys[name] = key

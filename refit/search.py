@@ -24,11 +24,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import guard, params, paths, revisions, search_page, targets
+from refit import locking, params, paths, repo, search_page, targets
 from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
-from refit.experiments import experiment
+from refit.experiments import runner
 from refit.params import Range, Search
-from refit.runtime import run
+from refit.stage import run
 from refit.storage import files
 
 FOLDER = Path(".refit/search")
@@ -54,7 +54,7 @@ def main() -> None:
     """Run trials until there are as many as params.yaml asks for, then print the best and where its page is."""
     chosen = arguments()
     search = params.load_search()
-    revisions.check_repository()
+    repo.check_repository()
     fixed = params.values()
     name = chosen.study or study_name(fixed, search)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
@@ -63,7 +63,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        with guard.locked(FOLDER / "lock", "another search runs in this clone; waiting for it"):
+        with locking.locked(FOLDER / "lock", "another search runs in this clone; waiting for it"):
             study = open_study(name, chosen.storage, search)
             print(f"study {name}: {search.trials} trials on {rows} training rows; every trial is a DVC experiment")
             _search(study, search, rows)
@@ -82,7 +82,7 @@ def _conclude(study: optuna.Study) -> None:
     best = study.best_trial
     name = best.user_attrs["experiment"]
     print(f"\nbest: {best.value:.4f}  {_shown(best.params)}\npage: {_page(study)}")
-    if experiment.revision(name):
+    if runner.revision(name):
         print(f"take it with: dvc exp apply {name}")
     else:
         print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")
@@ -171,7 +171,7 @@ def _search(study: optuna.Study, search: Search, rows: int | str) -> None:
         failures = 0 if _try(study, trial, values, rows) else failures + 1
         files.write_text(_page(study), search_page.document(study))
         if failures == FAILURES:
-            raise experiment.ExperimentFailedError(
+            raise runner.ExperimentFailedError(
                 f"{FAILURES} trials in a row failed; mend what the last one says and run the same command to go on"
             )
 
@@ -222,12 +222,12 @@ def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | 
         return trial.should_prune()
 
     try:
-        if not experiment.run(name, {"train_rows": rows, **values}, FOLDER, is_hopeless):
+        if not runner.run(name, {"train_rows": rows, **values}, FOLDER, is_hopeless):
             study.tell(trial, state=TrialState.PRUNED)
             _say(trial, f"pruned after {max(reported)} evaluations", values)
             return True
-        scores, task = experiment.scores(name)
-    except experiment.ExperimentFailedError as error:
+        scores, task = runner.scores(name)
+    except runner.ExperimentFailedError as error:
         trial.set_user_attr("error", str(error))
         study.tell(trial, state=TrialState.FAIL)
         _say(trial, str(error), values)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from refit.pages import charts, page
+from refit.report import charts, page
 
 KINDS = {TrialState.COMPLETE: "whole", TrialState.PRUNED: "pruned, last score"}
 ENOUGH = 4  # trials to say which params matter

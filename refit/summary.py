@@ -5,9 +5,9 @@ python -m refit.summary
 
 from typing import Any
 
-from refit import paths, revisions
+from refit import paths, repo
 from refit.errors import DataError
-from refit.runtime import run
+from refit.stage import run
 from refit.storage import files
 
 NEXT = """\
@@ -27,7 +27,7 @@ def table() -> str:
         scores: dict[str, Any] = files.read_json(paths.SCORES)
         details: dict[str, Any] = files.read_json(paths.DETAILS)
     except FileNotFoundError as error:
-        revisions.check_repository()
+        repo.check_repository()
         raise DataError(f"{error.filename} is not there yet; run: make repro") from None
     lines = [("task", "split", "score", "value", "95% interval", "rows")]
     for task, splits in scores.items():

@@ -7,20 +7,22 @@ import sys
 from typing import Any
 
 from refit import paths
-from refit.runtime import run
+from refit.stage import run
 
 
 def download() -> dict[str, Any]:
     """Write data/raw/{split}.parquet and task.json, the resolved row of the task table."""
-    from refit import dataset, params, tasks
+    from refit import params
+    from refit.download import dataset, task_registry
 
     chosen = params.load(params.Download)
-    return dataset.write(chosen, tasks.find(chosen.task), paths.RAW)
+    return dataset.write(chosen, task_registry.find(chosen.task), paths.RAW)
 
 
 def download_model() -> dict[str, Any]:
     """Write models/base: config, tokenizer files and safetensors weights, and model.json, where they are from."""
-    from refit import params, pretrained
+    from refit import params
+    from refit.download import pretrained
 
     return pretrained.write(params.load(params.DownloadModel), paths.BASE_MODEL)
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from refit.imports import importing
-from refit.runtime import run
+from refit.fast_import import importing
+from refit.stage import run
 
 
 def evaluate() -> dict[str, Any]:
@@ -12,9 +12,9 @@ def evaluate() -> dict[str, Any]:
 
     chosen = params.load(params.Evaluate)
     with importing():
-        from refit import evaluation
+        from refit.evaluation import evaluate
 
-    return evaluation.evaluate(chosen)
+    return evaluate.evaluate(chosen)
 
 
 if __name__ == "__main__":

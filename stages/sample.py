@@ -3,12 +3,13 @@
 from typing import Any
 
 from refit import paths
-from refit.runtime import run
+from refit.stage import run
 
 
 def sample() -> dict[str, Any]:
     """Write data/sampled/{split}.arrow, and manifest.json with rows and hashes."""
-    from refit import params, sampling
+    from refit import params
+    from refit.data import sampling
 
     return sampling.write(params.load(params.Sample), paths.TOKENIZED, paths.SAMPLED)
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 from refit import paths
-from refit.runtime import run
+from refit.stage import run
 
 
 def tokenize() -> dict[str, Any]:
     """Write data/tokenized/{split}.arrow, and manifest.json with rows, tokens and hashes."""
     from refit import params
-    from refit.tokens import tokenization
+    from refit.tokenization import tokenization
 
     chosen = params.load(params.Tokenize)
     return tokenization.write(paths.RAW, paths.BASE_MODEL, chosen.max_length, paths.TOKENIZED)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from refit.imports import importing
-from refit.runtime import run
-from refit.training import processes
+from refit.fast_import import importing
+from refit.stage import run
+from refit.training import distributed
 
 
 def train() -> dict[str, Any]:
@@ -13,18 +13,18 @@ def train() -> dict[str, Any]:
     from refit.training import sharding
 
     chosen = params.load(params.Train)
-    launches = processes.must_launch(chosen.processes)
-    processes.check(chosen, launches=launches)
-    sharding.check(chosen, is_alone=not launches and processes.count() == 1)
+    launches = distributed.must_launch(chosen.processes)
+    distributed.check(chosen, launches=launches)
+    sharding.check(chosen, is_alone=not launches and distributed.count() == 1)
     if launches:
-        return processes.launch(chosen.processes, "stages.train")
+        return distributed.launch(chosen.processes, "stages.train")
     with importing():
         from refit.training import fine_tuning
 
     figures = fine_tuning.train(chosen)
-    processes.leave(figures)
+    distributed.leave(figures)
     return figures
 
 
 if __name__ == "__main__":
-    run("train", train, record=processes.count() == 1 and processes.is_first_node())
+    run("train", train, record=distributed.count() == 1 and distributed.is_first_node())

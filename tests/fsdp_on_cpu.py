@@ -7,7 +7,7 @@ from typing import Any
 
 from accelerate.state import AcceleratorState, DistributedType, PartialState
 
-from refit.runtime import run
+from refit.stage import run
 from refit.training import sharding
 from stages.train import train
 

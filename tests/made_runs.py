@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import ROOT, change_params
 
-from refit import evaluation, inference, paths
-from refit.scoring import calibration
-from refit.scoring.scores import score
+from refit import paths
+from refit.evaluation import calibration, evaluate
+from refit.evaluation.scores import score
+from refit.model import inference
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
-from refit.training import history
+from refit.training import curves
 
 SPLITS = {"train": 60, "validation": 30, "test": 25}
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -72,12 +73,12 @@ def write(folder: Path, made: Made) -> Path:
             logits[np.arange(rows), used.label] += 1.0
         answers = logits[:, 0] if regression else logits.argmax(axis=1)
         values = {name: score(name, used.label, answers) for name in scores}
-        summaries[split] = {**values, "loss": evaluation.loss(logits, used.label), "rows": rows}
-        details[split] = evaluation._details(task, used.label, answers, values)
+        summaries[split] = {**values, "loss": evaluate.loss(logits, used.label), "rows": rows}
+        details[split] = evaluate._details(task, used.label, answers, values)
         if not regression:
             bins = calibration.bins(inference.probabilities(logits), used.label)
             details[split]["calibration_error"] = calibration.error(bins)
-        tables.append(evaluation._table(split, used, logits, answers, is_regression=regression))
+        tables.append(evaluate._table(split, used, logits, answers, is_regression=regression))
     files.write_json(folder / paths.SCORES, {"own/made": summaries})
     files.write_json(folder / paths.DETAILS, {"own/made": details})
     pq.write_table(pa.concat_tables(tables), folder / paths.PREDICTIONS)
@@ -104,11 +105,11 @@ def _write_rows(folder: Path, split: str, rows: int, made: Made, generator: np.r
 
 
 def _write_curves(folder: Path, scores: list[str]) -> None:
-    log: history.Log = []
+    log: curves.Log = []
     for step in range(1, 13):
         log.append({"step": step, "epoch": step / 4, "loss": 2 / step, "learning_rate": 1e-4 * (13 - step)})
         if step % 4 == 0:
             evaluated = {f"eval_{name}": 0.5 - abs(step - 8) / 20 for name in scores}
             log.append({"step": step, "epoch": step / 4, "eval_loss": 1 / step, **evaluated})
-    history.write(history.steps(log), folder / paths.STEPS)
-    history.write(history.evaluations(log, scores[0]), folder / paths.HISTORY)
+    curves.write(curves.steps(log), folder / paths.STEPS)
+    curves.write(curves.evaluations(log, scores[0]), folder / paths.HISTORY)

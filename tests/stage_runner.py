@@ -26,13 +26,13 @@ EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate
 GROWING = {"open", "os.mkdir", "os.rename"}  # what a full disk refuses; it lets go
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PRELOADED = {
-    "download": ("refit.dataset", "refit.sources.own", "pyarrow.parquet"),
-    "download_model": ("refit.pretrained", "transformers.models.auto.tokenization_auto"),
-    "tokenize": ("refit.tokens.tokenization", "pyarrow.parquet"),
-    "sample": ("refit.sampling",),
+    "download": ("refit.download.dataset", "refit.download.local_files", "pyarrow.parquet"),
+    "download_model": ("refit.download.pretrained", "transformers.models.auto.tokenization_auto"),
+    "tokenize": ("refit.tokenization.tokenization", "pyarrow.parquet"),
+    "sample": ("refit.data.sampling",),
     "train": ("refit.training.fine_tuning", "transformers.models.bert.modeling_bert"),
-    "evaluate": ("refit.evaluation", "transformers.models.bert.modeling_bert"),
-    "report": ("refit.report", "refit.speed"),
+    "evaluate": ("refit.evaluation.evaluate", "transformers.models.bert.modeling_bert"),
+    "report": ("refit.report", "refit.timings"),
 }
 
 

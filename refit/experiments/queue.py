@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from refit.errors import RefitError, UsageError
-from refit.experiments import experiment, experiment_copy
+from refit.experiments import runner, workcopy
 
 PAUSE = 3.0  # seconds between two looks
 PATIENCE = 10  # looks at a run that nobody works at, before it is given up: workers answer late on a busy machine
@@ -26,7 +26,7 @@ def put(runs: Mapping[str, Mapping[str, Any]]) -> None:
 
     Raises UsageError where DVC's queue cannot work.
     """
-    if not experiment_copy.is_whole(experiment_copy.LOCK, experiment_copy.cache_folder()):
+    if not workcopy.is_whole(workcopy.LOCK, workcopy.cache_folder()):
         raise UsageError(
             "--queue: dvc.lock names files that are not in this clone's cache, and DVC's queue stops at them; "
             "run dvc repro or dvc pull and commit, or leave --queue out"
@@ -42,7 +42,7 @@ def put(runs: Mapping[str, Mapping[str, Any]]) -> None:
             continue
         if name in states:
             _dvc("queue", "remove", name)
-        _dvc("exp", "run", "--queue", "--name", name, *experiment.settings(changes))
+        _dvc("exp", "run", "--queue", "--name", name, *runner.settings(changes))
 
 
 def results(names: Sequence[str], workers: int) -> Iterator[tuple[str, str | None]]:
@@ -56,7 +56,7 @@ def results(names: Sequence[str], workers: int) -> Iterator[tuple[str, str | Non
         for name in list(waiting):
             state = states.get(name)
             unattended[name] = 0 if present and state in ("Queued", "Running") else unattended[name] + 1
-            if experiment.revision(name):
+            if runner.revision(name):
                 error = None
             elif state == "Failed":
                 error = f"{_reason(name)} (all of it: dvc queue logs {name})"
@@ -91,7 +91,7 @@ def _is_somebody_at_work() -> bool:
 
 def _reason(name: str) -> str:
     try:
-        return experiment.reason(_dvc("queue", "logs", name))
+        return runner.reason(_dvc("queue", "logs", name))
     except QueueError as error:
         return str(error)
 
@@ -100,6 +100,6 @@ def _dvc(*arguments: str) -> str:
     """What a DVC command prints. Raises QueueError with its last line when it fails."""
     done = subprocess.run(["dvc", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        said = experiment.reason(done.stderr) or f"ended with code {done.returncode}"
+        said = runner.reason(done.stderr) or f"ended with code {done.returncode}"
         raise QueueError(f"dvc {' '.join(arguments[:2])}: {said}")
     return done.stdout

@@ -4,10 +4,9 @@ import hashlib
 from pathlib import Path
 
 from refit import paths
-from refit.pages import page
 from refit.params import Report
-from refit.report import data, overview, rows, scoring
-from refit.report.run import Run
+from refit.report import data_section, examples_section, overview, page, scores_section
+from refit.report.run_data import Run
 from refit.storage import files
 
 
@@ -15,17 +14,18 @@ def write(params: Report, target: Path) -> str:
     """Write the page of the run whose outs are in place; returns the page's identity, for the script beside it."""
     run = Run(params)
     if run.is_regression:
-        about_scores = [scoring.scatter(run), scoring.hardness(run), rows.largest_errors(run)]
+        about_scores = [scores_section.scatter(run), scores_section.hardness(run), examples_section.largest_errors(run)]
     else:
         about_scores = [
-            scoring.confusion(run), scoring.reliability(run), scoring.hardness(run), rows.mistakes(run),
+            scores_section.confusion(run), scores_section.reliability(run), scores_section.hardness(run),
+            examples_section.mistakes(run),
         ]  # fmt: skip
     sections = [
-        scoring.scores(run),
-        scoring.curves(run),
+        scores_section.scores(run),
+        scores_section.curves(run),
         *about_scores,
-        rows.examples(run),
-        data.section(run),
+        examples_section.examples(run),
+        data_section.section(run),
         overview.overview(run),
         overview.timings(),
         overview.reproduce(run),

@@ -1,7 +1,7 @@
 """What a run is: its lead, its task, model, data and params, and how to get it again.
 
 Nothing here depends on the clock, the machine or git, so that the same run gives the same page anywhere; what does is
-in report.js beside the page (refit/report/here.py), which fills the places that this file leaves for it.
+in report.js beside the page (refit/report/provenance.py), which fills the places that this file leaves for it.
 """
 
 import shlex
@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from refit import params, paths
-from refit.pages import page
-from refit.pages.inert import cut
-from refit.report.run import Run
-from refit.report.scoring import NAMES, title
+from refit.escaping import cut
+from refit.report import page
+from refit.report.run_data import Run
+from refit.report.scores_section import NAMES, title
 from refit.storage import files
 
 ABSENT = (

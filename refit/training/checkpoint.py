@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit import guard
+from refit import locking
 from refit.errors import DataError, InterruptedRunError
-from refit.modeling import answers
+from refit.model import answers
 from refit.storage import files, manifest
-from refit.training import fingerprint, processes, state_files
+from refit.training import checkpoint_io, distributed, fingerprint
 from refit.training.trainer import ClassifierTrainer
 
 RECORD = "MANIFEST.json"
@@ -33,7 +33,7 @@ LOOP = "loop_state.json"
 DONE = "DONE.json"
 DESCRIPTION = "FINGERPRINT.json"
 MODEL = {"model.safetensors", "config.json", answers.NAME}  # what is kept of a finished run
-RESUMABLE = MODEL | {"trainer_state.json", LOOP, state_files.SCHEDULER}  # at least; the record names every file
+RESUMABLE = MODEL | {"trainer_state.json", LOOP, checkpoint_io.SCHEDULER}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
 
@@ -50,7 +50,7 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the run for this process alone; a second one waits until the first is done or dead."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with guard.locked(self.folder / ".lock", "train: another process is training the same run; waiting for it"):
+        with locking.locked(self.folder / ".lock", "train: another process is training the same run; waiting for it"):
             marker = self.folder / DESCRIPTION
             if not marker.is_file():
                 self._say_what_differs()
@@ -144,7 +144,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.stop_asked = True
-            if number == signal.SIGINT and processes.count() == 1:
+            if number == signal.SIGINT and distributed.count() == 1:
                 signal.signal(number, signal.SIG_DFL)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -182,7 +182,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True
-        if processes.mean(float(self.stop_asked)) > 0:  # all stop after the same step
+        if distributed.mean(float(self.stop_asked)) > 0:  # all stop after the same step
             control.should_save = True
             control.should_training_stop = True
 
@@ -199,7 +199,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         if self.trainer is None:
             return
         self.trainer.accelerator.wait_for_everyone()  # each process has written its own generators by now
-        loss = processes.mean(self.trainer._tr_loss.item())
+        loss = distributed.mean(self.trainer._tr_loss.item())
         if not state.is_world_process_zero:
             return
         folder = self.run.checkpoint(state.global_step)

@@ -14,14 +14,14 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from refit import paths
 from refit.errors import DataError, ParamsError, TrainingDivergedError
-from refit.inference import Inference
-from refit.live import Live, reporters
-from refit.modeling import answers, classifier, device, kernels
-from refit.modeling.batching import Examples
+from refit.model import answers, classifier, cpu_kernels, device
+from refit.model.batching import Examples
+from refit.model.inference import Inference
 from refit.params import Train
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
-from refit.training import checkpoint, fingerprint, history, processes, sharding, throughput, trainer
+from refit.training import checkpoint, curves, distributed, fingerprint, sharding, throughput, trainer
+from refit.training.live import Live, reporters
 
 LOGS_PER_EPOCH = 20
 GPU_WORKERS = 2
@@ -37,23 +37,23 @@ def train(params: Train) -> dict[str, Any]:
     manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)
     number = device.number_format(params.precision, paths.BASE_MODEL)
-    processes.join(on_cpu=device.device().type == "cpu")
+    distributed.join(on_cpu=device.device().type == "cpu")
     run = checkpoint.Run(paths.state_folder(), fingerprint.describe(params, number, threads))
-    with run.locked() if processes.is_main() else nullcontext():
-        result = processes.from_main(run.result)
+    with run.locked() if distributed.is_main() else nullcontext():
+        result = distributed.from_main(run.result)
         if result is None:
             result = _fit(params, task, run, number)
-            if processes.is_main():
+            if distributed.is_main():
                 run.finish(result)
-        elif processes.is_main():
+        elif distributed.is_main():
             print("train: an identical run exists; reusing its weights from .refit/runs", file=sys.stderr)
-        if not processes.is_main():
+        if not distributed.is_main():
             return {}
-        evaluations = history.evaluations(result["log"], task["best_score"])
+        evaluations = curves.evaluations(result["log"], task["best_score"])
         best = next(row for row in evaluations if row["step"] == result["best_step"])
         _export(run.checkpoint(result["best_step"]), _card(params, task, best), params, number)
-    history.write(history.steps(result["log"]), paths.STEPS)
-    history.write(evaluations, paths.HISTORY)
+    curves.write(curves.steps(result["log"]), paths.STEPS)
+    curves.write(evaluations, paths.HISTORY)
     best_score = f"{task['best_score']} {best['validation_' + task['best_score']]:.4f}"
     where = f"step {best['step']} (epoch {best['epoch']:.3g})"
     print(f"train: kept the model of {where}, the best: {best_score}", file=sys.stderr)
@@ -69,7 +69,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     checkpoints = checkpoint.Checkpoints(run, best_key, params.early_stopping)
     values = argument_values(params, len(rows["train"]), number, device.device())
     arguments = TrainingArguments(output_dir=str(run.folder), **values)
-    if processes.is_main():
+    if distributed.is_main():
         files.write_text(run.folder / "training_args.json", arguments.to_json_string() + "\n")
 
     weights = sum(path.stat().st_size for path in paths.BASE_MODEL.glob("*.safetensors"))
@@ -78,7 +78,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
 
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
-    kernels.install(model, number)
+    cpu_kernels.install(model, number)
     if params.fsdp is not False:
         sharding.prepare(model)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
@@ -104,7 +104,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
         state = _run_loop(fitting, checkpoints, run)
     seconds = time.perf_counter() - start
     best = checkpoints.best_step(state)
-    if state.global_step < state.max_steps and processes.is_main():
+    if state.global_step < state.max_steps and distributed.is_main():
         waited = f"{task['best_score']} did not improve in {params.early_stopping} evaluations after step {best}"
         print(f"train: stopped early at step {state.global_step} of {state.max_steps}: {waited}", file=sys.stderr)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
@@ -125,10 +125,10 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
 def _run_loop(
     fitting: trainer.ClassifierTrainer, checkpoints: checkpoint.Checkpoints, run: checkpoint.Run
 ) -> transformers.TrainerState:
-    resumed = processes.from_main(run.newest)
+    resumed = distributed.from_main(run.newest)
     if resumed is not None:
         state = checkpoint.load_state(resumed)
-        if processes.is_main():
+        if distributed.is_main():
             print(f"train: resuming from step {state.global_step} of {state.max_steps}", file=sys.stderr)
         if checkpoints.is_over(state):
             return state
@@ -157,7 +157,7 @@ def argument_values(params: Train, rows: int, number: device.Format, place: torc
     return {
         "learning_rate": params.lr,
         "num_train_epochs": params.epochs,
-        "per_device_train_batch_size": params.batch_size // processes.count(),
+        "per_device_train_batch_size": params.batch_size // distributed.count(),
         "per_device_eval_batch_size": params.eval_batch_size,
         "gradient_accumulation_steps": params.grad_accum,
         "weight_decay": params.weight_decay,
@@ -224,7 +224,7 @@ def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Ten
 
 def _answering(model: PreTrainedModel, params: Train, number: device.Format) -> Inference | None:
     """What answers validation; None leaves it to the Trainer's loop, which shares it out and feeds a GPU by workers."""
-    if processes.count() > 1 or device.device().type == "cuda":
+    if distributed.count() > 1 or device.device().type == "cuda":
         return None
     collate = classifier.collator(paths.BASE_MODEL, device=device.device())
     return Inference(model, collate, params.eval_batch_size, number)
@@ -243,11 +243,11 @@ def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
     """The model card of the best evaluation's weights."""
     # Here and not above, because it does not reach the weights: every module that is loaded when the run is described
     # is part of its fingerprint, and another wording of the card is no reason to train again.
-    from refit.training import card
+    from refit.training import model_card
 
     chosen = {name: value for name, value in params.model_dump().items() if name not in fingerprint.IRRELEVANT}
     rows = {name.removesuffix(".arrow"): entry["rows"] for name, entry in manifest.read(paths.SAMPLED).items()}
-    return card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
+    return model_card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
 
 
 def _export(best: Path, card: str, params: Train, number: device.Format) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from refit import paths
-from refit.modeling import device
+from refit.model import device
 from refit.params import Train
 from refit.storage import files, manifest
 

@@ -1,7 +1,7 @@
 """A model that is too large for one GPU: cut into pieces over the processes, by FSDP or by DeepSpeed.
 
 Both are the Trainer's own arguments. FSDP's checkpoints are whole and without pickle, as everybody's
-(refit/training/state_files.py). DeepSpeed reads and writes its optimizer as pickles alone, so it is not kept.
+(refit/training/checkpoint_io.py). DeepSpeed reads and writes its optimizer as pickles alone, so it is not kept.
 """
 
 from importlib.util import find_spec
@@ -47,7 +47,7 @@ def prepare(model: "PreTrainedModel") -> None:
 
 
 def _has_gpu() -> bool:
-    from refit.modeling import device  # and torch with it, which a process that only starts others can do without
+    from refit.model import device  # and torch with it, which a process that only starts others can do without
 
     return device.device().type == "cuda"
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from refit.modeling import device
+from refit.model import device
 from refit.storage.arrow import Rows
 
 SECONDS = 0.1

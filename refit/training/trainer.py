@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
-from refit.inference import Inference
-from refit.modeling.answers import Values
-from refit.modeling.batching import Example, Examples, LengthGroupedSampler, by_length
-from refit.scoring import scores
+from refit.evaluation import scores
+from refit.model.answers import Values
+from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
+from refit.model.inference import Inference
 from refit.storage.arrow import Rows
+from refit.training.checkpoint_io import StateFiles
 from refit.training.finite import FiniteOnly
-from refit.training.state_files import StateFiles
 
 
 class ClassifierTrainer(FiniteOnly, StateFiles):

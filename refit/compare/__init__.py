@@ -1,0 +1,1 @@
+"""Compare runs across git revisions and experiments."""

@@ -1,0 +1,159 @@
+"""Set the scores of commits, branches, experiments and the workspace side by side, and say which differences are real.
+
+python -m refit.compare [REV ...]
+"""
+
+import argparse
+import math
+import sys
+
+from refit import targets
+from refit.compare import comparison, runs
+from refit.compare.comparison import Comparison
+from refit.errors import DataError, NetworkError, UsageError
+from refit.repo import resolve
+from refit.stage import discard_output, run
+
+EXAMPLES = """\
+examples:
+  python -m refit.compare                         what you have now against the last commit
+  python -m refit.compare main                    what you have now against main
+  python -m refit.compare v1 v2 gummy-pion        two tags and a DVC experiment; differences are to the first
+  python -m refit.compare main~10..main           every commit of the range that changed the scores
+  python -m refit.compare main --flips            the rows that became right or wrong, as text
+  python -m refit.compare origin/main --md --fail-if-worse      a pull request's check and comment
+  python -m refit.compare --fail-under 0.55       a bar for the score that the task goes by, on test if it has one
+
+A score of several seeds is their mean and standard deviation: runs that differ only in `seed` are pooled.
+Nothing in the workspace changes; predictions come from DVC's cache or its remote.
+
+exit codes: 0 fine; 1 a --fail option says no; 2 and 64 the command is wrong; 65 the runs cannot be compared;
+69 a file that is needed could not be fetched"""
+
+
+def main() -> None:
+    """Compare, print, and leave with exit code 1 where a --fail option says so."""
+    chosen = _parser().parse_args()
+    if chosen.html:
+        from refit.compare import page
+
+        chosen.html = targets.checked("--html", chosen.html, page.is_ours)
+    read = [runs.read(revision) for revision in resolve(chosen.revisions)]
+    compared = comparison.compare(read)
+    from refit.compare import flips, text
+
+    flipped = flips.between(read[0], read[-1]) if chosen.flips and _are_two(read) else None
+    shape = {"md": text.pull_request, "json": text.machine}.get(chosen.shape, text.terminal)
+    _show(shape(compared, flipped))
+    if chosen.html:
+        page.write(compared, flipped, chosen.html)
+    _refuse_where_nothing_was_compared(compared)
+    failures = []
+    if chosen.fail_under is not None:
+        failures += _under(compared, chosen.fail_under)
+    if chosen.fail_if_worse:
+        failures += _worse(compared)
+    for failure in failures:
+        print(f"refit compare: {failure}", file=sys.stderr)
+    if failures:
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m refit.compare",
+        description=(__doc__ or "").split("\n", maxsplit=1)[0],
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "revisions", nargs="*", metavar="REV",
+        help="a commit, tag, branch, DVC experiment, range A..B, or `workspace`; one alone is set against the "
+        "workspace (default: HEAD)",
+    )  # fmt: skip
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--md", dest="shape", action="store_const", const="md", help="print Markdown, for a comment")
+    shape.add_argument("--json", dest="shape", action="store_const", const="json", help="print JSON, for programs")
+    parser.add_argument(
+        "--html", type=targets.path, metavar="FILE", help="write a page too, with the curves laid over each other"
+    )
+    parser.add_argument(
+        "--flips", action="store_true", help="list the rows that one of two revisions gets wrong, as text"
+    )
+    parser.add_argument(
+        "--fail-under", type=_number, metavar="SCORE",
+        help="exit 1 where the last revision's score, the task's best_score, is below this",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fail-if-worse", action="store_true", help="exit 1 where a score of the last revision is really worse"
+    )
+    return parser
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+_number.__name__ = "number"  # argparse puts it in its message
+
+
+def _show(text: str) -> None:
+    """Print; a reader that has left, such as `head`, is no reason to skip the checks."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        discard_output()
+
+
+def _are_two(read: list[runs.Run]) -> bool:
+    if len(read) != 2:
+        raise UsageError(f"--flips: got {len(read)} revisions, need two; name them")
+    return True
+
+
+def _refuse_where_nothing_was_compared(compared: Comparison) -> None:
+    """Raise DataError where there was something to compare and every comparison had to be refused."""
+    if len(compared.groups) < 2 or any(line.difference is not None for line in compared.lines):
+        return
+    first, last = compared.first.runs[0], compared.last.runs[0]
+    refused = next((line.reason for line in compared.lines if line.verdict == comparison.REFUSED), "")
+    raise DataError(
+        refused or f"no two of these revisions have a task, split and score in common: {first.name} is of "
+        f"{first.task_name}, {last.name} of {last.task_name}"
+    )  # fmt: skip
+
+
+def _under(compared: Comparison, bar: float) -> list[str]:
+    line = compared.headline()
+    if line is None:
+        why = next((run.missing for run in compared.last.runs if run.missing), "no score")
+        raise NetworkError(f"--fail-under: which score counts is in data/raw/task.json, and {why}")
+    if line.value >= bar:
+        return []
+    return [f"{line.group.name}: {line.score} on {line.split} is {line.value:.4f}, under {bar:g}"]
+
+
+def _worse(compared: Comparison) -> list[str]:
+    if sum(len(group.runs) + len(group.repeats) for group in compared.groups) < 2:
+        raise UsageError("--fail-if-worse: got one revision, need two")
+    from refit.compare.text import p_value
+
+    lines = [line for line in compared.lines if line.group is compared.last]
+    for line in lines:
+        if line.verdict == comparison.REFUSED:
+            raise DataError(f"--fail-if-worse cannot be judged: {line.reason}")
+        if line.verdict == comparison.UNKNOWN:
+            raise NetworkError(f"--fail-if-worse cannot be judged: {line.reason}")
+    return [
+        f"{line.group.name} is really worse than {line.against.name}: {line.score} on {line.split} "
+        f"{line.difference:+.4f} (p {p_value(line)})"
+        for line in lines
+        if line.verdict == comparison.REAL and line.against and line.difference is not None and line.difference < 0
+    ]
+
+
+if __name__ == "__main__":
+    run("compare", main, record=False)

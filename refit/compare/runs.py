@@ -1,0 +1,194 @@
+"""A run as one revision holds it: its scores and params out of git, its predictions out of DVC's cache or remote."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refit import paths
+from refit.download import task_registry
+from refit.errors import DataError, RefitError
+from refit.evaluation.scores import score
+from refit.repo import Files, Revision
+
+LOCK = Path("dvc.lock")
+TOLERANCE = 2e-6  # scores.json holds six decimals
+Column = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """The scored rows of one split: their ids in the raw data, labels and predictions, by id."""
+
+    rows: Column
+    labels: Column
+    predictions: Column
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One revision's run.
+
+    `scores` is split → score → value, with `rows`. `params` are those that the scores were made with. `inputs` are
+    the hashes (path → md5) of all code and data of the run that do not follow from `seed`; None without a dvc.lock.
+    `task` is data/raw/task.json and `predicted` the rows of each split; both are None, and `missing` says why, where
+    they cannot be had. `notes` are what the user should know before trusting the numbers.
+    """
+
+    revision: Revision
+    files: Files
+    task_name: str
+    scores: dict[str, dict[str, float]]
+    params: dict[str, Any]
+    inputs: dict[str, str] | None
+    task: dict[str, Any] | None
+    predicted: dict[str, Predicted] | None
+    missing: str
+    notes: list[str]
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        return self.revision.name
+
+    @property
+    def best_score(self) -> str | None:
+        """The score that the task goes by; of the task table where data/raw/task.json cannot be had, or else None."""
+        if self.task:
+            return str(self.task["best_score"])
+        try:
+            best = task_registry.find(self.task_name).best_score
+        except RefitError:
+            return None
+        return best if all(best in values for values in self.scores.values()) else None
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of metrics/history.csv. Raises NetworkError."""
+        text = self.files.from_dvc(paths.HISTORY).decode()
+        return [
+            {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(io.StringIO(text))
+        ]
+
+    def texts(self, split: str, rows: Column) -> list[dict[str, str]]:
+        """The text, and text_pair of pairs, of raw rows of a split. Raises NetworkError."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        content = self.files.from_dvc(paths.RAW / f"{split}.parquet")
+        table = pq.ParquetFile(pa.BufferReader(content)).read().take(pa.array(rows))
+        return list(table.select([name for name in ("text", "text_pair") if name in table.column_names]).to_pylist())
+
+
+def read(revision: Revision) -> Run:
+    """Read a revision's run. Raises DataError where it has no scores or they are not refit's."""
+    files = Files(revision)
+    content = files.from_git(paths.SCORES)
+    if content is None:
+        raise DataError(f"{revision.name}: {paths.SCORES} is not there; run dvc repro and commit what it made")
+    task_name, scores = _one_task(revision, content)
+    lock, given = _yaml(files.from_git(LOCK)).get("stages", {}), _yaml(files.from_git(paths.PARAMS))
+    used = {name: value for stage in lock.values() for name, value in _stage_params(stage).items()}
+    notes = []
+    stale = sorted(name for name, value in used.items() if name in given and given[name] != value)
+    if stale:
+        notes.append(f"{revision.name}: params.yaml has another {', '.join(stale)} than these scores were made with")
+    task, predicted, missing = None, None, ""
+    try:
+        task = json.loads(files.from_dvc(paths.TASK))
+        predicted = _predicted(files.from_dvc(paths.PREDICTIONS))
+        _check(revision, task, task_name, scores, predicted)
+    except RefitError as error:
+        predicted, missing = None, str(error)
+    return Run(
+        revision=revision, files=files, task_name=task_name, scores=scores, params=used or given,
+        inputs=inputs(lock) if lock else None, task=task, predicted=predicted, missing=missing, notes=notes,
+    )  # fmt: skip
+
+
+def inputs(stages: dict[str, Any]) -> dict[str, str]:
+    """The hashes in dvc.lock of what stages read, but for what follows from the param `seed`."""
+    seeded = {name for name, stage in stages.items() if "seed" in _stage_params(stage)}
+    made: set[str] = set()
+    while True:
+        made = {out["path"] for name in seeded for out in stages[name].get("outs", [])}
+        more = {
+            name for name, stage in stages.items() if any(_within(dep["path"], made) for dep in stage.get("deps", []))
+        }
+        if more <= seeded:
+            break
+        seeded |= more
+    found = {f"the command of {name}": str(stage["cmd"]) for name, stage in stages.items()}
+    for stage in stages.values():
+        found |= {dep["path"]: dep.get("md5", "") for dep in stage.get("deps", []) if not _within(dep["path"], made)}
+    return found
+
+
+def _within(path: str, folders: set[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def _stage_params(stage: dict[str, Any]) -> dict[str, Any]:
+    return dict(stage.get("params", {}).get(paths.PARAMS.name, {}))
+
+
+def _one_task(revision: Revision, content: bytes) -> tuple[str, dict[str, dict[str, float]]]:
+    try:
+        ((task, splits),) = json.loads(content).items()
+        scores = {str(split): {str(name): float(value) for name, value in of.items()} for split, of in splits.items()}
+    except (ValueError, AttributeError, TypeError):
+        raise DataError(f"{revision.name}: {paths.SCORES} is not what evaluate writes; run dvc repro") from None
+    return str(task), scores
+
+
+def _yaml(content: bytes | None) -> dict[str, Any]:
+    """YAML 1.2, in which DVC writes (2e-05 is a number there)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        value = YAML(typ="safe").load(content) if content else None
+    except YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _predicted(content: bytes) -> dict[str, Predicted]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["split", "row", "label", "prediction"])
+    except pa.ArrowException:
+        raise DataError(f"{paths.PREDICTIONS} is not what evaluate writes; run dvc repro") from None
+    split_of_row = np.asarray(table["split"])
+    rows, labels, predictions = (table[name].to_numpy() for name in ("row", "label", "prediction"))
+    found = {}
+    for split in dict.fromkeys(split_of_row.tolist()):
+        chosen = np.flatnonzero(split_of_row == split)
+        chosen = chosen[np.argsort(rows[chosen], kind="stable")]
+        found[split] = Predicted(rows=rows[chosen], labels=labels[chosen], predictions=predictions[chosen])
+    return found
+
+
+def _check(
+    revision: Revision,
+    task: dict[str, Any],
+    task_name: str,
+    scores: dict[str, dict[str, float]],
+    predicted: dict[str, Predicted],
+) -> None:
+    """Raise DataError where the predictions are not those that the scores were taken of."""
+    wrong = task["task"] != task_name or scores.keys() != predicted.keys()
+    for split, rows in {} if wrong else predicted.items():
+        found = {name: score(name, rows.labels, rows.predictions) for name in task["scores"]}
+        wrong |= any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in found.items())
+    if wrong:
+        raise DataError(
+            f"{revision.name}: {paths.PREDICTIONS} does not give the scores in {paths.SCORES}: they are of two runs; "
+            "run dvc repro and commit both together"
+        )

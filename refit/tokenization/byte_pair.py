@@ -1,0 +1,46 @@
+"""Byte-level BPE tokenizers (RoBERTa, ModernBERT), and SentencePiece ones with byte fallback, encoded by gigatoken."""
+
+from itertools import chain
+
+import gigatoken
+import numpy as np
+import numpy.typing as npt
+
+from refit.tokenization import special_tokens
+from refit.tokenization.hf_tokenizer import Reference
+from refit.tokenization.token_batch import Encoded, offsets
+
+MATRIX_IDS = 1 << 22  # of a padded batch: 16 MB, which is 8,192 rows of 512
+
+
+class BytePair:
+    """gigatoken with a tokenizer's own settings. Raises RuntimeError if it cannot have them."""
+
+    name = "gigatoken"
+
+    def __init__(self, tokenizer_json: bytes, reference: Reference) -> None:
+        self.engine = gigatoken.Tokenizer.from_json(tokenizer_json)
+        self.max_length = reference.max_length
+        self.pair = special_tokens.around_pair(reference.tokenizer)
+        self.before, self.after = special_tokens.around_text(reference.tokenizer)
+
+    def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
+        """As Reference.encode."""
+        if pairs is not None:
+            return self.pair.join(self._bare(texts), self._bare(pairs), self.max_length)
+        rows = max(1, MATRIX_IDS // self.max_length)
+        parts = [self._padded(texts[start : start + rows]) for start in range(0, len(texts), rows)]
+        ids = np.concatenate([np.empty(0, np.uint32), *(ids for ids, _ in parts)])
+        return Encoded(ids.view(np.int32), offsets(np.concatenate([[], *(lengths for _, lengths in parts)])), None)
+
+    def _padded(self, texts: list[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """The ids of some texts and their lengths, by way of a padded matrix: what gigatoken cuts to a length."""
+        matrix, lengths = self.engine.encode_batch_padded(
+            texts, pad_id=0, max_length=self.max_length, truncate=True, prefix=self.before, suffix=self.after
+        )
+        return matrix[np.arange(matrix.shape[1]) < lengths[:, None]], lengths
+
+    def _bare(self, texts: list[str]) -> Encoded:
+        rows = self.engine.encode_batch_list(texts)
+        lengths = [len(row) for row in rows]
+        return Encoded(np.fromiter(chain.from_iterable(rows), np.int32, sum(lengths)), offsets(lengths), None)

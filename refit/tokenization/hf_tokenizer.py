@@ -1,0 +1,43 @@
+"""The model's own tokenizer, as the `tokenizers` library runs it."""
+
+from itertools import chain
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from refit.errors import DataError
+from refit.tokenization.token_batch import Encoded, offsets
+
+
+class Reference:
+    """The encoder of every tokenizer that no faster engine takes, and what those engines are compared with."""
+
+    name = "tokenizers"
+
+    def __init__(self, tokenizer_json: bytes, max_length: int) -> None:
+        self.max_length = max_length
+        self.tokenizer = Tokenizer.from_buffer(tokenizer_json)
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(max_length)
+
+    def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
+        """Encode texts, or pairs; pairs are cut from the longer one first, as `truncation=True` does."""
+        inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        encodings = self.tokenizer.encode_batch_fast(inputs)
+        lengths = [len(encoding) for encoding in encodings]
+        ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, sum(lengths))
+        first = None
+        if pairs is not None:
+            first = np.fromiter((_first_length(encoding.type_ids) for encoding in encodings), np.int32, len(encodings))
+        elif encodings and any(max(encodings, key=len).type_ids):  # those of one text are those of every text
+            raise DataError(
+                "models/base: its tokenizer gives a single text other token types than 0, which refit cannot store"
+            )
+        return Encoded(ids, offsets(lengths), first)
+
+
+def _first_length(type_ids: list[int]) -> int:
+    first = type_ids.count(0)
+    if any(type_ids[:first]) or not all(kind == 1 for kind in type_ids[first:]):
+        raise DataError("models/base: its tokenizer numbers the texts of a pair in a way that refit cannot store")
+    return first

@@ -1,0 +1,110 @@
+"""The special tokens that a tokenizer puts around a text or the texts of a pair.
+
+The fast engines encode single texts. What belongs around them is asked of the tokenizer's own post-processor, and
+pairs are put together here, column by column for all rows at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
+
+
+@dataclass(frozen=True)
+class PairFrame:
+    """The special ids before, between and after the texts of a pair, and their token types.
+
+    The first `middle_of_first` ids of the middle have type 0; what comes after them has `type_of_second`.
+    """
+
+    begin: list[int]
+    middle: list[int]
+    end: list[int]
+    middle_of_first: int
+    type_of_second: int
+
+    @property
+    def size(self) -> int:
+        """How many special tokens a pair has."""
+        return len(self.begin) + len(self.middle) + len(self.end)
+
+    def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
+        """Both texts of each row with the special tokens around them; both are encoded without any, and not cut."""
+        keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - self.size)
+        lengths = keep_first + keep_second + self.size
+        begins = offsets(lengths)
+        ids = np.empty(int(begins[-1]), dtype=np.int32)
+        at = _fill(ids, begins[:-1], self.begin)
+        _scatter(ids, at, first.ids, first.offsets[:-1], keep_first)
+        at = _fill(ids, at + keep_first, self.middle)
+        _scatter(ids, at, second.ids, second.offsets[:-1], keep_second)
+        _fill(ids, at + keep_second, self.end)
+        of_first = keep_first + (len(self.begin) + self.middle_of_first) if self.type_of_second else lengths
+        return Encoded(ids, begins, of_first.astype(np.int32))
+
+
+def around_pair(tokenizer: Tokenizer) -> PairFrame:
+    """What a tokenizer puts around the texts of a pair."""
+    pair = _bare(tokenizer).encode("a", "a")
+    sequences: list[int | None] = list(pair.sequence_ids)
+    first, second = sequences.index(0), sequences.index(1)
+    middle_types = pair.type_ids[first + 1 : second]
+    return PairFrame(
+        begin=pair.ids[:first],
+        middle=pair.ids[first + 1 : second],
+        end=pair.ids[second + 1 :],
+        middle_of_first=middle_types.count(0),
+        type_of_second=pair.type_ids[second],
+    )
+
+
+def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids that a tokenizer puts before and after a single text."""
+    text = _bare(tokenizer).encode("a")
+    at = list(text.sequence_ids).index(0)
+    return text.ids[:at], text.ids[at + 1 :]
+
+
+def longest_first(
+    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], budget: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """How many tokens of each text of a pair stay when both together may have `budget`: the longer one gives.
+
+    The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): the longer text is cut down to what
+    is left, but not below the shorter one; if that is not enough, each gets half, the longer one the odd token.
+    """
+    shorter, longer = np.minimum(first, second), np.maximum(first, second)
+    cut = np.where(shorter > budget, shorter, np.maximum(shorter, budget - shorter))
+    halve = shorter + cut > budget
+    keep_shorter = np.where(halve, budget // 2, shorter)
+    keep_longer = np.where(halve, budget // 2 + budget % 2, cut)
+    too_long = first + second > budget
+    keep_shorter = np.where(too_long, keep_shorter, shorter)
+    keep_longer = np.where(too_long, np.minimum(keep_longer, longer), longer)
+    swap = first > second
+    return np.where(swap, keep_longer, keep_shorter), np.where(swap, keep_shorter, keep_longer)
+
+
+def _bare(tokenizer: Tokenizer) -> Tokenizer:
+    """A tokenizer of the one word "a" with another one's special tokens, and without its vocabulary and its limit."""
+    bare = Tokenizer(WordLevel({"a": 0}, "a"))
+    if tokenizer.post_processor is not None:
+        bare.post_processor = tokenizer.post_processor
+    return bare
+
+
+def _fill(target: Ids, at: Offsets, special: list[int]) -> Offsets:
+    """Write the same ids into every row from `at` on; returns where they end."""
+    for number, token in enumerate(special):
+        target[at + number] = token
+    return at + len(special)
+
+
+def _scatter(target: Ids, at: Offsets, source: Ids, start: Offsets, count: npt.NDArray[np.int64]) -> None:
+    """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for all rows at once."""
+    within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    target[np.repeat(at, count) + within] = source[np.repeat(start, count) + within]

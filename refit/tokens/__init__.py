@@ -1,1 +1,0 @@
-"""From text to token ids: the fastest engine that agrees with the tokenizer."""

@@ -1,0 +1,262 @@
+"""Killed or out of disk at any file-system event, every stage comes to the same outs when it is run again.
+
+`make test` tries every fourth event of each stage, `make crash` every one.
+Damaged inputs end each in one line.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import change_params, environment, run
+from ruamel.yaml import YAML
+from stage_runner import Runner
+
+STAGES = ("download", "download_model", "tokenize", "sample", "train", "evaluate", "report")
+# train: checkpoints out of step with evaluations and epochs, and more of them than are kept.
+PARAMS = {"epochs": 1, "batch_size": 8, "save_every": 2, "eval_every": 3, "attention_dropout": 0.1}
+CLOCK = ("metrics/speed.json",)  # timings differ from run to run
+
+
+def outs_of(project: Path, stage: str) -> list[Path]:
+    """The paths that dvc.yaml names as a stage's outs."""
+    listed = YAML(typ="safe").load(project / "dvc.yaml")["stages"][stage]["outs"]
+    return [project / (out if isinstance(out, str) else next(iter(out))) for out in listed]
+
+
+def content(project: Path, stage: str) -> dict[str, bytes]:
+    """The bytes of every file of a stage's outs."""
+    found = {}
+    for out in outs_of(project, stage):
+        for path in [out, *out.rglob("*")]:
+            if path.is_file() and str(path.relative_to(project)) not in CLOCK:
+                found[str(path.relative_to(project))] = path.read_bytes()
+    return found
+
+
+def forget(project: Path, stage: str) -> None:
+    """Remove a stage's outs, as DVC does before it runs the stage."""
+    for out in outs_of(project, stage):
+        if out.is_dir():
+            shutil.rmtree(out)
+        else:
+            out.unlink(missing_ok=True)
+
+
+def leftovers(project: Path) -> list[str]:
+    """Files and folders that only a run under way may have."""
+    return [
+        str(path.relative_to(project))
+        for path in project.rglob(".*")
+        if path.name.endswith(".tmp") or path.name.startswith(".trash-")
+    ]
+
+
+class Enumeration:
+    """A project whose stages have all run once, to kill them in one after the other."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.runner = Runner(project, *STAGES, env=environment())
+        self.events: dict[str, int] = {}
+        self.outs: dict[str, dict[str, bytes]] = {}
+        for stage in STAGES:
+            forget(project, stage)
+            shutil.rmtree(project / ".refit/runs", ignore_errors=True)
+            done = self.runner.run(stage)
+            assert done["status"] == 0, done["stderr"]
+            self.events[stage] = done["events"]
+            self.outs[stage] = content(project, stage)
+
+    def check(self, stage: str, kill_at: int) -> None:
+        """Kill a stage at an event, run it again, compare every byte."""
+        forget(self.project, stage)
+        shutil.rmtree(self.project / ".refit/runs", ignore_errors=True)
+        killed = self.runner.run(stage, kill_at=kill_at)
+        assert killed["status"] == -9, f"{stage} was to be killed at {kill_at}: {killed}"
+        self.comes_to_the_same(stage, f"{stage}, killed at event {kill_at} of {self.events[stage]}")
+
+    def fill_disk(self, stage: str, **fault: int) -> None:
+        """Run a stage on a disk that is full, then with space again."""
+        forget(self.project, stage)
+        shutil.rmtree(self.project / ".refit/runs", ignore_errors=True)
+        failed = self.runner.run(stage, **fault)
+        where = f"{stage}, {fault}"
+        assert failed["status"] == 74, f"{where}: {failed}"
+        last = failed["stderr"].splitlines()[-1]
+        assert last.startswith(f"refit {stage}: "), f"{where}: {failed['stderr']}"
+        assert last.endswith("free some space and run the same command again"), f"{where}: {last}"
+        assert "Traceback" not in failed["stderr"], f"{where}: {failed['stderr']}"
+        assert not leftovers(self.project), f"{where}: {leftovers(self.project)} take up the space that is wanted"
+        self.comes_to_the_same(stage, where)
+
+    def comes_to_the_same(self, stage: str, where: str) -> None:
+        """Run a stage again after a fault and compare every byte."""
+        forget(self.project, stage)
+        again = self.runner.run(stage)
+        assert again["status"] == 0, f"{where}: {again['stderr']}"
+        got = content(self.project, stage)
+        differing = [
+            name for name in got.keys() | self.outs[stage].keys() if got.get(name) != self.outs[stage].get(name)
+        ]
+        assert not differing, f"{where}: {differing} differ from an uninterrupted run's"
+        assert not leftovers(self.project), f"{where}: {leftovers(self.project)} are left behind"
+
+
+@pytest.fixture(scope="module")
+def enumeration(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[Enumeration]:
+    project = tmp_path_factory.mktemp("crash") / "project"
+    shutil.copytree(prepared, project, ignore=shutil.ignore_patterns(".git"))
+    change_params(project / "params.yaml", **PARAMS)
+    made = Enumeration(project)
+    yield made
+    made.runner.close()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_some_events(stage: str, enumeration: Enumeration) -> None:
+    # Half a file under its own name, or a half-removed checkpoint, would be taken for a whole one.
+    events = enumeration.events[stage]
+    for kill_at in range(1, events + 1, 4):
+        enumeration.check(stage, kill_at)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_at_every_event(stage: str, enumeration: Enumeration) -> None:
+    # The same, with no gap for a fault to hide in.
+    for kill_at in range(1, enumeration.events[stage] + 1):
+        enumeration.check(stage, kill_at)
+    print(f"{stage}: killed at each of {enumeration.events[stage]} events; every out identical")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_is_full_from_some_event_on(stage: str, enumeration: Enumeration) -> None:
+    # Half an out, a lost checkpoint or a traceback would each cost more than the space.
+    for full_at in range(1, enumeration.events[stage] - 2, 27 if stage == "train" else 9):
+        enumeration.fill_disk(stage, full_at=full_at)
+
+
+@pytest.mark.crash
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_is_full_from_every_event_on(stage: str, enumeration: Enumeration) -> None:
+    # The same, with no gap.
+    for full_at in range(1, enumeration.events[stage] - 2):
+        enumeration.fill_disk(stage, full_at=full_at)
+    print(f"{stage}: disk full from each of {enumeration.events[stage] - 3} events on; exit 74, then identical")
+
+
+@pytest.mark.parametrize(
+    ("stage", "largest"),
+    [("download", 600), ("download_model", 60_000), ("tokenize", 2_000), ("sample", 2_000), ("train", 60_000),
+     ("train", 200_000), ("evaluate", 300), ("report", 500)],
+)  # fmt: skip
+def test_a_file_that_may_not_grow(stage: str, largest: int, enumeration: Enumeration) -> None:
+    # What Rust and C++ write (safetensors, Arrow, parquet) fails in errors of their own, in mid-file.
+    enumeration.fill_disk(stage, largest=largest)
+
+
+def with_small_disk(
+    project: Path, folder: str, size: str, command: str, *, check: bool, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell command in a project of which one folder is a disk of so many bytes."""
+    probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
+    if probe.returncode:
+        pytest.skip("user namespaces are off here")
+    (project / folder).mkdir(parents=True, exist_ok=True)
+    mounted = f"mount -t tmpfs -o size={size} tmpfs {folder} && exec {command}"
+    return run("unshare", "-Urm", "sh", "-c", mounted, cwd=project, check=check, env=environment(**env))
+
+
+def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
+    # Better before the first epoch than at its end.
+    done = with_small_disk(enumeration.project, ".refit/runs", "300k", "python -m stages.train", check=False)
+    assert done.returncode == 74, done.stderr
+    assert re.search(
+        r"^refit train: training needs about \d MB in .*/.refit/runs/\w+, 0 MB are free; free some space and run the "
+        "same command again$", done.stderr.splitlines()[-1],
+    ), done.stderr  # fmt: skip
+
+
+SMALL = """
+from pathlib import Path
+from refit import params, paths
+from refit.data import sampling
+from refit.errors import DiskError
+from refit.tokenization import tokenization
+for write, given in ((tokenization.write, (paths.RAW, paths.BASE_MODEL, 32)),
+                     (sampling.write, (params.load(params.Sample), paths.TOKENIZED))):
+    try:
+        write(*given, Path("small/target"))
+    except DiskError as error:
+        print(error)
+assert not list(Path("small").iterdir())
+"""
+
+
+def test_tokenize_and_sample_say_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
+    # Better at once than after an hour of 650,000 reviews.
+    done = with_small_disk(enumeration.project, "small", "4k", 'python -c "$SMALL"', check=True, SMALL=SMALL)
+    mend = "needs about 0 MB in small, 0 MB are free; free some space and run the same command again"
+    assert done.stdout.splitlines() == [f"tokenizing {mend}", f"sampling {mend}"]
+
+
+# What each stage reads, and so has to check: (stage, file).
+INPUTS = [
+    *(("tokenize", name) for name in ("data/raw/train.parquet", "data/raw/test.parquet", "data/raw/task.json",
+                                      "models/base/tokenizer.json", "models/base/config.json")),
+    *(("sample", f"data/tokenized/{name}") for name in ("train.arrow", "validation.arrow", "manifest.json")),
+    *(("train", name) for name in ("data/sampled/train.arrow", "data/sampled/validation.arrow", "data/raw/task.json",
+                                   "data/sampled/manifest.json", "models/base/model.safetensors",
+                                   "models/base/config.json", "models/base/tokenizer.json", "models/base/model.json")),
+    *(("evaluate", name) for name in ("data/sampled/test.arrow", "data/sampled/manifest.json", "data/raw/task.json",
+                                      "models/finetuned/model.safetensors", "models/finetuned/config.json",
+                                      "models/finetuned/tokenizer.json", "models/finetuned/manifest.json")),
+    *(("report", name) for name in ("metrics/scores.json", "metrics/details.json", "metrics/predictions.parquet",
+                                    "metrics/manifest.json", "data/raw/task.json")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "name"), INPUTS)
+def test_damaged_inputs_are_found(stage: str, name: str, enumeration: Enumeration) -> None:
+    # Arrow, parquet, safetensors and JSON all have bits that can flip without a reader noticing.
+    path = enumeration.project / name
+    original = path.read_bytes()
+    middle = len(original) // 2
+    flipped = bytearray(original)
+    flipped[middle] ^= 1
+    for how, damaged in {"cut": original[:middle], "bit": bytes(flipped), "empty": b"", "missing": None}.items():
+        try:
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            done = enumeration.runner.run(stage)
+        finally:
+            path.write_bytes(original)
+        assert done["status"] == 65, f"{name} {how}: {done}"
+        last = done["stderr"].splitlines()[-1]
+        assert name in last, f"{name} {how}: {last}"
+        assert "Traceback" not in done["stderr"]
+
+
+def test_a_stream_cut_between_two_batches_is_found(enumeration: Enumeration) -> None:
+    # Arrow reads such a file without a word, as a shorter one.
+    import pyarrow as pa
+
+    path = enumeration.project / "data/sampled/train.arrow"
+    original = path.read_bytes()
+    with pa.ipc.open_stream(original) as stream:
+        table = stream.read_all()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as out:
+        out.write_table(table.slice(0, table.num_rows // 2))
+    try:
+        path.write_bytes(sink.getvalue().to_pybytes())
+        done = enumeration.runner.run("train")
+    finally:
+        path.write_bytes(original)
+    assert done["status"] == 65
+    assert "data/sampled/train.arrow has" in done["stderr"].splitlines()[-1]

@@ -1,0 +1,348 @@
+"""refit.search: real trials in a real clone, each once, and a study that goes on where it was stopped."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, change_params, environment, kill_tree, run, start, tiny_project
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from refit import params, search, search_page
+from refit.errors import ParamsError, UsageError
+from refit.experiments import runner
+from refit.params import Range, Search
+from refit.storage import files
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def space(trials: int) -> dict[str, object]:
+    return {
+        "trials": trials, "train_share": 1.0, "seed": 7, "prune": False,
+        "space": {"lr": {"low": 0.001, "high": 0.02, "log": True}, "seed": [1, 2]},
+    }  # fmt: skip
+
+
+def prepared(folder: Path, model: Path, trials: int, epochs: int = 1, **changes: object) -> Path:
+    tiny_project(folder, model, epochs=epochs)
+    change_params(folder / "params.yaml", search=space(trials) | changes)
+    run("dvc", "repro", "sample", "download_model", cwd=folder)
+    run("git", "commit", "--quiet", "--all", "--message", "a search", cwd=folder)
+    return folder
+
+
+def study_of(storage: Path) -> optuna.Study:
+    place = optuna.storages.JournalStorage(JournalFileBackend(str(storage)))
+    name = optuna.study.get_all_study_names(place)[0]
+    return optuna.load_study(study_name=name, storage=place)
+
+
+def revisions(folder: Path) -> dict[str, str]:
+    """{name: commit} of the experiments of a clone."""
+    shown = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", cwd=folder).stdout
+    found = (line.split() for line in shown.splitlines() if "/own-tiny-" in line)
+    return {name.rpartition("/")[2]: commit for name, commit in found}
+
+
+def workspace(folder: Path) -> dict[str, str]:
+    """The hash of every file that a person, git or DVC's stages keep here."""
+    return {
+        str(path.relative_to(folder)): files.sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.relative_to(folder).parts[0] not in (".git", ".dvc", ".dvcscratch", ".refit")
+        and "__pycache__" not in path.parts
+    }
+
+
+def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model: Path) -> None:
+    """The search must leave the workspace alone, name its trials, never repeat one, and its models must be usable."""
+    folder = prepared(tmp_path / "project", tiny_model, 2)
+    before = workspace(folder)
+    done = run("python", "-m", "refit.search", cwd=folder)
+    assert workspace(folder) == before
+    study = study_of(folder / ".refit/search/journal.log")
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 2
+    names = [trial.user_attrs["experiment"] for trial in study.trials]
+    shown = run("dvc", "exp", "list", "--name-only", cwd=folder).stdout.split()
+    assert set(names) <= set(shown)
+    assert all("-lr-" in name and "-seed-" in name for name in names)
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""
+    assert f"dvc exp apply {study.best_trial.user_attrs['experiment']}" in done.stdout
+    page = (folder / f".refit/search/{study.study_name}.html").read_text()
+    assert "History" in page
+    assert "Slice: lr" in page
+    again = run("python", "-m", "refit.search", cwd=folder)
+    assert "\ntrial" not in again.stdout
+    best = study.best_trial.user_attrs["experiment"]
+    asked = ("--model", best, "--split", "validation", "--out", "out.parquet")
+    run("python", "-m", "refit.predict", *asked, cwd=folder)
+    run("dvc", "exp", "apply", best, cwd=folder)
+    run("dvc", "checkout", cwd=folder)
+    applied = params.values(folder / "params.yaml")
+    assert {key: applied[key] for key in study.best_params} == study.best_params
+    scores = files.read_json(folder / "metrics/scores.json")["own/tiny"]["validation"]
+    assert scores["accuracy"] == study.best_value
+    scored = pq.read_table(folder / "metrics/predictions.parquet")
+    scored = scored.filter(np.array(scored["split"].to_pylist()) == "validation")
+    predicted = pq.read_table(folder / "out.parquet")
+    assert scored["probabilities"].to_pylist() == predicted["probabilities"].to_pylist()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_two_clones_share_one_study(tmp_path: Path, tiny_model: Path) -> None:
+    """Two machines at one study must share the work: no trial twice, none lost, none more than asked for."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    clones = [prepared(tmp_path / name, tiny_model, 4) for name in ("one", "two")]
+    running = [
+        subprocess.Popen(
+            ["python", "-m", "refit.search", "--storage", url], cwd=clone, env=environment(), stdout=subprocess.PIPE,
+            text=True,
+        )
+        for clone in clones
+    ]  # fmt: skip
+    output = [process.communicate(timeout=900)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0], output
+    study = optuna.load_study(study_name=None, storage=url)
+    trials = [trial for trial in study.trials if "skipped" not in trial.user_attrs]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+    assert len({tuple(sorted(trial.params.items())) for trial in trials}) == 4
+    ran = [trial.user_attrs["experiment"] for trial in trials]
+    there = [set(run("dvc", "exp", "list", "--name-only", cwd=clone).stdout.split()) for clone in clones]
+    assert there[0] | there[1] == set(ran)
+    assert not there[0] & there[1]
+    assert all(there)
+    logs = [log for clone in clones for log in clone.glob(".refit/search/*.log")]
+    assert sorted(log.stem for log in logs) == sorted(ran)  # no trial was begun in both
+
+
+def wait_for_log(folder: Path, trial: int, text: str) -> None:
+    """Wait until the log of a trial says something."""
+    deadline = time.monotonic() + 900
+    while not any(text in log.read_text() for log in folder.glob(f".refit/search/*-{trial:02}-*.log")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
+    """A killed search must neither lose nor repeat a trial: those that ended, the one cut off, one that outlives it."""
+    folder = prepared(tmp_path / "project", tiny_model, 3, epochs=60)
+    command = ("python", "-m", "refit.search")
+    journal = folder / ".refit/search/journal.log"
+    first = start(*command, cwd=folder)
+    wait_for_log(folder, 1, "epoch 3 of 60")
+    kill_tree(first)  # in the middle of the second trial
+    before = study_of(journal)
+    assert [trial.state for trial in before.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+    ended = revisions(folder)
+    assert list(ended) == [before.trials[0].user_attrs["experiment"]]
+
+    second = start(*command, cwd=folder)
+    wait_for_log(folder, 2, "epoch 3 of 60")
+    second.kill()  # alone: its third trial runs on
+    second.wait()
+    last = run(*command, cwd=folder)
+    after = study_of(journal)
+    assert [trial.state for trial in after.trials] == [TrialState.COMPLETE] * 3
+    assert after.trials[0].datetime_complete == before.trials[0].datetime_complete
+    assert after.trials[1].params == before.trials[1].params
+    assert len({str(trial.params) for trial in after.trials}) == 3
+    assert set(revisions(folder)) == {trial.user_attrs["experiment"] for trial in after.trials}
+    assert ended.items() <= revisions(folder).items()
+    (log,) = folder.glob(".refit/search/*-01-*.log")
+    assert "resuming from step" in log.read_text()  # not from the start
+    assert "is still running; waiting for it" in last.stderr
+    assert last.stdout.count("\ntrial") == 1  # what ended is not told again
+    (log,) = folder.glob(".refit/search/*-02-*.log")
+    assert log.read_text().count("epoch 3 of 60") == 1  # and did not run twice
+    reported = after.trials[1].intermediate_values
+    assert set(reported) <= set(range(1, 61))  # counted on after the kill, not anew
+    assert {1, 60} <= set(reported)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hopeless_trial_ends_early(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that learns nothing must not take the time of one that does, nor be taken for a failure."""
+    monkeypatch.chdir(tmp_path)
+    hopeless = 1e-7
+    seed = next(seed for seed in range(1000) if order(seed, [0.01, 0.008, 0.006, hopeless])[-1] == hopeless)
+    folder = prepared(
+        tmp_path / "project", tiny_model, 4, epochs=60,
+        prune=True, seed=seed, space={"lr": [0.01, 0.008, 0.006, hopeless]},
+    )  # fmt: skip
+    done = run("python", "-m", "refit.search", cwd=folder)
+    trials = study_of(folder / ".refit/search/journal.log").trials
+    trials = [trial for trial in trials if "skipped" not in trial.user_attrs]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3 + [TrialState.PRUNED]
+    assert trials[3].params["lr"] == hopeless
+    evaluations = len(trials[3].intermediate_values)
+    assert evaluations < 40
+    assert f"pruned after {evaluations} evaluations" in done.stdout
+    name = trials[3].user_attrs["experiment"]
+    assert "epoch 60 of 60" not in (folder / f".refit/search/{name}.log").read_text()
+    assert name not in revisions(folder)
+
+
+def order(seed: int, choices: list[float]) -> list[float]:
+    """The order in which a search with this seed tries the learning rates."""
+    asked = Search.model_validate({**space(len(choices)), "seed": seed, "space": {"lr": choices}})
+    study = optuna.create_study(direction="maximize")
+    while trial := search._ask(study, asked):
+        study.tell(trial, 0.5)
+    return [trial.params["lr"] for trial in search._counted(study)]
+
+
+def test_proposals_are_the_same_for_the_same_history() -> None:
+    """A search that was stopped must go on as it would have, and two processes must not propose the same."""
+    asked = Search.model_validate(space(4))
+
+    def first_three() -> list[dict[str, object]]:
+        study = optuna.create_study(direction="maximize")
+        proposed = []
+        for _ in range(3):
+            trial = study.ask()
+            proposed.append(search.propose(trial, asked))
+            study.tell(trial, 0.5)
+        return proposed
+
+    assert first_three() == first_three()
+    assert len({str(values) for values in first_three()}) == 3
+
+
+def test_what_a_search_left_half_proposed_gives_its_place_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that was killed while it asked for values would count a trial that nobody can run."""
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study(direction="maximize")
+    for attributes in ({"owner": search._owner()}, {"owner": search._owner(), "experiment": "a"}, {"owner": "another"}):
+        trial = study.ask()
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
+    assert [trial.number for trial in search._left_behind(study)] == [1]
+    assert [trial.number for trial in search._counted(study)] == [1, 2]
+
+
+def test_values_that_another_machine_is_about_to_try_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other may have asked later and be faster; looking at earlier trials alone, both would run the same."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate({**space(3), "space": {"seed": [1, 2]}})
+    study = optuna.create_study(direction="maximize")
+    for _ in range(2):
+        study.enqueue_trial({"seed": 2})
+    propose = search.propose
+
+    def interrupted(trial: optuna.Trial, asked: Search, *, is_random: bool) -> dict[str, object]:
+        if trial.number == 0:  # while this one is proposed, another machine asks, and is first
+            propose(study.ask(), asked)
+        return propose(trial, asked, is_random=is_random)
+
+    monkeypatch.setattr(search, "propose", interrupted)
+    trial = search._ask(study, asked)
+    assert trial is not None
+    assert trial.params == {"seed": 1}
+    assert [other.params for other in search._counted(study)] == [{"seed": 2}, {"seed": 1}]
+
+
+def test_what_is_left_of_a_small_space_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TPE alone proposes its favourite a hundred times over, and the search ends with values untried."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate({**space(4), "space": {"lr": [0.01, 0.008, 0.006, 1e-7]}})
+    study = optuna.create_study(direction="maximize")
+    for score in (0.9, 0.8, 1.0, 0.5):
+        trial = search._ask(study, asked)
+        assert trial is not None
+        study.tell(trial, score)
+    assert len({trial.params["lr"] for trial in search._counted(study)}) == 4
+
+
+def test_a_study_of_another_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna's own answer is a traceback, and says nothing of what to do."""
+    monkeypatch.chdir(tmp_path)
+    study = optuna.create_study(direction="maximize", study_name="mine")
+    assert search._ask(study, Search.model_validate({**space(3), "space": {"seed": [1, 2]}}))
+    with pytest.raises(ParamsError, match="study mine was begun with another space"):
+        search._ask(study, Search.model_validate({**space(3), "space": {"seed": [1, 2, 3]}}))
+
+
+def test_a_broken_setup_ends_the_search_and_costs_no_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten trials that fail for want of disk space would use the study up, and none could be tried again."""
+    monkeypatch.chdir(tmp_path)
+    asked = Search.model_validate(space(4))
+    study = optuna.create_study(direction="maximize")
+
+    def fail(*given: object) -> bool:
+        raise runner.ExperimentFailedError("no space left")
+
+    monkeypatch.setattr(runner, "run", fail)
+    with pytest.raises(runner.ExperimentFailedError, match="3 trials in a row failed"):
+        search._search(study, asked, 10)
+    monkeypatch.setattr(runner, "run", lambda *given: True)
+    monkeypatch.setattr(runner, "scores", lambda name: ({"validation": {"f1": 0.5}}, {"best_score": "f1"}))
+    search._search(study, asked, 10)
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
+
+
+def test_a_file_of_the_users_is_no_storage(tmp_path: Path) -> None:
+    """Optuna appends to any file that it is given, and ends in a traceback when it cannot read the rest."""
+    users, journal = tmp_path / "notes.jsonl", tmp_path / "new/journal.log"
+    users.write_text('{"text": "a"}\n')
+    with pytest.raises(UsageError, match="refit did not write it"):
+        search.open_study("a", str(users), Search())
+    assert users.read_text() == '{"text": "a"}\n'
+    for _ in range(2):
+        assert search.open_study("a", str(journal), Search()).study_name == "a"
+    with pytest.raises(UsageError, match="is a folder"):
+        search.open_study("a", str(tmp_path), Search())
+
+
+def test_default_is_the_tutorials_search() -> None:
+    """The file that a newcomer runs must ask for the tutorials' search, and so must one without `search:`."""
+    assert params.load_search(ROOT / "params.yaml") == Search()
+    assert Search().trials == 10
+    assert search.train_rows(1000, Search().train_share) == 100
+    assert Search().space["lr"] == Range(low=1e-6, high=1e-4, log=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"trials": 0}, "search.trials"),
+        ({"space": {"learning": [1]}}, "no such param"),
+        ({"space": {"lr": {"low": 0.1, "high": 0.01}}}, "need low < high"),
+        ({"space": {"lr": [2.0]}}, "cannot be tried"),
+        ({"speed": 1}, "search.speed"),
+    ],
+)
+def test_bad_search_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    """A typo in the space would be searched for hours, or fail in every trial."""
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    change_params(path, search={**space(2), **changes})
+    with pytest.raises(ParamsError, match=said):
+        params.load(params.Evaluate, path)
+
+
+def test_page_shows_history_importance_slices_and_escapes() -> None:
+    """The picture is what people decide by, and names in it may hold markup."""
+    study = optuna.create_study(direction="maximize", study_name="<b>")
+    for number in range(6):
+        trial = study.ask()
+        trial.set_user_attr("experiment", f"trial-{number}")
+        lr = trial.suggest_float("lr", 1e-5, 1e-2, log=True)
+        trial.suggest_categorical("batch_size", [8, 16])
+        study.tell(trial, lr * 50)
+    page = search_page.document(study)
+    assert "Search <b>" not in page
+    for title in ("History", "Importance", "Slice: lr", "Slice: batch_size"):
+        assert title in page
+    assert "<script" not in page

@@ -1,0 +1,118 @@
+"""comparing/comparison.py on runs made in memory: what may be compared, what is pooled, what is called real."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refit.compare import comparison
+from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
+from refit.compare.runs import Predicted, Run
+from refit.repo import Files, Revision
+
+LABELS = np.random.default_rng(0).integers(0, 2, 200)
+
+
+def made(name: str, share: float = 0.7, **changes: Any) -> Run:
+    """A run that is right on about a share of 200 rows; any field or param can be another."""
+    generator = np.random.default_rng(sum(map(ord, name)))
+    rows = changes.pop("rows", np.arange(200))
+    labels = changes.pop("labels", LABELS)
+    predictions = np.where(generator.random(200) < share, labels, 1 - labels)
+    predicted = Predicted(rows=rows, labels=labels, predictions=predictions)
+    task = {
+        "problem_type": "classification", "labels": ["no", "yes"], "scores": ["accuracy"], "best_score": "accuracy",
+        "splits": {split: {"sha256": "1"} for split in ("validation", "test")},
+    }  # fmt: skip
+    values = {"accuracy": float(np.mean(predictions == labels)), "rows": 200.0}
+    revision = Revision(name=name, commit=name, title="")
+    fields: dict[str, Any] = {
+        "revision": revision, "files": Files(revision), "task_name": "own/t", "inputs": {"code.py": "1"}, "task": task,
+        "scores": {"validation": values, "test": values}, "params": {"lr": 1, "seed": changes.pop("seed", 1)},
+        "predicted": {"validation": predicted, "test": predicted}, "missing": "", "notes": [], **changes,
+    }  # fmt: skip
+    return Run(**fields)
+
+
+def lines_of(compared: Comparison, name: str) -> list[Line]:
+    return [line for line in compared.lines if line.group.runs[0].name == name]
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_group() -> None:
+    groups = grouped(
+        [made("a"), made("b", seed=2), made("c", params={"lr": 2, "seed": 1}), made("d", inputs={"code.py": "2"})]
+    )
+    assert [[run.name for run in group.runs] for group in groups] == [["a", "b"], ["c"], ["d"]]
+
+
+def test_a_seed_that_comes_twice_counts_once() -> None:
+    compared = compare([made("a"), made("again"), made("b", seed=2)])
+    assert [run.name for run in compared.groups[0].runs] == ["a", "b"]
+    assert [run.name for run in compared.groups[0].repeats] == ["again"]
+    assert any("again: its seed 1 is counted" in note for note in compared.notes)
+
+
+def test_the_same_run_twice_is_no_group_of_seeds() -> None:
+    same = made("a")
+    twin = made("twin", predicted=same.predicted, scores=same.scores)
+    compared = compare([same, twin])
+    assert len(compared.groups) == 2
+    assert {line.verdict for line in lines_of(compared, "twin")} == {comparison.SAME}
+
+
+def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
+    assert len(grouped([made("a", inputs=None), made("b", inputs=None, seed=2)])) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"rows": np.arange(5, 205)}, "other rows: 200 and 200, of which 195 are the same"),
+        ({"labels": 1 - LABELS}, "other labels of the same rows: 200 differ"),
+        (
+            {"task": {"problem_type": "classification", "labels": ["nay", "yes"]}},
+            "other labels: only one of the two has nay, no",
+        ),
+        ({"task": None, "predicted": None, "inputs": {"data/raw/task.json": "2"}}, "other data: data/raw/task.json"),
+        ({"task": None, "predicted": None, "scores": {"test": {"accuracy": 0.5, "rows": 3}}}, "other rows: 200 and 3"),
+    ],
+)
+def test_scores_of_other_rows_labels_or_data_are_not_compared(changes: dict[str, Any], reason: str) -> None:
+    assert str(why_not(made("a"), made("b", **changes), "test")).startswith(reason)
+
+
+def test_other_data_is_refused_on_the_split_that_it_is_in() -> None:
+    first, second = made("a"), made("b")
+    assert second.task is not None
+    second.task["splits"]["test"]["sha256"] = "2"
+    assert "other data: the test rows have the sha256 1… and 2…" in str(why_not(first, second, "test"))
+    assert why_not(first, second, "validation") is None
+
+
+def test_a_difference_without_predictions_is_shown_and_not_judged() -> None:
+    compared = compare([made("a"), made("b", 0.9, predicted=None, missing="b: cannot be fetched")])
+    for line in lines_of(compared, "b"):
+        assert line.verdict == comparison.UNKNOWN
+        assert line.difference == pytest.approx(line.value - lines_of(compared, "a")[0].value)
+        assert line.test is None
+
+
+def test_one_run_is_compared_with_a_group_by_the_test_for_groups() -> None:
+    compared = compare([made("a"), made("b", seed=2), made("c", 0.95, params={"lr": 2, "seed": 1})])
+    assert all(line.test and line.test.test.startswith("Welch") for line in lines_of(compared, "c"))
+
+
+def test_the_headline_is_the_best_score_on_test_of_the_last_run() -> None:
+    compared = compare([made("a", 0.5), made("b", 0.9, params={"lr": 2, "seed": 1})])
+    headline = compared.headline()
+    assert headline is not None
+    assert (headline.split, headline.score, headline.group.name) == ("test", "accuracy", "b")
+    assert headline.verdict == comparison.REAL
+
+
+def test_each_task_has_a_first_run_of_its_own() -> None:
+    other = {"task_name": "own/u", "params": {"lr": 3, "seed": 1}}
+    compared = compare([made("a"), made("b", **other), made("c", 0.9, **{**other, "params": {"lr": 4, "seed": 1}})])
+    assert all(line.difference is None for line in lines_of(compared, "b"))
+    assert all(line.against and line.against.name == "b" for line in lines_of(compared, "c"))
+    assert compared.params == {"lr": ["1", "3", "4"]}

@@ -1,0 +1,95 @@
+"""Repeated rows, leaks between splits and contradicting labels."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from refit.data import checks
+from refit.data.checks import Place
+
+Rows = list[tuple[str, int]]
+
+
+def make(folder: Path, splits: dict[str, Rows]) -> dict[str, dict[str, Any]]:
+    for name, rows in splits.items():
+        table = pa.table(
+            {"text": pa.array([t for t, _ in rows], pa.string()), "label": pa.array([n for _, n in rows], pa.int64())}
+        )
+        pq.write_table(table, folder / f"{name}.parquet")
+    return {name: {"is_labelled": True} for name in splits}
+
+
+def test_each_kind_of_fault_is_found_where_it_is(tmp_path: Path) -> None:
+    """A leak that is not found makes every score too good."""
+    described = make(
+        tmp_path,
+        {
+            "train": [("a", 0), ("b", 1), ("a", 0), ("c", 1), ("", 0)],
+            "validation": [("b", 0), ("d", 1)],
+            "test": [("a", 0), ("d", 1), ("e", 0)],
+        },
+    )
+    found = checks.check(checks.read(tmp_path, described), examples=5)
+    assert found.repeated == {"train": 1, "validation": 0, "test": 0}
+    assert found.shared == {("train", "validation"): 1, ("train", "test"): 1, ("validation", "test"): 1}
+    assert (found.contradicting_texts, found.contradicting_rows) == (1, 2)
+    assert found.contradictions == [[Place("train", 1), Place("validation", 0)]]
+    assert found.empty == {"train": 1, "validation": 0, "test": 0}
+
+
+def test_hidden_labels_contradict_nothing(tmp_path: Path) -> None:
+    """GLUE's test labels are all -1: every text shared with train would look mislabelled."""
+    described = make(tmp_path, {"train": [("a", 0)], "test": [("a", -1)]})
+    described["test"]["is_labelled"] = False
+    found = checks.check(checks.read(tmp_path, described), examples=5)
+    assert found.contradicting_texts == 0
+    assert found.shared == {("train", "test"): 1}
+
+
+def test_pairs_are_the_same_only_if_both_texts_are_and_in_this_order(tmp_path: Path) -> None:
+    """A question asked twice with other answers is not a repeated row."""
+    table = pa.table({"text": ["a", "a", "b", "a"], "text_pair": ["b", "c", "a", "b"], "label": [0, 1, 1, 1]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    found = checks.check(checks.read(tmp_path, {"train": {"is_labelled": True}}), examples=5)
+    assert found.repeated == {"train": 1}
+    assert found.contradictions == [[Place("train", 0), Place("train", 3)]]
+
+
+rows = st.lists(st.tuples(st.text("ab", max_size=2), st.integers(0, 2)), min_size=1, max_size=20)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(train=rows, test=rows)
+def test_counts_are_those_of_the_plain_definition(tmp_path: Path, train: Rows, test: Rows) -> None:
+    """The vectorized counting must agree with counting by hand on any rows."""
+    found = checks.check(checks.read(tmp_path, make(tmp_path, {"train": train, "test": test})), examples=3)
+    texts = [text for text, _ in train]
+    assert found.repeated["train"] == len(texts) - len(set(texts))
+    assert found.shared["train", "test"] == sum(text in set(texts) for text, _ in test)
+    together = [*train, *test]
+    counted = Counter(text for text, _ in set(together))
+    mixed = {text for text, labels in counted.items() if labels > 1}
+    assert found.contradicting_texts == len(mixed)
+    assert found.contradicting_rows == sum(text in mixed for text, _ in together)
+    for places in found.contradictions:
+        at = [(train if place.split == "train" else test)[place.row] for place in places]
+        assert len({text for text, _ in at}) == 1
+        assert len({label for _, label in at}) > 1
+
+
+def test_a_large_data_set_is_checked_in_seconds(tmp_path: Path) -> None:
+    """Python code for each row would take minutes on 650,000 reviews; 130,000 rows take well under a second."""
+    count = 130_000
+    texts = pa.array([f"{'a review of some length ' * 10}{i % (count // 2)}" for i in range(count)])
+    pq.write_table(pa.table({"text": texts, "label": np.zeros(count, np.int64)}), tmp_path / "train.parquet")
+    start = time.perf_counter()
+    found = checks.check(checks.read(tmp_path, {"train": {"is_labelled": True}}), examples=5)
+    assert found.repeated == {"train": count // 2}
+    assert time.perf_counter() - start < 5

@@ -1,0 +1,123 @@
+"""Sampling: the rows that a notebook would pick, or each label in its share."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refit.data import sampling
+from refit.params import Sample
+from refit.storage import arrow, manifest
+
+
+@given(st.integers(1, 500), st.data(), st.integers(0, 2**32 - 1))
+def test_the_rows_of_shuffle_and_select(rows: int, data: st.DataObject, seed: int) -> None:
+    """Prevents a sample that cannot be compared with a notebook's."""
+    count = data.draw(st.integers(1, rows))
+    theirs = Dataset.from_dict({"row": range(rows)}).shuffle(seed=seed).select(range(count))["row"]
+    assert sampling.choose(rows, count, seed).tolist() == list(theirs)
+
+
+def test_all_keeps_the_order_of_the_file() -> None:
+    """Prevents needless shuffling of millions of rows."""
+    assert sampling.choose(5, "all", 1).tolist() == [0, 1, 2, 3, 4]
+
+
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=300), st.data(), st.integers(0, 1000))
+def test_a_stratified_sample_keeps_the_shares(labels: list[int], data: st.DataObject, seed: int) -> None:
+    """Prevents a label from being lost or doubled in a small sample."""
+    count = data.draw(st.integers(1, len(labels)))
+    chosen = sampling.choose(len(labels), count, seed, np.array(labels))
+    assert len(set(chosen.tolist())) == count
+    found, whole = Counter(np.array(labels)[chosen].tolist()), Counter(labels)
+    for label, size in whole.items():
+        assert abs(found[label] - size * count / len(labels)) < 1
+
+
+def tokenized_folder(folder: Path, rows: int, *, batch: int = 7) -> Path:
+    """A data/tokenized with train, validation and test files of `rows` rows each, in small batches."""
+    folder.mkdir()
+    figures = {}
+    for split in ("train", "validation", "test"):
+        schema = pa.schema([("input_ids", pa.list_(pa.int32())), ("label", pa.int64()), ("row", pa.int32())])
+        with pa.ipc.new_stream(str(folder / f"{split}.arrow"), schema) as stream:
+            for start in range(0, rows, batch):
+                index = list(range(start, min(rows, start + batch)))
+                ids = [list(range(i % 5)) for i in index]
+                stream.write_batch(pa.record_batch([ids, [i % 3 for i in index], index], schema=schema))
+        figures[f"{split}.arrow"] = {"rows": rows}
+    manifest.write(folder, figures)
+    return folder
+
+
+def params(**changes: object) -> Sample:
+    """Sample params of a small run."""
+    values = {"train_rows": 20, "eval_rows": 10, "test_rows": "all", "sample_seed": 42, "test_sample_seed": 64}
+    return Sample.model_validate({**values, "stratify": False, **changes})
+
+
+def test_rows_are_gathered_whole_and_in_order(tmp_path: Path) -> None:
+    """Prevents a row's tokens from ending up beside another row's label."""
+    source = tokenized_folder(tmp_path / "tokenized", 50)
+    sampling.write(params(), source, tmp_path / "sampled")
+    table = pa.Table.from_batches(arrow.open_batches(tmp_path / "sampled/train.arrow"))
+    order = np.random.default_rng(42).permutation(50)[:20]
+    assert table["row"].to_pylist() == order.tolist()
+    assert table["label"].to_pylist() == [i % 3 for i in order]
+    assert table["input_ids"].to_pylist() == [list(range(i % 5)) for i in order]
+    recorded = manifest.read(tmp_path / "sampled")
+    assert [recorded[f"{split}.arrow"]["rows"] for split in ("train", "validation", "test")] == [20, 10, 50]
+
+
+def test_the_test_split_has_a_seed_of_its_own(tmp_path: Path) -> None:
+    """Prevents the Yelp tutorial's test sample (seed 64) from being another one."""
+    source = tokenized_folder(tmp_path / "tokenized", 50)
+    sampling.write(params(test_rows=10), source, tmp_path / "sampled")
+    table = pa.Table.from_batches(arrow.open_batches(tmp_path / "sampled/test.arrow"))
+    assert table["row"].to_pylist() == np.random.default_rng(64).permutation(50)[:10].tolist()
+
+
+def test_more_rows_than_there_are_means_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prevents a small data set from failing with the default row counts."""
+    source = tokenized_folder(tmp_path / "tokenized", 50)
+    sampling.write(params(train_rows=51, eval_rows=1000), source, tmp_path / "sampled")
+    table = pa.Table.from_batches(arrow.open_batches(tmp_path / "sampled/train.arrow"))
+    assert table["row"].to_pylist() == list(range(50))
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "sample: params.yaml train_rows is 51, more than train has: using all its rows (50)",
+        "sample: params.yaml eval_rows is 1000, more than validation has: using all its rows (50)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"train_rows": 2}, "train_rows is 2: these rows have 2 of the 3 labels"),
+        ({"train_rows": 2, "stratify": True}, "train_rows is 2: these rows have 2 of the 3 labels"),
+        ({"eval_rows": 1}, "eval_rows is 1: scores on so few are mostly chance"),
+        ({"test_rows": 29}, "test_rows is 29: scores on so few are mostly chance"),
+        ({}, ""),
+    ],
+)
+def test_too_few_rows_to_learn_or_to_score_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], warned: str
+) -> None:
+    """Prevents an accuracy of 1.0 on one row, and a label that the model never saw, without a word."""
+    source = tokenized_folder(tmp_path / "tokenized", 50)
+    sampling.write(params(**{"eval_rows": 30, **changes}), source, tmp_path / "sampled")
+    said = capsys.readouterr().err
+    assert warned in said
+    assert said.count("\n") == bool(warned)
+
+
+def test_the_manifest_is_written_last_and_read_back(tmp_path: Path) -> None:
+    """Prevents a folder without its record."""
+    source = tokenized_folder(tmp_path / "tokenized", 9)
+    sampling.write(params(train_rows=9, eval_rows=9), source, tmp_path / "sampled")
+    assert manifest.read(tmp_path / "sampled").keys() == {"train.arrow", "validation.arrow", "test.arrow"}

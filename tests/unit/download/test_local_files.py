@@ -1,0 +1,284 @@
+"""The user's own files: every format gives the same rows, and what is wrong is named with file and line."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, write_csv
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refit.download import local_files
+from refit.errors import DataError
+
+ROWS = [("good, very\nmuch", "yes"), ('"quoted"', "no"), ("NA", "yes"), ("null", "no"), ("7", "yes")]
+
+
+def in_format(folder: Path, form: str, rows: list[tuple[str, str]] = ROWS) -> Path:
+    """A folder with train.<form>."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"train.{form}"
+    if form == "csv":
+        write_csv(path, ["text", "label"], list(rows))
+    elif form == "tsv":
+        import csv
+
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter="\t").writerows([("text", "label"), *rows])
+    elif form == "jsonl":
+        path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    else:
+        pq.write_table(pa.table({"text": [t for t, _ in rows], "label": [label for _, label in rows]}), path)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, form: str) -> None:
+    """Prevents `NA` from becoming nothing, and quotes, commas and line breaks from shifting columns."""
+    loaded = local_files.load(in_format(tmp_path / "data", form))
+    table = loaded.splits["train"]
+    assert table["text"].to_pylist() == [text for text, _ in ROWS]
+    assert [loaded.labels[index] for index in table["label"].to_pylist()] == [label for _, label in ROWS]
+    assert loaded.labels == ["no", "yes"]
+    assert loaded.problem_type == "classification"
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=2))
+def test_any_text_survives_a_csv_file(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    """Prevents unusual characters from being lost or splitting a row."""
+    rows = [(text, str(i % 2)) for i, text in enumerate(texts) if text.strip()]
+    if len({label for _, label in rows}) < 2:
+        return
+    folder = in_format(tmp_path_factory.mktemp("own") / "data", "csv", rows)
+    assert local_files.load(folder).splits["train"]["text"].to_pylist() == [text for text, _ in rows]
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem_type", "names"),
+    [
+        (["b", "a"], "classification", ["a", "b"]),
+        (["10", "9"], "classification", ["9", "10"]),
+        (["1.5", "2"], "regression", []),
+        (["3.0", "4.0"], "classification", ["3", "4"]),  # what pandas writes for 3 and 4 where a row was empty
+        (["2.0", "1", "10."], "classification", ["1", "2", "10"]),
+        (["1e3", "0.5"], "regression", []),
+        (["007", "7"], "classification", ["007", "7"]),
+        (["1", "one"], "classification", ["1", "one"]),
+        (["-1", "1"], "classification", ["-1", "1"]),
+        ([" x", "x ", "y"], "classification", ["x", "y"]),
+        (["9" * 30, "8" * 30], "classification", ["8" * 30, "9" * 30]),
+    ],
+)
+def test_labels_are_recognised(tmp_path: Path, labels: list[str], problem_type: str, names: list[str]) -> None:
+    """Prevents stars from being sorted as words, and ratings from becoming classes."""
+    loaded = local_files.load(in_format(tmp_path / "data", "csv", [(f"text {label}", label) for label in labels]))
+    assert (loaded.problem_type, loaded.labels) == (problem_type, names)
+
+
+def test_numbers_in_jsonl_are_whole_or_not(tmp_path: Path) -> None:
+    """Prevents JSON's 1 and 1.5 from being read differently from CSV's."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n')
+    assert local_files.load(folder).labels == ["0", "1"]
+    (folder / "train.jsonl").write_text('{"text": "a", "label": 0.5}\n{"text": "b", "label": 1}\n')
+    assert local_files.load(folder).problem_type == "regression"
+    (folder / "train.jsonl").write_text('{"text": "a", "label": true}\n{"text": "b", "label": false}\n')
+    assert local_files.load(folder).labels == ["false", "true"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"text,label\na,1\nb,c,2\n", "train.csv line 3: 3 fields, the header names 2; quote texts that hold a comma"),
+        (b"text,label\na,1\nb\xff,2\n", "train.csv line 3: invalid UTF-8 byte 0xff at column 2"),
+        (b"text,label\na,1\n,2\n", "train.csv line 3: text is empty"),
+        (b"text,label\na,1\nb,\n", "train.csv line 3: label is empty"),
+        (b"sentence,y\na,1\n", "column 'text' not found; columns are: sentence, y"),
+        (b"text,label,text\na,1,b\n", "column 'text' appears twice"),
+        (b"text,label\n", "has no rows"),
+        (b"", "has no rows"),
+        (b"text,label\na,1\nb,1\n", "only one class '1'; need at least two"),
+        (b'text,label\n"a,1\n', "train.csv line 2: a quoted field has no end"),
+        (b'text, label\n"a", "x"\n', "line 2: a space before a quote"),
+        (b'label,text\nx,"a\nb"\ny, "c d"\n', "line 4: a space before a quote"),
+        (b"text,label\na,x\rb,y\n", "a CR alone ends a line"),
+        (b"text,label\ra,x\rb,y\r", "old Mac line endings"),
+        (b"text,label\na,x\nb,y\n\0", "line 4: has a NUL"),
+        (b"text,label,,\na,x,,\nb,y,,z\n", "line 3: 4 fields, the header names 2"),
+        (b"text,,label\na,,x\n", "column 2 has no name; name it or delete it"),
+        (b"Text,Label\na,x\n", "column names must be lower case: text, label"),
+        (b"text;label\na;x\n", "fields are separated by semicolons"),
+        (b"text\tlabel\na\tx\n", "fields are separated by tabs; name the file train.tsv"),
+        ("text,label\na,x\n".encode("utf-16"), "is in UTF-16; save it as UTF-8"),
+        (b"PK\x03\x04..", "an Excel workbook"),
+        (b"\x1f\x8b..", "compressed by gzip"),
+        (b"text,label\na, \nb,y\n", "line 2: label is blank"),
+        (b'text,label\na,"3,5"\nb,"4,5"\n', "line 2: label is '3,5'; write numbers with a decimal point"),
+        (
+            b"text,label\na,3.5\nb,n/a\n",
+            "line 3: label is n/a, but others are numbers with a decimal point; correct it",
+        ),
+        (b"text,label\na,1e32\nb,2e32\n", "line 2: label is 1e32; need a finite number below 1e+15"),
+        (b"text,label\na,3.5\nb,1e32\n", "line 3: label is 1e32; need a finite number below 1e+15"),
+        (b"text,label\na," + b"9" * 5000 + b"\nb,1\n", "line 2: label has 5,000 characters"),
+    ],
+)
+def test_a_row_that_cannot_be_right_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+    """Prevents shifted columns, and rows that vanish."""
+    (tmp_path / "train.csv").write_bytes(content)
+    with pytest.raises(DataError) as error:
+        local_files.load(tmp_path)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (r'{"text": "a \ud83d", "label": "x"}', "text has one half of a surrogate pair"),
+        (r'{"text": "a", "label": "x\ud83d"}', "label has one half of a surrogate pair"),
+        (r'{"text": "a", "label": "x\u0000"}', "label has a NUL character"),
+        ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"text": "a", "label": ' + "9" * 5000 + "}", "a number of over 4,300 digits"),
+        ('{"text": "a", "label": {"x": 1}}', "label is a dict; need a word or a number"),
+        ("[", "this looks like a JSON array: write one object a line"),
+    ],
+)
+def test_json_that_cannot_be_used_is_named(tmp_path: Path, line: str, message: str) -> None:
+    """Prevents a traceback for what emoji cutters, dumps of trees and long ids leave in a file."""
+    (tmp_path / "train.jsonl").write_text('{"text": "first", "label": "y"}\n' + line + "\n")
+    with pytest.raises(DataError) as error:
+        local_files.load(tmp_path)
+    assert "train.jsonl line 2" in str(error.value)
+    assert message in str(error.value)
+
+
+def test_what_spreadsheets_and_pandas_add_is_read_as_intended(tmp_path: Path) -> None:
+    """Prevents refusing a file for its empty columns, or a text for a quote after a space."""
+    (tmp_path / "train.csv").write_bytes(b'text,label,,\r\n" ""a"", b",x,,\r\nc,y,,\r\n')
+    assert local_files.load(tmp_path).splits["train"]["text"].to_pylist() == [' "a", b', "c"]
+
+
+def test_whole_numbers_are_the_same_classes_in_every_file(tmp_path: Path) -> None:
+    """Prevents a regression where pandas wrote 1 as 1.0, and 1 from being another class in the next file."""
+    rows = {"text": [f"text {i}" for i in range(4)], "label": [0.0, 1.0, 0.0, 1.0]}
+    pq.write_table(pa.table(rows), tmp_path / "train.parquet")
+    write_csv(tmp_path / "dev.csv", ["text", "label"], [("a", "0"), ("b", "1.0")])
+    (tmp_path / "test.jsonl").write_text('{"text": "a", "label": 0.0}\n{"text": "b", "label": 1}\n')
+    loaded = local_files.load(tmp_path)
+    assert loaded.labels == ["0", "1"]
+    assert [loaded.splits[name]["label"].to_pylist() for name in ("validation", "test")] == [[0, 1], [0, 1]]
+
+
+def test_columns_of_parquet_are_all_named(tmp_path: Path) -> None:
+    """Prevents a list of columns that lacks the one to rename."""
+    pq.write_table(pa.table({"sentence": ["a"], "label": ["x"]}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="columns are: sentence, label"):
+        local_files.load(tmp_path)
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array(["x"])], ["text", "text", "label"])
+    pq.write_table(table, tmp_path / "train.parquet")
+    with pytest.raises(DataError, match="column 'text' appears twice"):
+        local_files.load(tmp_path)
+
+
+def test_damaged_pages_of_parquet_are_named(tmp_path: Path) -> None:
+    """Prevents a traceback for a file whose footer is whole and whose data is not."""
+    path = (
+        in_format(tmp_path / "data", "parquet", [(f"a text {i} " * 20, str(i % 2)) for i in range(99)])
+        / "train.parquet"
+    )
+    content = bytearray(path.read_bytes())
+    content[40:200] = bytes(160)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        local_files.load(path.parent)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([".csv", ".tsv", ".jsonl", ".parquet"]), st.binary(max_size=300))
+def test_any_bytes_give_rows_or_one_line(tmp_path_factory: pytest.TempPathFactory, suffix: str, junk: bytes) -> None:
+    """Prevents a traceback for a file that is something else than its name says."""
+    folder = tmp_path_factory.mktemp("own")
+    for content in (junk, b"text,label\n" + junk, b'{"text": "a", "label": "b"}\n' + junk):
+        (folder / f"train{suffix}").write_bytes(content)
+        with contextlib.suppress(DataError):
+            local_files.load(folder)
+
+
+@pytest.mark.parametrize("name", ["val", "dev", "valid", "validation"])
+def test_validation_has_four_names(tmp_path: Path, name: str) -> None:
+    """Prevents rows that were set aside for validation from being ignored, and others from taking their place."""
+    in_format(tmp_path, "csv")
+    write_csv(tmp_path / f"{name}.csv", ["text", "label"], [("a", "yes"), ("b", "no")])
+    assert local_files.load(tmp_path).splits["validation"].num_rows == 2
+    write_csv(tmp_path / "validation.tsv", ["text", "label"], [])
+    with pytest.raises(DataError, match="are both there; keep one"):
+        local_files.load(tmp_path)
+
+
+def test_files_that_are_not_read_and_labels_that_look_alike_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents a split under another name from being left out, and a typo from becoming a class, without a word."""
+    in_format(tmp_path, "csv", [("a", "spam"), ("b", "Spam"), ("c", "ham")])
+    for name in ("eval.csv", "Test.CSV", "test.csv.gz", "README.md", "train.csv.dvc"):
+        (tmp_path / name).write_text("text,label\na,spam\n")
+    local_files.load(tmp_path)
+    told = capsys.readouterr().err
+    assert "Test.CSV, eval.csv, test.csv.gz not read" in told
+    assert "labels 'Spam' and 'spam' are two classes" in told
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    """Prevents `no train file` together with `found train.csv`, and waiting forever at a pipe."""
+    path = tmp_path / "train.csv"
+    path.mkdir()
+    with pytest.raises(DataError, match="is a folder"):
+        local_files.load(tmp_path)
+    path.rmdir()
+    path.symlink_to("nowhere.csv")
+    with pytest.raises(DataError, match="is a broken link"):
+        local_files.load(tmp_path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="is not a regular file"):
+        local_files.load(tmp_path)
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
+    """Prevents `column 'text' not found` for a file saved by a spreadsheet."""
+    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbftext,label\na,1\nb,2\n")
+    assert local_files.load(tmp_path).splits["train"].num_rows == 2
+
+
+def test_a_label_that_train_has_not_is_an_error(tmp_path: Path) -> None:
+    """Prevents an index error while evaluating."""
+    in_format(tmp_path, "csv")
+    write_csv(tmp_path / "test.csv", ["text", "label"], [("a", "yes"), ("b", "maybe")])
+    with pytest.raises(
+        DataError, match=r"test.csv line 3: label is 'maybe', which train lacks \(rows with such a label: 1\)"
+    ):
+        local_files.load(tmp_path)
+
+
+def test_a_test_file_may_lack_labels(tmp_path: Path) -> None:
+    """Prevents rows that are only to be predicted from being refused."""
+    in_format(tmp_path, "csv")
+    write_csv(tmp_path / "test.csv", ["text"], [("a",), ("b",)])
+    assert local_files.load(tmp_path).splits["test"]["label"].to_pylist() == [-1, -1]
+
+
+def test_the_example_of_the_readme_runs(project: Path) -> None:
+    """Prevents the first thing that a user of own data does from failing: the block is run as it stands."""
+    from conftest import change_params, run
+
+    change_params(project / "params.yaml", epochs=1)
+    block = (ROOT / "data/own/README.md").read_text().split("```bash\n")[1].split("```")[0]
+    assert len(block.strip().splitlines()) == 5
+    run("bash", "-euc", block, cwd=project)
+    scores = json.loads((project / "metrics/scores.json").read_text())
+    assert scores["own/weather"]["validation"]["rows"] > 0

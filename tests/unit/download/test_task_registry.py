@@ -1,0 +1,49 @@
+"""The task table: every row can be used by the stages as it stands."""
+
+import re
+
+import pytest
+
+from refit.download.task_registry import TASKS, Hub, Own, find
+from refit.errors import ParamsError
+from refit.evaluation import confusion
+from refit.evaluation.scores import REGRESSION, TWO_CLASSES_ONLY
+
+TUTORIALS = {"yelp", "cola", "mnli", "mnli-mm", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli", "ax", "afqmc"}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_row_is_complete(name: str) -> None:
+    """Prevents a task that only fails after its model is trained."""
+    task = TASKS[name]
+    known = REGRESSION if task.problem_type == "regression" else confusion.SCORES
+    assert task.best_score in task.scores
+    assert set(task.scores) <= set(known)
+    assert "train" in task.splits
+    if isinstance(task.source, Hub) and task.source.id != "clue/clue":
+        assert re.fullmatch("[0-9a-f]{40}", task.source.revision)
+    if task.source in (None,) or name.endswith("_stars"):
+        assert not set(TWO_CLASSES_ONLY) & set(task.scores)
+
+
+def test_the_tutorials_tasks_are_all_there() -> None:
+    """Prevents losing one of them."""
+    assert set(TASKS) >= TUTORIALS
+
+
+def test_a_typo_is_answered_with_the_name_that_was_meant() -> None:
+    """Prevents a bare KeyError."""
+    with pytest.raises(ParamsError, match="unknown task 'rtee'; did you mean rte"):
+        find("rtee")
+
+
+@pytest.mark.parametrize("name", ["own/", "own/../x", "own/a/b", "own/a b", "own/.hidden"])
+def test_an_own_name_cannot_leave_its_folder(name: str) -> None:
+    """Prevents reading files outside of data/own."""
+    with pytest.raises(ParamsError, match="need own/NAME"):
+        find(name)
+
+
+def test_own_names_take_letters_digits_and_dashes() -> None:
+    """Prevents refusing a plain folder name."""
+    assert find("own/my-reviews_2").source == Own(name="my-reviews_2")

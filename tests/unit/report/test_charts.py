@@ -1,0 +1,98 @@
+"""Charts as SVG: well-formed, the same each time, with alternative text, and right in what they draw."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from refit.report import charts
+from refit.report.charts import Point, Series
+
+HOSTILE = "</svg><script>alert(1)</script>"
+DRAWN = {
+    "lines": lambda name: charts.lines(
+        [Series(name, [1, 2, 3], [0.5, 0.4, math.nan]), Series("b", [1, 3], [1, 2])],
+        x_label=name, alt=name, mark=2, mark_label=name,
+    ),
+    "histogram": lambda name: charts.histogram(
+        [3, 0, 5], [0, 1, 2, 3], x_label=name, alt=name, mark=2, mark_label=name
+    ),
+    "shares": lambda name: charts.shares([name, "b"], {"train": [0.2, 0.8], name: [0.3, 0.7]}, alt=name),
+    "intervals": lambda name: charts.intervals([Point(name, 0.5, 0.4, 0.6)], x_label=name, alt=name, whole=0.5),
+    "reliability": lambda name: charts.reliability([0.4, 0.9], [0.5, 0.7], [3, 9], alt=name),
+    "scatter": lambda name: charts.scatter([1, 2], [2, 1], x_label=name, y_label=name, alt=name),
+    "dots": lambda name: charts.dots(
+        [Series(name, [1, 2], [0.5, 0.4]), Series("b", [3], [1])], x_label=name, alt=name, marks=[(1, name), (4, "4")],
+        line=Series("best", [1, 3], [0.5, 1]),
+    ),
+    "heatmap": lambda name: charts.heatmap([[3, 1], [0, 0]], alt=name),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_a_chart_is_one_well_formed_picture_with_alternative_text_whatever_its_names(kind: str) -> None:
+    """A label that closes the picture early would spill into the page and run there."""
+    picture = DRAWN[kind](HOSTILE)
+    assert isinstance(picture, Markup)
+    root = ElementTree.fromstring(picture)
+    assert root.attrib["role"] == "img"
+    assert root.attrib["aria-label"] == HOSTILE
+    assert {element.tag for element in root.iter()} <= {"svg", "path", "rect", "text", "title", "circle", "g"}
+    assert picture == DRAWN[kind](HOSTILE)
+    assert "nan" not in picture
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_a_chart_stays_within_its_picture(kind: str) -> None:
+    """What lies outside of the picture is cut off on a phone."""
+    root = ElementTree.fromstring(DRAWN[kind]("name"))
+    _, _, width, height = (float(number) for number in root.attrib["viewBox"].split())
+    for element in root.iter():
+        assert -1 <= float(element.get("x", 0)) <= width + 1
+        assert -1 <= float(element.get("y", 0)) <= height + 1
+
+
+def test_a_line_goes_through_its_points() -> None:
+    """The y axis points up and the x axis right; a flipped curve would turn progress into failure."""
+    picture = charts.lines([Series("loss", [0, 1, 2], [4.0, 2.0, 0.0])], x_label="epoch", alt="falls")
+    drawn = re.search(r'stroke-width="2"[^>]* d="(M[^"]*L[^"]*L[^"]*)"/>', picture)
+    assert drawn
+    points = [tuple(map(float, point.split())) for point in re.split("[ML]", drawn[1].replace(" L", "L"))[1:]]
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert x0 < x1 < x2
+    assert y0 < y1 < y2  # falling values: further down the picture
+    assert x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    assert y1 - y0 == pytest.approx(y2 - y1, abs=0.2)
+
+
+@given(low=st.floats(-1e6, 1e6), span=st.floats(1e-6, 1e6))
+def test_ticks_are_few_round_and_within_the_axis(low: float, span: float) -> None:
+    """An axis with no numbers, or fifty, cannot be read."""
+    high = low + span
+    at = charts.ticks(low, high)
+    if high - low < abs(low) * 1e-9:
+        return
+    assert 2 <= len(at) <= 7
+    assert all(low - span * 1e-6 <= value <= high + span * 1e-6 for value in at)
+    step = at[1] - at[0]
+    assert round(step / 10 ** math.floor(math.log10(step) + 1e-6), 3) in (1, 2, 5)
+
+
+@pytest.mark.parametrize("values", [[-4.6, 4.3], [0.49, 0.56], [0, 165], [2e-5, 2e-4], [-3, 3.1], [0.4, 0.875]])
+def test_an_axis_is_not_much_longer_than_its_values(values: list[float]) -> None:
+    """Points that fill half of a chart hide what differs among them."""
+    low, high = charts._nice(values)
+    assert low <= min(values) < max(values) <= high
+    assert high - low <= 1.5 * (max(values) - min(values))
+
+
+@pytest.mark.parametrize("values", [[], [3.0], [2.0, 2.0], [0.0], [1e-5, 2e-5], [-1e9, 1e9]])
+def test_odd_values_draw_too(values: list[float]) -> None:
+    """A run of one step, or of equal losses, has a report as well."""
+    x = [float(i) for i in range(len(values))]
+    ElementTree.fromstring(charts.lines([Series("a", x, values)], x_label="x", alt="a"))
+    ElementTree.fromstring(charts.scatter(values, values, x_label="x", y_label="y", alt="a"))

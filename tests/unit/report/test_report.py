@@ -1,0 +1,393 @@
+"""The report page of whole runs: what it shows, that it is the same anywhere, and how a real browser takes it."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, change_params, environment, run
+from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, SPLITS, Made, write
+from test_page import Reader
+
+from refit import params, paths
+from refit.errors import DataError
+from refit.report import build, provenance
+from refit.storage import files
+
+KINDS = {
+    "plain": Made(),
+    "hostile pairs": Made(labels=HOSTILE_LABELS, texts=HOSTILE_TEXTS, is_pair=True),
+    "regression": Made(labels=[]),
+    "many labels": Made(labels=[f"intent number {i}" for i in range(70)]),
+    "one label": Made(labels=["only"]),
+}
+SECTIONS = {"scores", "curves", "hardness", "mistakes", "examples", "data", "run", "timings", "reproduce"}
+
+
+def make(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A made-up run with its page and script, in `folder`."""
+    write(folder, KINDS[kind])
+    patch.chdir(folder)
+    chosen = params.load(params.Report)
+    identity = build.write(chosen, paths.REPORT)
+    provenance.write(paths.REPORT_SCRIPT, chosen.model_dump(), identity)
+    return folder / paths.REPORT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_run_has_a_well_formed_page_with_its_sections(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task with pairs, one label, seventy or none must not be the one without a report."""
+    found = Reader(make(kind, tmp_path / "run", monkeypatch).read_text(encoding="utf-8"))
+    anchors = {str(section["id"]) for section in found.all("section")}
+    of_kind = {"residuals"} if kind == "regression" else {"confusion", "calibration"}
+    assert anchors == SECTIONS | of_kind
+    assert found.open == []
+    assert all(picture["aria-label"] for picture in found.all("svg"))
+    assert found.all("img") == []
+    assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
+
+
+def test_the_page_is_the_same_in_any_folder_at_any_time_and_its_script_is_not_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that holds a clock's reading or a path makes every clone's dvc.lock differ."""
+    first = make("hostile pairs", tmp_path / "one", monkeypatch).read_bytes()
+    time.sleep(1.1)
+    monkeypatch.setenv("DVC_EXP_NAME", "other-name")
+    second = make("hostile pairs", tmp_path / "somewhere" / "else", monkeypatch).read_bytes()
+    assert first == second
+    assert str(tmp_path).encode() not in first
+
+
+def test_the_page_says_what_the_run_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures on the page are those of the files, and the chosen epoch is the best one, not the last."""
+    page = make("plain", tmp_path / "run", monkeypatch)
+    text = "".join(Reader(page.read_text(encoding="utf-8")).text)
+    scores = json.loads(paths.SCORES.read_text())["own/made"]
+    details = json.loads(paths.DETAILS.read_text())["own/made"]
+    assert f"{scores['test']['accuracy']:.3f}" in text
+    assert "95%: {:.3f} to {:.3f}".format(*details["test"]["intervals"]["accuracy"]) in text
+    assert "chosen: epoch 2" in text
+    assert "2 (chosen)" in text
+    assert f"Expected calibration error {details['validation']['calibration_error']:.3f}" in text
+    assert "Rows are shared: validation with train" in text
+    assert "dvc exp run -S task=own/made" in text
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_score_stands_beside_that_of_the_most_frequent_label(
+    learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An F1 of 0.8 looks good where one answer for every row has it too; the page must say so, and only then."""
+    monkeypatch.chdir(write(tmp_path / "run", KINDS["plain"]))
+    details = json.loads(paths.DETAILS.read_text())
+    of_test = details["own/made"]["test"]
+    labels = [of_test["classes"][name]["rows"] for name in KINDS["plain"].labels]
+    share = labels[0] / sum(labels)  # train has as many of both labels; the first of equals is taken
+    of_test["intervals"]["accuracy"] = [share + (0.001 if learned else -0.001), 1.0]
+    files.write_json(paths.DETAILS, details)
+    build.write(params.load(params.Report), paths.REPORT)
+    text = "".join(Reader(paths.REPORT.read_text(encoding="utf-8")).text)
+    assert f"baseline: {share:.3f}" in text
+    assert "Baseline: always answering negative, the most frequent label in train." in text
+    assert ("The accuracy on test is not shown to be above the baseline." in text) is not learned
+
+
+def test_labels_stand_in_their_own_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the alphabet, 10 comes before 2, and each table of a page would have its own order."""
+    labels = ["2 stars", "10 stars", "1 star"]
+    monkeypatch.setitem(KINDS, "stars", Made(labels=labels))
+    page = make("stars", tmp_path / "run", monkeypatch).read_text(encoding="utf-8")
+    table = page.partition("Each label on test")[2].partition("</table>")[0]
+    assert [label for _, label in sorted((table.index(f">{label}<"), label) for label in labels)] == labels
+
+
+def test_rows_that_fill_all_tokens_lie_on_this_side_of_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar beyond the line would say that rows are longer than the longest that is kept."""
+    page = make("plain", tmp_path / "run", monkeypatch).read_text(encoding="utf-8")
+    chart = page.partition("<b>Lengths</b>")[2].partition("</svg>")[0]
+    line = re.search(r'class="dash" d="M([\d.]+) ', chart)
+    assert line
+    bars = [(float(x), float(wide)) for x, wide in re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', chart)]
+    assert max(x + wide for x, wide in bars) <= float(line[1]) + 0.1
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda: paths.PREDICTIONS.write_bytes(b"PAR1 half a file"), "predictions.parquet is not readable"),
+        (lambda: (paths.RAW / "validation.parquet").unlink(), "validation.parquet is missing; run: dvc repro"),
+        (lambda: (paths.RAW / "train.parquet").write_bytes(b""), "train.parquet is not readable"),
+        (lambda: paths.SCORES.write_text('{"mrpc": {}}'), "is of mrpc, not of own/made; run: dvc repro"),
+        (
+            lambda: shutil.copy(paths.SAMPLED / "test.arrow", paths.SAMPLED / "validation.arrow"),
+            "its validation rows are not those of data/sampled",
+        ),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_named(
+    harm: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page about other rows than it says, or a traceback, helps nobody."""
+    monkeypatch.chdir(write(tmp_path / "run", KINDS["plain"]))
+    harm()
+    with pytest.raises(DataError, match=message):
+        build.write(params.load(params.Report), paths.REPORT)
+
+
+def test_the_command_spells_out_every_param_so_that_a_shell_and_dvc_read_it_back() -> None:
+    """A quote forgotten, or a bool in Python's spelling, and the run cannot be repeated."""
+    from refit.report import overview
+
+    line = overview.command({"model": "my model", "stratify": False, "lr": 2e-5, "train_rows": "all"})
+    assert line == "dvc exp run -S 'model=my model' -S stratify=false -S lr=2e-05 -S train_rows=all"
+
+
+def test_the_script_names_the_commit_the_changed_params_and_edited_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without these nobody can tell which code and settings a page is about."""
+    folder = tmp_path / "run"
+    write(folder, KINDS["plain"])
+    monkeypatch.chdir(folder)
+    for name in [name for name in os.environ if name.startswith("DVC_")]:
+        monkeypatch.delenv(name)
+    (folder / "refit").mkdir()
+    (folder / "refit/a.py").write_text("1\n")
+    for command in (["git", "init", "--quiet"], ["git", "add", "--all"], ["git", "commit", "--quiet", "-m", "first"]):
+        run(*command, cwd=folder)
+    commit = run("git", "rev-parse", "HEAD", cwd=folder).stdout.strip()
+    provenance.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump(), "a page")
+    assert "none: all as committed" in paths.REPORT_SCRIPT.read_text()
+
+    change_params(folder / "params.yaml", lr=3e-5, model="<img src=x onerror=alert(1)>")
+    (folder / "refit/a.py").write_text("2\n")
+    (folder / "refit/b.py").write_text("3\n")
+    provenance.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump(), "a page")
+    script = paths.REPORT_SCRIPT.read_text()
+    assert f"git checkout {commit}\\ndvc exp run" in script
+    assert "-S lr=3e-05" in script
+    assert "uncommitted edits in refit/a.py, refit/b.py" in script
+    assert "<img" not in script
+
+
+def test_a_folder_without_git_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A downloaded archive has no commit; the page must say that rather than fail."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
+    make("plain", tmp_path / "run", monkeypatch)
+    assert "not in git, so no version of it is known" in paths.REPORT_SCRIPT.read_text()
+
+
+# ---- In a real browser ----
+
+
+def browser_or_skip() -> tuple[str, str]:
+    """Where Chromium and its driver are."""
+    binary = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        pytest.skip("no browser here; on Debian: apt-get install chromium chromium-driver")
+    return binary, driver
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium that records every request and every message of its console."""
+    binary, driver_path = browser_or_skip()
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed; run: make test")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp("profile")
+    for flag in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+    ):  # fmt: skip
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.chrome.service.Service(driver_path, env=environment())
+    driver = webdriver.Chrome(options=options, service=service)
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of each kind of run."""
+    with pytest.MonkeyPatch.context() as patch:
+        return {kind: make(kind, tmp_path_factory.mktemp("made") / "run", patch) for kind in KINDS}
+
+
+def see(browser: Any, page: Path, *, width: int = 1280, scheme: str = "light", media: str = "") -> None:
+    """Open a page in a window of a width, in a colour scheme, on the screen or as printed."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+    metrics = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    browser.get(page.as_uri())
+
+
+def requests(browser: Any) -> list[str]:
+    """The address of every request since the last look."""
+    messages = (json.loads(entry["message"])["message"] for entry in browser.get_log("performance"))
+    return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_browser_draws_all_says_nothing_and_asks_for_nothing_outside(
+    kind: str, browser: Any, pages: dict[str, Path]
+) -> None:
+    """No error in the console, no request but the page and its script, every chart has a size."""
+    page = pages[kind]
+    see(browser, page)
+    assert browser.get_log("browser") == []
+    script = page.with_name("report.js")
+    assert {url for url in requests(browser) if not url.startswith("data:")} == {page.as_uri(), script.as_uri()}
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('svg')].map(s => [s.getBBox().width, s.clientWidth, s.clientHeight])"
+    )
+    assert len(sizes) >= 5
+    assert all(drawn > 100 and width > 100 and height > 60 for drawn, width, height in sizes)
+    for place in ("run-code", "run-timings", "run-command"):
+        shown = browser.execute_script("return document.getElementById(arguments[0]).innerText", place)
+        assert "which is missing here" not in shown
+        assert shown
+
+
+def test_hostile_labels_and_texts_are_only_shown(browser: Any, pages: dict[str, Path]) -> None:
+    """Who opens a report of somebody else's data must not run that data."""
+    see(browser, pages["hostile pairs"])
+    found = browser.execute_script(
+        "return [document.images.length, document.scripts.length, document.body.innerText,"
+        " document.querySelectorAll('[onerror],[onload],[onclick],iframe,object,embed').length]"
+    )
+    assert found[:2] == [0, 1]
+    assert found[3] == 0
+    assert HOSTILE in found[2]
+    assert "{{7*7}} ${7*7}" in found[2]
+    assert "49" not in found[2].split("{{7*7}} ${7*7}")[1][:10]
+    assert "a NUL ␀" in found[2]
+    assert "[U+202E]overridden" in found[2]
+
+
+def test_right_to_left_text_runs_from_right_to_left(browser: Any, pages: dict[str, Path]) -> None:
+    """Arabic set from left to right is unreadable, and must not turn its neighbours around."""
+    see(browser, pages["hostile pairs"])
+    directions = browser.execute_script(
+        "return [...document.querySelectorAll('.text')].map(p => [p.innerText, getComputedStyle(p).direction])"
+    )
+    arabic = [direction for text, direction in directions if text.startswith("هذا")]
+    chinese = [direction for text, direction in directions if text.startswith("这部")]
+    assert arabic
+    assert chinese
+    assert set(arabic) == {"rtl"}
+    assert set(chinese) == {"ltr"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_phone_shows_the_page_without_scrolling_sideways(kind: str, browser: Any, pages: dict[str, Path]) -> None:
+    """At 390 px a wide table has to scroll within itself, not drag the page along."""
+    see(browser, pages[kind], width=390)
+    assert browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+    sizes = browser.execute_script(
+        "return [...document.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height)"
+    )
+    assert min(sizes) > 8  # letters keep a size that can be read
+
+
+def test_dark_light_and_print_have_enough_contrast(browser: Any, pages: dict[str, Path]) -> None:
+    """WCAG asks for 4.5 to 1; grey on grey is what nobody reads."""
+    contrast = """
+      const lum = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
+        .map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+        return .2126 * r + .7152 * g + .0722 * b; };
+      const ratio = (a, b) => (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+      const paper = lum(getComputedStyle(document.body).backgroundColor);
+      const of = (s, p) => [...document.querySelectorAll(s)].map(e => ratio(lum(getComputedStyle(e)[p]), paper));
+      return [paper, Math.min(...of('p, h1, h2, h3, td, th, dt, dd, figcaption, nav a', 'color')),
+        Math.min(...of('svg text', 'fill'))];
+    """
+    for scheme, media in (("light", ""), ("dark", ""), ("dark", "print")):
+        see(browser, pages["plain"], scheme=scheme, media=media)
+        paper, text, in_charts = browser.execute_script(contrast)
+        assert (paper < 0.1) == (scheme == "dark" and not media)
+        assert text > 4.5
+        assert in_charts > 4.5
+
+
+def test_without_its_script_the_page_says_what_is_missing(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
+    """Sent alone, the page still stands, and tells where timings and the commit are."""
+    alone = shutil.copy(pages["plain"], tmp_path / "report.html")
+    see(browser, alone)
+    shown = browser.execute_script("return document.getElementById('run-timings').innerText")
+    assert "report.js beside it, which is missing here or of another run" in shown
+
+
+def test_a_script_of_another_page_is_not_believed(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
+    """After DVC took a page from its cache, the script beside it may be of another run: its timings must not show."""
+    page = shutil.copy(pages["plain"], tmp_path / "report.html")
+    shutil.copy(pages["regression"].with_name("report.js"), tmp_path)
+    see(browser, page)
+    shown = browser.execute_script("return document.getElementById('run-timings').innerText")
+    assert "report.js beside it, which is missing here or of another run" in shown
+
+
+def test_prints_on_a_few_pages(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
+    """Printing must give a document, not one endless or empty sheet."""
+    see(browser, pages["plain"])
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
+    content = base64.b64decode(printed["data"])
+    sheets = content.count(b"/Type /Page\n") or content.count(b"/Type /Page ")
+    assert 2 <= sheets <= 12
+
+
+def test_the_browser_tests_skip_with_a_clear_line_where_there_is_no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a browser has to run the other tests and say what it left out."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(pytest.skip.Exception, match="no browser here"):
+        browser_or_skip()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
+def test_large_runs_keep_time_and_memory_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of 650,000 rows must not need all of them in memory; here 100,000 rows, 60 MB of text."""
+    monkeypatch.setitem(SPLITS, "train", 100_000)
+    write(tmp_path / "run", Made(texts=["a review of some length " * 25 + str(i) for i in range(50)]))
+    code = (
+        "import time; start = time.perf_counter()\n"
+        "from refit import params, paths; from refit.storage import files; from refit.report import build\n"
+        "build.write(params.load(params.Report), paths.REPORT)\n"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(time.perf_counter() - start, int(peak.split()[1]) / 2**10)"
+    )
+    done = run(sys.executable, "-c", code, cwd=tmp_path / "run", env=environment(PYTHONPATH=str(ROOT)))
+    seconds, megabytes = map(float, done.stdout.split())
+    assert seconds < 15
+    assert megabytes < 400
+    assert (tmp_path / "run" / paths.REPORT).stat().st_size < 400_000
+
+
+def test_many_labels_with_long_names_give_a_small_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents 2,000 labels from filling gigabytes or a page with a table of all of them, or their names in full."""
+    for split in SPLITS:
+        monkeypatch.setitem(SPLITS, split, 2_000)
+    monkeypatch.setitem(KINDS, "most labels", Made(labels=[f"{i} {'x' * 400}" for i in range(2_000)]))
+    page = make("most labels", tmp_path / "run", monkeypatch)
+    assert page.stat().st_size < 300_000
+    assert paths.DETAILS.stat().st_size < 6_000_000  # of these 4 MB are names

@@ -1,0 +1,109 @@
+"""Tests of comparing/revisions.py in a small git repository: a name must stand for the commit that the user means."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import run
+
+from refit import repo
+from refit.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four commits, of which the first, second and fourth change the scores; a branch, a tag and two experiments."""
+    folder = tmp_path_factory.mktemp("repository")
+    run("git", "init", "--quiet", "--initial-branch", "main", cwd=folder)
+    for number, accuracy in enumerate((0.5, 0.6, 0.6, 0.7), start=1):
+        (folder / "metrics").mkdir(exist_ok=True)
+        (folder / "metrics/scores.json").write_text(json.dumps({"t": {"test": {"accuracy": accuracy, "rows": 10}}}))
+        (folder / "notes.txt").write_text(f"{number}")
+        run("git", "add", "--all", cwd=folder)
+        run("git", "commit", "--quiet", "--message", f"commit {number}", cwd=folder)
+    run("git", "tag", "v1", "HEAD~3", cwd=folder)
+    run("git", "branch", "idea", "HEAD~2", cwd=folder)
+    for begun_at, name, at in (("HEAD", "lone-wolf", "HEAD~1"), ("HEAD", "twice", "HEAD~1"), ("v1", "twice", "v1")):
+        commit = run("git", "rev-parse", begun_at, cwd=folder).stdout.strip()
+        run("git", "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", at, cwd=folder)
+    return folder
+
+
+@pytest.fixture
+def commits(repository: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes, oldest first; the test runs in the repository."""
+    monkeypatch.chdir(repository)
+    return run("git", "rev-list", "--reverse", "main", cwd=repository).stdout.split()
+
+
+def found(*names: str) -> list[tuple[str, str | None]]:
+    return [(revision.name, revision.commit) for revision in repo.resolve(list(names))]
+
+
+def test_without_a_name_the_workspace_is_set_against_the_last_commit(commits: list[str]) -> None:
+    assert found() == [("HEAD", commits[3]), ("workspace", None)]
+    assert found("workspace") == found()
+
+
+def test_one_name_is_set_against_the_workspace(commits: list[str]) -> None:
+    assert found("v1") == [("v1", commits[0]), ("workspace", None)]
+
+
+def test_tags_branches_short_hashes_and_ancestors_are_what_git_says(commits: list[str]) -> None:
+    names = ["v1", "idea", commits[2][:8], "main@{0}"]
+    assert found(*names) == list(zip(names, commits, strict=True))
+
+
+def test_a_range_is_its_commits_that_changed_the_scores(commits: list[str]) -> None:
+    assert found("v1..main") == [(commits[1][:7], commits[1]), (commits[3][:7], commits[3])]
+    assert [revision.title for revision in repo.resolve(["v1..main"])] == ["commit 2", "commit 4"]
+    assert found("v1", "v1..main")[0] == ("v1", commits[0])
+
+
+def test_an_experiment_is_found_by_its_name(commits: list[str]) -> None:
+    assert found("v1", "lone-wolf")[1] == ("lone-wolf", commits[2])
+
+
+def test_of_experiments_with_one_name_that_of_the_last_commit_is_meant(commits: list[str]) -> None:
+    assert found("v1", "twice")[1] == ("twice", commits[2])
+
+
+def test_an_experiment_name_that_fits_two_is_refused(commits: list[str], tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    run("git", "clone", "--quiet", Path.cwd(), tmp_path / "other", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path / "other")
+    run("git", "fetch", "--quiet", "origin", "refs/exps/*:refs/exps/*", cwd=Path.cwd())
+    run("git", "checkout", "--quiet", commits[1], cwd=Path.cwd())
+    with pytest.raises(UsageError, match="2 experiments have this name"):
+        repo.resolve(["twice"])
+
+
+def test_two_names_of_one_commit_are_one_run(commits: list[str]) -> None:
+    assert found("v1", "HEAD", "main") == [("v1", commits[0]), ("HEAD = main", commits[3])]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["nosuch"], "nosuch: no commit, branch, tag or experiment"), (["--help"], "--help: no commit"),
+     ([""], ": no commit"),
+     (["main..v1"], "main..v1: no commit in this range changed metrics/scores.json"),
+     (["v1..nosuch"], "need a range of commits"), (["HEAD:notes.txt"], "no commit")],
+)  # fmt: skip
+def test_a_name_of_nothing_says_so(commits: list[str], names: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said.replace(".", r"\.")):
+        repo.resolve(names)
+
+
+def test_a_shallow_clone_says_how_to_get_the_history(
+    commits: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("git", "clone", "--quiet", "--depth", "1", f"file://{Path.cwd()}", tmp_path / "shallow", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path / "shallow")
+    with pytest.raises(UsageError, match="git fetch --unshallow"):
+        repo.resolve(["HEAD~2"])
+
+
+def test_outside_git_it_says_what_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="need a git repository"):
+        repo.resolve([])

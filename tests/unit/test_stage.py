@@ -1,0 +1,98 @@
+"""How a stage is started and ends: its memory on record is its own, and nothing is left undone."""
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, environment, run
+
+from refit import stage
+
+
+def test_peak_memory_is_that_of_this_process_alone() -> None:
+    """Prevents a stage from being charged with the memory of whoever started it."""
+    held = np.ones(300 * 2**20, dtype=np.uint8)  # which ru_maxrss of a child would count too
+    command = "from refit import stage; print(stage.peak_memory())"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert stage.peak_memory() > held.nbytes
+    assert 2**20 < int(done.stdout) < held.nbytes
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    """Prevents a check of the disk and its permissions where one file has to go."""
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.touch()
+    folder.mkdir()
+    cure = "move away what is in its place, or in that of a folder above it, and run the same command again"
+    for target, work in ((file, file.mkdir), (file / "x", (file / "x").mkdir), (folder, lambda: file.replace(folder))):
+        with pytest.raises((FileExistsError, NotADirectoryError, IsADirectoryError)) as raised:
+            work()
+        said = str(stage._disk_error(raised.value))
+        assert said.startswith(f"{target}: ")
+        assert said.endswith(f"; {cure}")
+
+
+def test_a_command_that_is_done_leaves_nothing_undone() -> None:
+    """Prevents an end so quick that output, threads or exit handlers are lost."""
+    program = (
+        "import atexit, sys, threading, time\n"
+        "from refit import stage\n"
+        "class Late:\n"
+        "    def __del__(self): print('taken apart')\n"
+        "sys.late = Late()\n"
+        "def work():\n"
+        "    atexit.register(print, 'at exit')\n"
+        "    threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
+        "    print('done', file=sys.stderr)\n"
+        "stage.run('test', work, record=False)\n"
+    )
+    done = run(sys.executable, "-c", program, cwd=ROOT, check=False)
+    assert (done.returncode, done.stderr) == (0, "done\n")
+    assert done.stdout.splitlines() == ["thread", "at exit"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        ("| head -1", 141, ""),
+        (">&-", 0, ""),
+        ("<&-", 0, ""),
+        (
+            ">/dev/full",
+            74,
+            "refit test: a file: No space left on device; free some space and run the same command again\n",
+        ),
+    ],
+)
+def test_output_that_nobody_takes_is_no_fault(redirection: str, code: int, said: str, unbuffered: str) -> None:
+    """Prevents a message about the disk, a traceback or a second complaint where output ends in head or is closed."""
+    program = "from refit import stage; stage.run('test', lambda: print('line\\n' * 100_000), record=False)"
+    command = f'{sys.executable} -c "{program}" {redirection}; exit ${{PIPESTATUS[0]}}'
+    done = run("bash", "-c", command, cwd=ROOT, check=False, env=environment(PYTHONUNBUFFERED=unbuffered))
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == bool(said)
+
+
+@pytest.mark.parametrize(("command", "cure"), [("dvc", "activate the environment"), ("git", "install git")])
+def test_a_command_that_is_missing_is_not_a_missing_out(command: str, cure: str) -> None:
+    """Prevents `run: dvc repro` as the cure where DVC itself is not found."""
+    program = f"import subprocess; from refit import stage; stage.run('test', lambda: subprocess.run(['{command}']))"
+    done = run(sys.executable, "-c", program, cwd=ROOT, check=False, env=environment(PATH="/nowhere"))
+    assert done.returncode == 65
+    assert cure in done.stderr
+
+
+def test_a_python_without_the_packages_is_told_in_one_line(tmp_path: Path) -> None:
+    """Prevents a traceback where the virtual environment is not activated; DVC starts stages by `python3`."""
+    venv.create(tmp_path / "bare", symlinks=True)
+    for module in ("stages.download", "stages.train", "refit.doctor", "refit.search"):
+        done = run(tmp_path / "bare/bin/python3", "-m", module, cwd=ROOT, check=False)
+        assert (done.returncode, done.stdout) == (64, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("refit needs its packages")
+        assert "source .venv/bin/activate" in line

@@ -1,0 +1,40 @@
+"""Special tokens and pairs: what the tokenizer's own post-processor puts around texts, and which tokens stay."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hard_texts import BYTE_PAIR, WORDPIECE, byte_pair, wordpiece
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from refit.tokenization import special_tokens
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 40))
+def test_the_longer_text_of_a_pair_gives(first: int, second: int, budget: int) -> None:
+    """Prevents a truncation that takes too much, or from the shorter text first."""
+    keep_first, keep_second = (
+        int(k[0]) for k in special_tokens.longest_first(np.array([first]), np.array([second]), budget)
+    )
+    assert keep_first + keep_second == min(first + second, budget)
+    if first + second > budget and min(first, second) <= budget // 2:
+        assert min(keep_first, keep_second) == min(first, second)
+
+
+@pytest.mark.parametrize("kind", [*WORDPIECE, *BYTE_PAIR])
+def test_the_frame_is_what_the_tokenizer_writes(tmp_path: Path, kind: str) -> None:
+    """Prevents a pair of RoBERTa's, all of type 0 with two tokens between, from being put together as BERT's."""
+    tokenizer = Tokenizer.from_buffer(wordpiece(kind, tmp_path) if kind in WORDPIECE else byte_pair(kind))
+    tokenizer.enable_truncation(4)  # as a Reference has it: it must not cut the frame
+    frame = special_tokens.around_pair(tokenizer)
+    before, after = special_tokens.around_text(tokenizer)
+    tokenizer.no_truncation()
+    good = tokenizer.encode("good", add_special_tokens=False).ids
+    bad = tokenizer.encode("bad", add_special_tokens=False).ids
+    assert tokenizer.encode("good").ids == [*before, *good, *after]
+    pair = tokenizer.encode("good", "bad")
+    assert pair.ids == [*frame.begin, *good, *frame.middle, *bad, *frame.end]
+    types = [0] * (len(frame.begin) + len(good) + frame.middle_of_first)
+    assert pair.type_ids == types + [frame.type_of_second] * (len(pair.ids) - len(types))

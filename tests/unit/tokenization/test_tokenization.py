@@ -1,0 +1,149 @@
+"""From parquet to Arrow: every row once, the same bytes each time, and a loud fallback when engines differ."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, reviews, run
+
+from refit.download import pretrained
+from refit.errors import DataError
+from refit.params import DownloadModel
+from refit.storage import arrow, files, manifest
+from refit.tokenization import tokenization
+from refit.tokenization.hf_tokenizer import Reference
+from refit.tokenization.token_batch import Encoded
+from refit.tokenization.wordpiece import WordPiece
+
+
+@pytest.fixture(scope="module")
+def base_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model as download_model leaves it."""
+    target = tmp_path_factory.mktemp("models") / "base"
+    pretrained.write(DownloadModel(model=str(tiny_model), model_revision="pinned"), target)
+    return target
+
+
+def raw_folder(folder: Path, rows: int = 50, *, pair: bool = False) -> Path:
+    """A data/raw with one split."""
+    folder.mkdir()
+    texts = [text for text, _ in reviews(rows)]
+    columns: dict[str, Any] = {"text": texts, "label": pa.array([i % 2 for i in range(rows)], pa.int64())}
+    if pair:
+        columns["text_pair"] = texts[::-1]
+    pq.write_table(pa.table(columns), folder / "train.parquet")
+    split = {"rows": rows, "sha256": files.sha256(folder / "train.parquet")}
+    task = {"is_pair": pair, "problem_type": "classification", "splits": {"train": split}}
+    manifest.write_record(folder / "task.json", task)
+    return folder
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, base_model: Path, pair: bool) -> None:
+    """Prevents rows from being lost, doubled or mixed up between batches."""
+    raw = raw_folder(tmp_path / "raw", arrow.BATCH_ROWS + 100, pair=pair)
+    figures = tokenization.write(raw, base_model, 24, tmp_path / "tokenized")
+    assert figures["engine"] == "nanotoken"
+    rows = arrow.Rows.read(tmp_path / "tokenized/train.arrow")
+    table = pq.read_table(raw / "train.parquet")
+    own = Reference((base_model / "tokenizer.json").read_bytes(), 24)
+    expected = own.encode(table["text"].to_pylist(), table["text_pair"].to_pylist() if pair else None)
+    assert len(rows) == len(table) == figures["rows"]
+    for row in (0, 1, arrow.BATCH_ROWS - 1, arrow.BATCH_ROWS, len(rows) - 1):
+        assert rows.ids(row).tolist() == expected.take([row]).ids.tolist()
+        assert rows.row[row] == row
+    assert rows.length.tolist() == expected.lengths.tolist()
+    assert rows.label.tolist() == table["label"].to_pylist()
+    if pair:
+        assert rows.first_length is not None
+        assert rows.first_length.tolist() == expected.first_lengths.tolist()  # type: ignore[union-attr]
+
+
+def test_datasets_opens_the_file_too(tmp_path: Path, base_model: Path) -> None:
+    """Prevents a format that only we can read."""
+    from datasets import Dataset
+
+    tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
+    dataset = Dataset.from_file(str(tmp_path / "tokenized/train.arrow"))
+    assert dataset.column_names == ["input_ids", "label", "length", "row"]
+    assert len(dataset[0]["input_ids"]) == dataset[0]["length"]
+
+
+def test_a_run_loads_no_more_than_it_uses(tmp_path: Path, base_model: Path) -> None:
+    """Prevents 50 ms more of every run: for the functions of pyarrow, masked arrays and locks between processes."""
+    raw = raw_folder(tmp_path / "raw")
+    program = (
+        "import sys; from pathlib import Path; from refit.tokenization import tokenization; "
+        "raw, model, target = map(Path, sys.argv[1:]); tokenization.write(raw, model, 24, target); "
+        "print([m for m in ('pyarrow.compute', 'numpy.ma', 'multiprocessing.synchronize') if m in sys.modules])"
+    )
+    done = run(sys.executable, "-c", program, raw, base_model, tmp_path / "tokenized", cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, base_model: Path) -> None:
+    """Prevents a retraining for nothing."""
+    raw = raw_folder(tmp_path / "raw")
+    for name in ("one", "two"):
+        tokenization.write(raw, base_model, 24, tmp_path / name)
+    for file in ("train.arrow", "manifest.json"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_engines_that_differ_fall_back_aloud(
+    tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents a fault of the fast engine from training a model on wrong tokens in silence."""
+    right = WordPiece.encode
+
+    def wrong(self: WordPiece, texts: list[str], pairs: list[str] | None) -> Encoded:
+        encoded = right(self, texts, pairs)
+        encoded.ids[encoded.offsets[0]] += 1
+        return encoded
+
+    monkeypatch.setattr(WordPiece, "encode", wrong)
+    figures = tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
+    assert figures["engine"] == "tokenizers"
+    assert "disagree" in capsys.readouterr().err
+    assert arrow.Rows.read(tmp_path / "tokenized/train.arrow").ids(0)[0] == 2  # [CLS]
+
+
+def test_raw_data_that_is_not_what_download_wrote_is_refused(tmp_path: Path, base_model: Path) -> None:
+    """Prevents training on a damaged file."""
+    raw = raw_folder(tmp_path / "raw")
+    content = bytearray((raw / "train.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (raw / "train.parquet").write_bytes(content)
+    with pytest.raises(DataError, match="differs from what was written"):
+        tokenization.write(raw, base_model, 24, tmp_path / "tokenized")
+    assert not (tmp_path / "tokenized").exists()
+
+
+def test_the_manifest_finds_every_kind_of_damage(tmp_path: Path, base_model: Path) -> None:
+    """Prevents a cut, changed or missing file from being read as if it were whole."""
+    tokenized = tmp_path / "tokenized"
+    tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tokenized)
+    path = tokenized / "train.arrow"
+    whole = path.read_bytes()
+    assert manifest.read(tokenized)["train.arrow"]["rows"] == 50
+    for damaged, message in (
+        (whole[:-8], "bytes"),
+        (whole[:100] + b"\x01" + whole[101:], "differs from what was written"),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=message):
+            manifest.read(tokenized)
+    path.unlink()
+    with pytest.raises(DataError, match="missing"):
+        manifest.read(tokenized)
+
+
+def test_heavy_truncation_is_told() -> None:
+    # A model that reads the first 32 words of a page is not the one that was wanted.
+    figures = {"train.arrow": {"rows": 1000, "at_max_length": 312}, "test.arrow": {"rows": 1000, "at_max_length": 90}}
+    assert list(tokenization.truncation_warnings(figures, 128)) == [
+        "312 of 1,000 rows of train (31%) reach max_length 128; longer text is dropped, raise max_length to keep it"
+    ]

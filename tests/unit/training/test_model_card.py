@@ -1,0 +1,121 @@
+"""The model card of a fine-tuned model, read back by huggingface_hub's own classes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment
+from huggingface_hub import ModelCard
+from huggingface_hub.repocard import metadata_load
+from huggingface_hub.utils import validate_repo_id
+
+from refit.training import model_card
+
+PARAMS: dict[str, Any] = {"lr": 2e-5, "epochs": 3, "compile": False, "max_length": 64}
+ROWS = {"test": 30, "train": 1000, "validation": 200}
+BEST = {"epoch": 2.0, "step": 126.0, "train_loss": 0.4, "validation_loss": 0.5, "validation_accuracy": 0.8125,
+        "validation_macro_f1": 0.79, "validation_pearson": 0.9}  # fmt: skip
+MODEL = {"model": "google-bert/bert-base-cased", "source": "hub", "revision": "a" * 40}
+
+
+def described(**changes: Any) -> dict[str, Any]:
+    return {
+        "task": "mrpc", "source": "hub", "source_name": "nyu-mll/glue", "revision": "b" * 40, "note": "",
+        "problem_type": "classification", "is_pair": True, "labels": ["no", "yes"],
+        "scores": ["accuracy", "macro_f1"], "best_score": "accuracy", **changes,
+    }  # fmt: skip
+
+
+def test_the_hub_reads_the_scores_and_what_they_are_of() -> None:
+    """A card whose metadata the hub cannot read shows no scores there, and says nothing of it."""
+    read = ModelCard(model_card.text(described(), MODEL, ROWS, PARAMS, BEST), ignore_metadata_errors=False)
+    assert read.data.library_name == "transformers"
+    assert read.data.pipeline_tag == "text-classification"
+    assert read.data.base_model == MODEL["model"]
+    assert read.data.datasets == ["nyu-mll/glue"]
+    validate_repo_id(read.data.base_model)
+    found = {(r.metric_type, r.metric_name, r.metric_value) for r in read.data.eval_results}
+    assert found == {("accuracy", "Accuracy", 0.8125), ("f1", "Macro F1", 0.79)}
+    assert {(r.dataset_type, r.dataset_split, r.dataset_revision) for r in read.data.eval_results} == {
+        ("nyu-mll/glue", "validation", "b" * 40)
+    }
+
+
+def test_what_is_not_on_the_hub_is_not_claimed_to_be() -> None:
+    """A link of the hub to somebody else's model or data of that name would be false."""
+    model = {"model": "/home/ann/secret/our-model", "source": "folder", "revision": "local"}
+    task = described(source="own", source_name="own/mail", task="own/mail")
+    text = model_card.text(task, model, ROWS, PARAMS, BEST)
+    data = ModelCard(text, ignore_metadata_errors=False).data
+    assert data.base_model is None
+    assert data.datasets is None
+    assert "our-model" in text
+    assert "/home/ann" not in text
+
+
+def test_hostile_labels_stay_text() -> None:
+    """The hub renders the card as Markdown with HTML in it."""
+    labels = ["</script><img src=x onerror=alert(1)>", "a|b `c`\n# d", "[x](javascript:y)", "\x00"]
+    body = model_card.text(described(labels=labels), MODEL, ROWS, PARAMS, BEST)
+    assert "<img" not in body
+    assert "0. &lt;/script&gt;&lt;img src=x onerror=alert\\(1\\)&gt;" in body
+    assert "1. a\\|b \\`c\\` \\# d" in body
+    assert "2. \\[x\\]\\(javascript:y\\)" in body
+    assert "\x00" not in body
+
+
+def test_many_labels_are_listed_in_part() -> None:
+    """A card of five thousand lines is no card."""
+    body = model_card.text(described(labels=[f"label {i}" for i in range(80)]), MODEL, ROWS, PARAMS, BEST)
+    assert "49. label 49" in body
+    assert "label 50" not in body
+    assert "And 30 more" in body
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        ({"is_pair": True}, '{"text": "the first text", "text_pair": "the second"}'),
+        ({"is_pair": False}, '"a text to classify"'),
+        ({"is_pair": False, "problem_type": "regression", "labels": [], "scores": ["pearson"],
+          "best_score": "pearson"}, 'function_to_apply="none"'),
+    ],
+)  # fmt: skip
+def test_the_lines_that_load_the_model_run(
+    changes: dict[str, Any], given: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    """The first thing that somebody does with a card is to paste these lines."""
+    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+
+    labels = max(len(described(**changes)["labels"]), 1)
+    target = tmp_path / "models/finetuned"
+    config = AutoConfig.from_pretrained(tiny_model, num_labels=labels)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(target)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(target)
+    body = model_card.text(described(**changes), MODEL, ROWS, {**PARAMS, "max_length": 8}, BEST)
+    code = body.partition("```python\n")[2].partition("```")[0]
+    assert given in code
+    lines = code.rstrip().splitlines()
+    lines[-1] = f"print(__import__('json').dumps({lines[-1]}))"
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=tmp_path, env=environment(HF_HUB_OFFLINE="1"),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert "score" in (answer[0] if isinstance(answer, list) else answer)
+
+
+def test_a_trained_model_has_a_card_with_the_scores_that_evaluate_finds(project: Path) -> None:
+    """Two numbers for one thing, one of them on the hub, would make both worthless."""
+    from conftest import run
+
+    run("dvc", "repro", cwd=project)
+    metadata = metadata_load(project / "models/finetuned/README.md")
+    assert metadata is not None
+    (result,) = metadata["model-index"][0]["results"]
+    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
+    by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
+    assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
