@@ -232,9 +232,9 @@ def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | 
         study.tell(trial, state=TrialState.FAIL)
         _say(trial, str(error), values)
         return False
-    value = scores["validation"][task["best_score"]]
+    value = scores["validation"][task.best_score]
     study.tell(trial, value)
-    _say(trial, f"{task['best_score']} {value:.4f}", values)
+    _say(trial, f"{task.best_score} {value:.4f}", values)
     return True
 
 

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 from conftest import ROOT, change_params
 
 from refit import paths
+from refit.data.task_record import SplitRecord, TaskRecord
 from refit.evaluation import calibration, evaluate
-from refit.evaluation.scores import score
+from refit.evaluation.metrics import score
 from refit.model import inference
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
@@ -44,21 +45,35 @@ class Made:
     max_length: int = 32
 
 
+def task_record(**changes: Any) -> TaskRecord:
+    """The record of an own task of two classes, with other fields where they are given."""
+    fields: dict[str, Any] = {
+        "name": "own/tiny", "source": "own", "source_name": "own/tiny", "revision": "none", "files": {}, "note": "",
+        "problem_type": "classification", "is_pair": False, "labels": ["no", "yes"], "scores": ["accuracy"],
+        "best_score": "accuracy", "splits": splits(SPLITS), **changes,
+    }  # fmt: skip
+    return TaskRecord(**fields)
+
+
+def splits(rows: dict[str, int], sha256: str = "1") -> dict[str, SplitRecord]:
+    """The records of labelled splits."""
+    return {split: SplitRecord(rows=count, is_labelled=True, sha256=sha256) for split, count in rows.items()}
+
+
 def write(folder: Path, made: Made) -> Path:
     """Write data/, models/base/model.json, metrics/ and params.yaml under `folder`, the working directory."""
     generator = np.random.default_rng(7)
     regression = not made.labels
     scores = ["pearson", "spearmanr"] if regression else ["accuracy", "macro_f1"]
-    task: dict[str, Any] = {
-        "task": "own/made", "source": "own", "source_name": "own/made", "revision": "none", "note": "",
-        "problem_type": "regression" if regression else "classification", "is_pair": made.is_pair,
-        "labels": made.labels, "scores": scores, "best_score": scores[0], "files": {},
-        "splits": {split: {"rows": rows, "is_labelled": True} for split, rows in SPLITS.items()},
-    }  # fmt: skip
+    task = task_record(
+        name="own/made", source_name="own/made", revision="none",
+        problem_type="regression" if regression else "classification", is_pair=made.is_pair, labels=made.labels,
+        scores=scores, best_score=scores[0], splits=splits(SPLITS),
+    )  # fmt: skip
     (folder / paths.SAMPLED).mkdir(parents=True)
     (folder / paths.RAW).mkdir(parents=True)
     (folder / "metrics").mkdir()
-    manifest.write_record(folder / paths.TASK, task)
+    task.write(folder / paths.TASK)
     weights = {"model.safetensors": "0" * 64}
     model = {"model": "models/tiny", "source": "folder", "revision": "local", "files": weights}
     manifest.write_record(folder / paths.BASE_MODEL / "model.json", model)

@@ -123,11 +123,13 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 def why_not(first: Run, second: Run, split: str) -> str | None:
     """Why the scores of two runs on a split must not be compared; None where they may."""
     if first.task and second.task:
-        names = [run.task["labels"] or ["numbers"] for run in (first, second) if run.task]
+        names = [run.task.labels or ["numbers"] for run in (first, second) if run.task]
         if names[0] != names[1]:
             only = ", ".join(sorted(set(names[0]) ^ set(names[1])))
             return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
-        hashes = [run.task["splits"].get(split, {}).get("sha256", "") for run in (first, second) if run.task]
+        hashes = [
+            run.task.splits[split].sha256 if split in run.task.splits else "" for run in (first, second) if run.task
+        ]
         if hashes[0] != hashes[1]:
             return f"other data: the {split} rows have the sha256 {hashes[0][:12]}… and {hashes[1][:12]}…"
     else:
@@ -160,7 +162,7 @@ def _lines_of_task(task: str, groups: list[Group]) -> Iterator[Line]:
 
 
 def _score_names(run: Run, split: str) -> list[str]:
-    return run.task["scores"] if run.task else [name for name in run.scores[split] if name not in ("loss", "rows")]
+    return run.task.scores if run.task else [name for name in run.scores[split] if name not in ("loss", "rows")]
 
 
 def _line(task: str, split: str, name: str, group: Group) -> Line:

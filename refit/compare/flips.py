@@ -34,14 +34,14 @@ def between(first: Run, second: Run) -> list[Flip]:
         raise DataError("--flips needs the predictions")
     if first.task_name != second.task_name:
         raise DataError(f"--flips: {first.name} is of {first.task_name}, {second.name} of {second.task_name}")
-    if first.task["problem_type"] == "regression":
+    if first.task.is_regression:
         raise DataError(f"--flips: {first.task_name} predicts numbers; rows can flip only between classes")
     flips = []
     for split in first.predicted.keys() & second.predicted.keys():
         reason = why_not(first, second, split)
         if reason:
             raise DataError(f"--flips: {first.name} and {second.name}, {split}: {reason}")
-        flips += _of_split(first, second, split, first.task["labels"])
+        flips += _of_split(first, second, split, first.task.labels)
     return sorted(flips, key=lambda flip: (flip.split, flip.is_right_now, flip.row))
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from refit import paths
+from refit.data.task_record import TaskRecord
 from refit.download import task_registry
 from refit.errors import DataError, RefitError
-from refit.evaluation.scores import score
+from refit.evaluation.metrics import score
 from refit.repo import Files, Revision
 
 LOCK = Path("dvc.lock")
@@ -46,7 +47,7 @@ class Run:
     scores: dict[str, dict[str, float]]
     params: dict[str, Any]
     inputs: dict[str, str] | None
-    task: dict[str, Any] | None
+    task: TaskRecord | None
     predicted: dict[str, Predicted] | None
     missing: str
     notes: list[str]
@@ -60,7 +61,7 @@ class Run:
     def best_score(self) -> str | None:
         """The score that the task goes by; of the task table where data/raw/task.json cannot be had, or else None."""
         if self.task:
-            return str(self.task["best_score"])
+            return self.task.best_score
         try:
             best = task_registry.find(self.task_name).best_score
         except RefitError:
@@ -99,7 +100,7 @@ def read(revision: Revision) -> Run:
         notes.append(f"{revision.name}: params.yaml has another {', '.join(stale)} than these scores were made with")
     task, predicted, missing = None, None, ""
     try:
-        task = json.loads(files.from_dvc(paths.TASK))
+        task = TaskRecord.parse(json.loads(files.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
         predicted = _predicted(files.from_dvc(paths.PREDICTIONS))
         _check(revision, task, task_name, scores, predicted)
     except RefitError as error:
@@ -177,15 +178,15 @@ def _predicted(content: bytes) -> dict[str, Predicted]:
 
 def _check(
     revision: Revision,
-    task: dict[str, Any],
+    task: TaskRecord,
     task_name: str,
     scores: dict[str, dict[str, float]],
     predicted: dict[str, Predicted],
 ) -> None:
     """Raise DataError where the predictions are not those that the scores were taken of."""
-    wrong = task["task"] != task_name or scores.keys() != predicted.keys()
+    wrong = task.name != task_name or scores.keys() != predicted.keys()
     for split, rows in {} if wrong else predicted.items():
-        found = {name: score(name, rows.labels, rows.predictions) for name in task["scores"]}
+        found = {name: score(name, rows.labels, rows.predictions) for name in task.scores}
         wrong |= any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in found.items())
     if wrong:
         raise DataError(

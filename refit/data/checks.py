@@ -59,12 +59,12 @@ class Checks:
     contradictions: list[list[Place]]
 
 
-def read(folder: Path, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Split]:
-    """The hashes and labels of data/raw's splits, as task.json lists them."""
+def read(folder: Path, are_labelled: Mapping[str, bool]) -> dict[str, Split]:
+    """The hashes and labels of data/raw's splits; the labels of those not in `are_labelled` as True are left out."""
     found = {}
-    for name, of in splits.items():
+    for name, labelled in are_labelled.items():
         with parquet.opened(folder / f"{name}.parquet") as file:
-            found[name] = hashed(file.iter_batches(batch_size=BATCH_ROWS), labelled=of["is_labelled"])
+            found[name] = hashed(file.iter_batches(batch_size=BATCH_ROWS), labelled=labelled)
     return found
 
 

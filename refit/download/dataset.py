@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 
 from refit import paths
 from refit.data import doubts
+from refit.data.task_record import SplitRecord, TaskRecord
 from refit.download.splits import Loaded, hold_out, is_hidden
 from refit.download.task_registry import Hub, Own, Package, Task
 from refit.errors import DataError, ParamsError
 from refit.params import Download
-from refit.storage import files, manifest
+from refit.storage import files
 
 
 def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
@@ -21,17 +22,18 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     Splits that the source lacks are held out of train. Raises DataError and NetworkError as the sources do.
     """
     loaded = _with_all_splits(_load(task), params)
-    description = _describe(params.task, task, loaded)
-    if isinstance(task.source, Own):
-        print(_summary(params.task, description))
     for doubt in doubts.about_rows(loaded.splits):
         print(f"download: {doubt}", file=sys.stderr)
+    hashes: dict[str, str] = {}
     with files.replaced_folder(target) as folder:
         for split, table in loaded.splits.items():
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
-            description["splits"][split]["sha256"] = files.sha256(path)
-        manifest.write_record(folder / paths.TASK.name, description)
+            hashes[split] = files.sha256(path)
+        record = _record(params.task, task, loaded, hashes)
+        record.write(folder / paths.TASK.name)
+    if isinstance(task.source, Own):
+        print(_summary(record))
     return {"rows": sum(table.num_rows for table in loaded.splits.values())}
 
 
@@ -80,33 +82,32 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
     )  # fmt: skip
 
 
-def _describe(name: str, task: Task, loaded: Loaded) -> dict[str, Any]:
-    """The content of task.json: the row of the table with everything in it decided."""
-    regression = loaded.problem_type == "regression"
-    own = isinstance(task.source, Own)
-    return {
-        "task": name,
-        "source": type(task.source).__name__.lower(),
-        "source_name": getattr(task.source, "id", None) or getattr(task.source, "file", None) or name,
-        "revision": loaded.revision,
-        "files": loaded.files,
-        "problem_type": loaded.problem_type,
-        "is_pair": all("text_pair" in table.column_names for table in loaded.splits.values()),
-        "labels": loaded.labels,
-        "scores": ["pearson", "spearmanr"] if own and regression else list(task.scores),
-        "best_score": "pearson" if own and regression else task.best_score,
-        "note": task.note,
-        "splits": {
-            split: {"rows": table.num_rows, "is_labelled": not is_hidden(table)}
+def _record(name: str, task: Task, loaded: Loaded, hashes: dict[str, str]) -> TaskRecord:
+    """The task record: the row of the table with everything in it decided."""
+    own_regression = isinstance(task.source, Own) and loaded.problem_type == "regression"
+    return TaskRecord(
+        name=name,
+        source=task.source.kind,
+        source_name=getattr(task.source, "id", None) or getattr(task.source, "file", None) or name,
+        revision=loaded.revision,
+        files=loaded.files,
+        problem_type=loaded.problem_type,
+        is_pair=all("text_pair" in table.column_names for table in loaded.splits.values()),
+        labels=loaded.labels,
+        scores=["pearson", "spearmanr"] if own_regression else list(task.scores),
+        best_score="pearson" if own_regression else task.best_score,
+        note=task.note,
+        splits={
+            split: SplitRecord(rows=table.num_rows, is_labelled=not is_hidden(table), sha256=hashes[split])
             for split, table in loaded.splits.items()
         },
-    }
+    )
 
 
-def _summary(name: str, description: dict[str, Any]) -> str:
-    rows = ", ".join(f"{split} {figures['rows']:,}" for split, figures in description["splits"].items())
-    if description["problem_type"] == "regression":
+def _summary(record: TaskRecord) -> str:
+    rows = ", ".join(f"{name} {split.rows:,}" for name, split in record.splits.items())
+    if record.is_regression:
         kind = "treating labels as numbers (regression) because some have a decimal point"
     else:
-        kind = f"{len(description['labels'])} classes: {', '.join(description['labels'][:8])}"
-    return f"{name}: {rows} rows; {kind}"
+        kind = f"{len(record.labels)} classes: {', '.join(record.labels[:8])}"
+    return f"{record.name}: {rows} rows; {kind}"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from refit.data import checks
-from refit.download.task_registry import ProblemType
+from refit.data.task_record import ProblemType
 
 HIDDEN = -1  # the label of a row whose true one is not published
 

@@ -8,11 +8,10 @@ To add a task, add a row; recipes/ holds a whole params.yaml for each.
 
 import difflib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
+from refit.data.task_record import ProblemType
 from refit.errors import ParamsError
-
-ProblemType = Literal["classification", "regression"]
 
 GLUE = "nyu-mll/glue"
 GLUE_COMMIT = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -27,6 +26,7 @@ class Hub:
     a 40-hex commit; `main` only where no commit is known, and then `download` records what main was.
     """
 
+    kind: ClassVar[Literal["hub"]] = "hub"
     id: str
     revision: str
     config: str | None = None
@@ -36,6 +36,7 @@ class Hub:
 class Package:
     """Rated sentences out of the vaderSentiment source distribution (refit/download/vader.py)."""
 
+    kind: ClassVar[Literal["package"]] = "package"
     file: str
 
 
@@ -43,6 +44,7 @@ class Package:
 class Own:
     """The user's files in data/own/<name>/."""
 
+    kind: ClassVar[Literal["own"]] = "own"
     name: str
 
 
@@ -52,7 +54,7 @@ class Task:
 
     `splits` maps our split names to the source's. A name that begins with `validation` is scored during
     training and by evaluate, one that begins with `test` by evaluate alone. Where `validation` is not among
-    them, `download` holds it out of train. `scores` are names of refit/evaluation/scores.py; `best_score` picks the
+    them, `download` holds it out of train. `scores` are names of refit/evaluation/metrics.py; `best_score` picks the
     best epoch, on `validation`.
     """
 

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from refit import paths
-from refit.evaluation import bootstrap, calibration, confusion, scores
+from refit.data.task_record import TaskRecord
+from refit.evaluation import bootstrap, calibration, hf_evaluate, metrics
 from refit.model import answers, classifier, cpu_kernels, device
 from refit.model.answers import Values
 from refit.model.inference import Inference, probabilities
@@ -31,7 +32,7 @@ DECIMALS = 6  # of the scores that stand in git
 
 def evaluate(params: Evaluate) -> dict[str, Any]:
     """Score models/finetuned on the validation and test splits that have labels; write the four metric files."""
-    task = manifest.read_record(paths.TASK)
+    task = TaskRecord.read(paths.TASK)
     manifest.read(paths.SAMPLED)
     manifest.read(paths.FINETUNED_MODEL)
     device.use_threads(params.threads)
@@ -40,12 +41,10 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     cpu_kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
     answering = Inference(model, collate, params.eval_batch_size, number)
-    is_regression = task["problem_type"] == "regression"
+    is_regression = task.is_regression
     summaries, details, tables = {}, {}, []
     rows_done, tokens, seconds = 0, 0, 0.0
-    for split, figures in task["splits"].items():
-        if split == "train" or not figures["is_labelled"]:
-            continue
+    for split in task.scored_splits:
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
         logits = _known_logits(answering, rows) if split == "validation" else None
         if logits is None:
@@ -54,8 +53,8 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
             seconds += time.perf_counter() - started
             rows_done += len(rows)
             tokens += int(rows.length.sum())
-        predictions = scores.predictions_of(logits, is_regression=is_regression)
-        values = {name: scores.score(name, rows.label, predictions) for name in task["scores"]}
+        predictions = metrics.predictions_of(logits, is_regression=is_regression)
+        values = hf_evaluate.compute(task.scores, rows.label, predictions)
         measured = {**values, "loss": loss(logits, rows.label)}
         summaries[split] = {**{name: round(value, DECIMALS) for name, value in measured.items()}, "rows": len(rows)}
         details[split] = _details(task, rows.label, predictions, values)
@@ -63,8 +62,8 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
             bins = calibration.bins(probabilities(logits), rows.label)
             details[split]["calibration_error"] = round(calibration.error(bins), DECIMALS)
         tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
-    files.write_json(paths.SCORES, {task["task"]: summaries})
-    files.write_json(paths.DETAILS, {task["task"]: details})
+    files.write_json(paths.SCORES, {task.name: summaries})
+    files.write_json(paths.DETAILS, {task.name: details})
     predicted = pa.concat_tables(tables)
     with files.replaced_file(paths.PREDICTIONS) as path:
         pq.write_table(predicted, path, compression="zstd")
@@ -95,7 +94,7 @@ def _known_logits(answering: Inference, rows: Rows) -> Values | None:
 
 
 def _details(
-    task: dict[str, Any], labels: npt.NDArray[Any], predictions: npt.NDArray[Any], values: dict[str, float]
+    task: TaskRecord, labels: npt.NDArray[Any], predictions: npt.NDArray[Any], values: dict[str, float]
 ) -> Split:
     """Intervals of the headline scores and, for classes, each class's scores and the confusion matrix."""
     details: Split = {
@@ -103,17 +102,17 @@ def _details(
             name: [round(end, DECIMALS) for end in bootstrap.interval(name, labels, predictions)] for name in values
         },
     }
-    if task["problem_type"] == "regression":
-        if scores.is_undefined(labels, predictions):
+    if task.is_regression:
+        if metrics.is_undefined(labels, predictions):
             print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0",
                   file=sys.stderr)  # fmt: skip
         return details
-    names = task["labels"]
-    counts = confusion.count(labels, predictions, classes=len(names))
+    names = task.labels
+    counts = metrics.count(labels, predictions, classes=len(names))
     columns = {
-        "precision": confusion.precision_of_each(counts),
-        "recall": confusion.recall_of_each(counts),
-        "f1": confusion.f1_of_each(counts),
+        "precision": metrics.precision_of_each(counts),
+        "recall": metrics.recall_of_each(counts),
+        "f1": metrics.f1_of_each(counts),
         "rows": counts.labels,
     }
     details["classes"] = {
@@ -143,14 +142,14 @@ def _table(
     return pa.table(columns)
 
 
-def _write_plots(validation: pa.Table, task: dict[str, Any]) -> None:
+def _write_plots(validation: pa.Table, task: TaskRecord) -> None:
     """What DVC plots of validation: confusion and calibration of classes, or the scatter of a regression.
 
     The files of the other kind have their header alone, and DVC leaves their plots out.
     """
     pairs = list(zip(validation["label"].to_pylist(), validation["prediction"].to_pylist(), strict=True))
-    names = [cell(name) for name in task["labels"]]
-    is_regression = task["problem_type"] == "regression"
+    names = [cell(name) for name in task.labels]
+    is_regression = task.is_regression
     called = [] if is_regression else [(names[label], names[prediction]) for label, prediction in pairs]
     _write_csv(paths.CONFUSION, ("actual", "predicted"), called)
     _write_csv(paths.SCATTER, ("actual", "predicted"), pairs if is_regression else [])

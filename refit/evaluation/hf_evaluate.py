@@ -1,8 +1,8 @@
-"""The scores through the `evaluate` library's Metric interface, without its downloads.
+"""The registry's scores as `evaluate.Metric`s, which the Trainer and the evaluate stage compute.
 
-`evaluate.load("accuracy")` fetches a program from the hub and runs it; these subclasses bring the same numbers with
-code that is here, so `evaluate.combine` and friends work offline (docs/report.md). The stages take the functions of
-refit/evaluation/scores.py without it: importing `evaluate` takes them most of a second.
+`evaluate.load("accuracy")` fetches a program from the hub and runs it; these compute the same numbers offline, and
+work with `evaluate.combine` (docs/report.md). It is not part of the registry because importing `evaluate` takes
+commands such as compare, which never need it, about a second.
 """
 
 from typing import Any
@@ -11,27 +11,35 @@ import datasets
 import evaluate
 import numpy as np
 
-from refit.evaluation import scores
+from refit.evaluation.metrics import SCORES, Labels
 
 
 class Metric(evaluate.Metric):  # type: ignore[misc]
-    """One score of refit/evaluation/scores.py as an evaluate.Metric; `config_name` is its name there."""
+    """One score of the registry as an evaluate.Metric; `config_name` is its name there."""
 
     def _info(self) -> evaluate.MetricInfo:
-        value = "float32" if self.config_name in scores.REGRESSION else "int64"
-        features = {"predictions": datasets.Value(value), "references": datasets.Value(value)}
+        score = SCORES[str(self.config_name)]
+        value = datasets.Value("float32" if score.is_regression else "int64")
         return evaluate.MetricInfo(
-            description=scores.meaning(str(self.config_name)),
+            description=score.description,
             citation="",
-            inputs_description="predictions and references: one label index, or one value, a row",
-            features=datasets.Features(features),
+            inputs_description="predictions and references: one label id, or one value, per example",
+            features=datasets.Features({"predictions": value, "references": value}),
         )
 
     def _compute(self, *, predictions: Any, references: Any) -> dict[str, float]:
         name = str(self.config_name)
-        return {name: scores.score(name, np.asarray(references), np.asarray(predictions))}
+        return {name: SCORES[name].of_rows(np.asarray(references), np.asarray(predictions))}
 
 
 def load(name: str) -> Metric:
     """The metric of a score's name; it keeps its rows in memory, not in a cache on disk."""
     return Metric(config_name=name, keep_in_memory=True)
+
+
+def compute(names: list[str], labels: Labels, predictions: Labels) -> dict[str, float]:
+    """The named scores of labels and predictions (rows)."""
+    found: dict[str, float] = evaluate.combine([load(name) for name in names]).compute(
+        references=labels, predictions=predictions
+    )
+    return found

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refit.evaluation import bootstrap
-from refit.evaluation.scores import Labels, score
+from refit.evaluation.metrics import SCORES, Labels, score
 
 LEVEL = 0.05  # a difference is called real below it
 DRAWS = 10_000  # of rows, for a p-value: the smallest is 1 / 10,001
@@ -45,14 +45,14 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
     16), with one added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet. Mol. Biol. 9,
     2010).
     """
-    test = MCNEMAR if name == "accuracy" else BOOTSTRAP
+    test = MCNEMAR if SCORES[name].is_mean_of_rows else BOOTSTRAP
     if np.array_equal(first, second):
         return Difference(value=0.0, low=0.0, high=0.0, p=1.0, test=test)
     found = score(name, labels, second) - score(name, labels, first)
     before, after = bootstrap.draw(name, labels, [first, second], DRAWS)
     draws = bootstrap.around(found, after - before)
     low, high = np.quantile(draws, [0.025, 0.975])
-    if name == "accuracy":
+    if SCORES[name].is_mean_of_rows:
         p = mcnemar(labels == first, labels == second)
     else:
         as_far = np.abs(draws - found) >= abs(found) - 1e-12

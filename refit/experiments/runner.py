@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from refit import locking, paths
+from refit.data.task_record import TaskRecord
 from refit.errors import RefitError
 from refit.experiments import workcopy
 from refit.training import live
@@ -89,13 +90,13 @@ def revision(name: str) -> str | None:
     return found[0] if found else None
 
 
-def scores(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(scores.json of its task, task.json) of a finished experiment."""
+def scores(name: str) -> tuple[dict[str, Any], TaskRecord]:
+    """(scores.json of its task, the task record) of a finished experiment."""
     from dvc.api import DVCFileSystem
 
     tree = DVCFileSystem(".", rev=revision(name))
-    task = json.loads(tree.read_text(str(paths.TASK)))
-    return json.loads(tree.read_text(str(paths.SCORES)))[task["task"]], task
+    task = TaskRecord.parse(json.loads(tree.read_text(str(paths.TASK))), f"{name} {paths.TASK}")
+    return json.loads(tree.read_text(str(paths.SCORES)))[task.name], task
 
 
 def _watch(process: "subprocess.Popen[bytes]", evaluations: Path, is_hopeless: Poll | None) -> bool:

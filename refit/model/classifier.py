@@ -10,13 +10,14 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError
 from refit.model.batching import Collator
 
 logging.disable_progress_bar()  # it would hide our progress bar
 
 
-def new(base: Path, task: dict[str, Any], attention_dropout: float | Literal["model"]) -> PreTrainedModel:
+def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"]) -> PreTrainedModel:
     """The pretrained encoder with a head for the task's labels (one output for regression).
 
     A fine-tuned classifier keeps its head if its labels are the task's, in the same order. A new head's weights come
@@ -24,11 +25,11 @@ def new(base: Path, task: dict[str, Any], attention_dropout: float | Literal["mo
     """
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     old_labels = list(config.id2label.values())
-    if task["problem_type"] == "regression":
+    if task.is_regression:
         config.num_labels, config.problem_type = 1, "regression"
         config.id2label, config.label2id = {0: "score"}, {"score": 0}
     else:
-        config.id2label = dict(enumerate(task["labels"]))
+        config.id2label = dict(enumerate(task.labels))
         config.label2id = {label: index for index, label in config.id2label.items()}
         config.problem_type = "single_label_classification"
     if attention_dropout != "model":

@@ -66,7 +66,7 @@ def main() -> None:
         elif chosen.file is not None:
             from refit.predict import batch
 
-            is_pair = None if found.task is None else found.task["is_pair"]
+            is_pair = None if found.task is None else found.task.is_pair
             rows = batch.write(predictor, found.model, chosen.file, chosen.out, is_pair=is_pair)
             print(f"{rows:,} rows, labelled by {found.name}: {chosen.out}")
         else:
@@ -99,10 +99,10 @@ def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: P
 
     if found.task is None or found.data is None:
         raise ParamsError("--split: a model folder alone has no data; need a revision, an experiment or the workspace")
-    if split not in found.task["splits"]:
-        raise ParamsError(f"--split {split}: the task {found.task['task']} has {', '.join(found.task['splits'])}")
-    parts = leaderboard.PARTS.get(found.task["task"], {}) if split == "test" else {}
-    splits = [name for name in found.task["splits"] if name in parts]
+    if split not in found.task.splits:
+        raise ParamsError(f"--split {split}: the task {found.task.name} has {', '.join(found.task.splits)}")
+    parts = leaderboard.PARTS.get(found.task.name, {}) if split == "test" else {}
+    splits = [name for name in found.task.splits if name in parts]
     for name in splits or [split]:
         if not (found.data / f"{name}.parquet").is_file():
             raise DataError(f"{found.data / name}.parquet is not there; run: dvc repro download")
@@ -112,18 +112,17 @@ def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: P
         rows = batch.write_raw(predictor, found.model, found.data / f"{split}.parquet", out)
         print(f"{rows:,} rows of {split}, labelled by {found.name}: {out}")
         return
-    names = leaderboard.CLUE_FILES if found.task["task"] == "afqmc" else leaderboard.GLUE_FILES
+    names = leaderboard.CLUE_FILES if found.task.name == "afqmc" else leaderboard.GLUE_FILES
     folder = leaderboard.checked_folder(out or SUBMISSIONS, names, [parts[name].file for name in splits])
     predictions = {
-        name: _predictions(predictor, found.data / f"{name}.parquet", found.task["splits"][name]["rows"])
-        for name in splits
+        name: _predictions(predictor, found.data / f"{name}.parquet", found.task.splits[name].rows) for name in splits
     }
     written = [leaderboard.write(parts[name], predictions[name], predictor.labels, folder) for name in splits]
     leaderboard.say(written, *leaderboard.pack(folder, names))
 
 
 def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:
-    from refit.evaluation import scores
+    from refit.evaluation import metrics
     from refit.predict import batch
     from refit.progress import bar
 
@@ -131,14 +130,14 @@ def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float
     with bar(total=total, desc=f"predict {source.stem}") as progress:
         for texts, pairs in batch.windows(batch.raw_rows(source)):
             logits = predictor.logits(texts, pairs, progress)
-            found += scores.predictions_of(logits, is_regression=predictor.is_regression).tolist()
+            found += metrics.predictions_of(logits, is_regression=predictor.is_regression).tolist()
     return found
 
 
 def _check_pair(found: "Finished", *, is_pair: bool) -> None:
-    if found.task is not None and found.task["is_pair"] != is_pair:
-        need = "two texts" if found.task["is_pair"] else "one text"
-        raise ParamsError(f"the task {found.task['task']} labels {need} at a time, got {1 + is_pair}")
+    if found.task is not None and found.task.is_pair != is_pair:
+        need = "two texts" if found.task.is_pair else "one text"
+        raise ParamsError(f"the task {found.task.name} labels {need} at a time, got {1 + is_pair}")
 
 
 if __name__ == "__main__":

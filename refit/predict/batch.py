@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from refit import targets
 from refit.data import row_files
 from refit.errors import DataError, ParamsError, UsageError
-from refit.evaluation import scores
+from refit.evaluation import metrics
 from refit.model import inference
 from refit.predict.predictor import Predictor
 from refit.progress import bar
@@ -96,7 +96,7 @@ def answers(predictor: Predictor, logits: npt.NDArray[np.float32], first_row: in
 
     The names of the labels are in the table's metadata, as JSON under `labels`. A regression's label is its value.
     """
-    predictions = scores.predictions_of(logits, is_regression=predictor.is_regression)
+    predictions = metrics.predictions_of(logits, is_regression=predictor.is_regression)
     columns = {"row": pa.array(np.arange(first_row, first_row + len(logits)))}
     if predictor.is_regression:
         columns["label"] = pa.array(predictions)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from refit import params, paths, repo
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError, ParamsError, UsageError
 from refit.repo import Files
-from refit.storage import files
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Finished:
     name: str
     model: Path
     settings: Settings
-    task: dict[str, Any] | None
+    task: TaskRecord | None
     data: Path | None
 
 
@@ -67,8 +67,7 @@ def _of_clone(root: Path, name: str) -> Finished:
     model = root / paths.FINETUNED_MODEL
     if not (model / "config.json").is_file():
         raise DataError(f"{model} is not there; run: dvc repro (or dvc pull), or name another model with --model")
-    task = files.read_json(root / paths.TASK) if (root / paths.TASK).is_file() else None
-    return Finished(name, model, _settings(root / paths.PARAMS), task, root / paths.RAW)
+    return Finished(name, model, _settings(root / paths.PARAMS), _task(root / paths.TASK), root / paths.RAW)
 
 
 def _settings_of(model: Path) -> Settings:
@@ -76,9 +75,12 @@ def _settings_of(model: Path) -> Settings:
     return _settings(paths.PARAMS) if _is_ours(model) else ALONE
 
 
-def _task_of(model: Path) -> dict[str, Any] | None:
-    task: dict[str, Any] | None = files.read_json(paths.TASK) if _is_ours(model) and paths.TASK.is_file() else None
-    return task
+def _task_of(model: Path) -> TaskRecord | None:
+    return _task(paths.TASK) if _is_ours(model) else None
+
+
+def _task(path: Path) -> TaskRecord | None:
+    return TaskRecord.read(path) if path.is_file() else None
 
 
 def _is_ours(model: Path) -> bool:

@@ -30,7 +30,7 @@ def write(params: Report, target: Path) -> str:
         overview.timings(),
         overview.reproduce(run),
     ]
-    text = str(page.document(run.task["task"], overview.lead(run), sections, script=paths.REPORT_SCRIPT.name))
+    text = str(page.document(run.task.name, overview.lead(run), sections, script=paths.REPORT_SCRIPT.name))
     identity = hashlib.sha256(text.encode()).hexdigest()[:16]
     named = str.replace(
         text, '<html lang="en">', f'<html lang="en" data-page="{identity}">', 1

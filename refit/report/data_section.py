@@ -32,7 +32,7 @@ def _splits(run: Run) -> Markup:
         full = int((lengths == most).sum())
         rows.append(
             [
-                title(split), f"{run.task['splits'][split]['rows']:,}", f"{len(lengths):,}", f"{np.mean(lengths):,.1f}",
+                title(split), f"{run.task.splits[split].rows:,}", f"{len(lengths):,}", f"{np.mean(lengths):,.1f}",
                 f"{np.median(lengths):,.0f}", f"{lengths.max():,}", f"{full:,} ({full / len(lengths):.1%})",
             ]
         )  # fmt: skip
@@ -97,10 +97,10 @@ def _lengths(run: Run) -> Markup:
 
 
 def _checks(run: Run) -> Markup:
-    splits = checks.read(paths.RAW, {split: run.task["splits"][split] for split in run.splits})
+    splits = checks.read(paths.RAW, {split: run.task.splits[split].is_labelled for split in run.splits})
     found = checks.check(splits, CONTRADICTIONS)
     total = sum(len(split.hashes) for split in splits.values() if split.labels is not None)
-    what = "pair" if run.task["is_pair"] else "text"
+    what = "pair" if run.task.is_pair else "text"
     rows = [
         [f"repeated in {title(split)}", _count(found.repeated[split], found.rows[split])] for split in run.splits
     ]  # fmt: skip

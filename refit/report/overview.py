@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from refit import params, paths
 from refit.escaping import cut
+from refit.evaluation import metrics
 from refit.report import page
 from refit.report.run_data import Run
-from refit.report.scores_section import NAMES, title
+from refit.report.scores_section import title
 from refit.storage import files
 
 ABSENT = (
@@ -24,12 +25,12 @@ ABSENT = (
 
 def lead(run: Run) -> Markup:
     """The run in a sentence or two."""
-    split, best = run.reported[0], run.task["best_score"]
+    split, best = run.reported[0], run.task.best_score
     low, high = run.details[split]["intervals"][best]
     return page.paragraph(
         Markup("{}, fine-tuned from <b>{}</b> on {} rows: {} <b>{}</b> on {} (95%: {} to {}).").format(
             "Regression" if run.is_regression else f"{len(run.labels)} labels",
-            run.model["model"], f"{len(run.sampled['train']):,}", NAMES[best],
+            run.model["model"], f"{len(run.sampled['train']):,}", metrics.label(best),
             f"{run.scores[split][best]:.3f}", title(split), f"{low:.3f}", f"{high:.3f}",
         )
     )  # fmt: skip
@@ -43,9 +44,9 @@ def overview(run: Run) -> page.Section:
     names = [cut(label, 60)[0] for label in run.labels[:12]]
     labels = ", ".join(names) + (f" and {len(run.labels) - 12} more" if len(run.labels) > 12 else "")
     known = [
-        ("Task", task["task"]),
+        ("Task", task.name),
         ("Kind", "regression" if run.is_regression else f"classification: {labels}"),
-        ("Data", f"{task['source_name']} ({task['source']}), revision {task['revision']}"),
+        ("Data", f"{task.source_name} ({task.source}), revision {task.revision}"),
         ("Rows used", rows),
         ("Model", f"{model['model']} ({model['source']}), revision {model['revision']}"),
         ("Model weights", _code("sha256 " + ", ".join(digest[:16] for digest in weights))),

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from refit import paths
 from refit.data import parquet
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError
 from refit.params import Report
 from refit.storage import files, manifest
@@ -49,7 +50,7 @@ class Run:
 
     def __init__(self, params: Report) -> None:
         self.params = params
-        self.task = manifest.read_record(paths.TASK)
+        self.task = TaskRecord.read(paths.TASK)
         self.model = manifest.read_record(paths.BASE_MODEL / "model.json")
         self.scores = self._of_task(paths.SCORES)
         self.details = self._of_task(paths.DETAILS)
@@ -57,17 +58,17 @@ class Run:
     @property
     def is_regression(self) -> bool:
         """Whether labels are numbers rather than classes."""
-        return bool(self.task["problem_type"] == "regression")
+        return self.task.is_regression
 
     @property
     def labels(self) -> list[str]:
         """The names of the classes; none for regression."""
-        return list(self.task["labels"])
+        return self.task.labels
 
     @property
     def splits(self) -> list[str]:
         """Every split: train, then validation, then test."""
-        return sorted(self.task["splits"], key=_order)
+        return sorted(self.task.splits, key=_order)
 
     @property
     def scored(self) -> list[str]:
@@ -97,7 +98,7 @@ class Run:
     @property
     def best(self) -> dict[str, float]:
         """The evaluation whose weights were kept: the best score on validation, the first of equals."""
-        return max(self.history, key=lambda row: row[f"validation_{self.task['best_score']}"])
+        return max(self.history, key=lambda row: row[f"validation_{self.task.best_score}"])
 
     @cached_property
     def sampled(self) -> dict[str, Rows]:
@@ -120,9 +121,9 @@ class Run:
 
     def _of_task(self, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = files.read_json(path)
-        if self.task["task"] not in values:
-            raise DataError(f"{path} is of {', '.join(values)}, not of {self.task['task']}; run: dvc repro")
-        return dict(values[self.task["task"]])
+        if self.task.name not in values:
+            raise DataError(f"{path} is of {', '.join(values)}, not of {self.task.name}; run: dvc repro")
+        return dict(values[self.task.name])
 
     def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
         """The texts of rows of data/raw."""

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 
-from refit.evaluation import calibration
-from refit.evaluation.scores import score
+from refit.evaluation import calibration, metrics
 from refit.report import charts, page, slices
 from refit.report.charts import Point, Series
 from refit.report.run_data import Column, Predicted, Run
@@ -19,17 +18,6 @@ OVERLAP_ROWS = 20_000
 SCATTER_POINTS = 1_500
 SEED = 0
 Matrix = dict[str, dict[str, int]]  # a confusion matrix: label, prediction, rows; cells without rows are left out
-NAMES = {
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "macro_f1": "macro F1",
-    "precision": "precision",
-    "recall": "recall",
-    "matthews_correlation": "Matthews correlation",
-    "pearson": "Pearson correlation",
-    "spearmanr": "Spearman correlation",
-    "loss": "loss",
-}
 
 
 def title(split: str) -> str:
@@ -39,21 +27,21 @@ def title(split: str) -> str:
 
 def scores(run: Run) -> page.Section:
     """The headline scores with their intervals and baselines, and every class's."""
-    best = run.task["best_score"]
+    best = run.task.best_score
     headline = [
         page.card(
             f"{run.scores[split][name]:.3f}",
-            f"{NAMES[name]}, {title(split)}",
+            f"{metrics.label(name)}, {title(split)}",
             "95%: {:.3f} to {:.3f}".format(*run.details[split]["intervals"][name]),
             f"{run.scores[split]['rows']:,} rows",
             *([] if run.is_regression else [f"baseline: {_baseline(run, split, name):.3f}"]),
         )
         for split in run.reported
-        for name in [best, *(other for other in run.task["scores"] if other != best)]
+        for name in [best, *(other for other in run.task.scores if other != best)]
     ]
     parts = [page.cards(headline), *_against_baseline(run), _which_split(run)]
-    if run.task["note"]:
-        parts.append(page.paragraph(f"About this task: {run.task['note']}."))
+    if run.task.note:
+        parts.append(page.paragraph(f"About this task: {run.task.note}."))
     losses = ", ".join(f"{run.scores[split]['loss']:.4f} on {title(split)}" for split in run.scored)
     kind = "mean squared error" if run.is_regression else "cross-entropy"
     parts.append(
@@ -78,11 +66,11 @@ def curves(run: Run) -> page.Section:
         Series("validation", epochs, [row["validation_loss"] for row in history]),
     ]
     by_score = [
-        Series(NAMES[name], epochs, [row[f"validation_{name}"] for row in history]) for name in run.task["scores"]
+        Series(metrics.label(name), epochs, [row[f"validation_{name}"] for row in history]) for name in run.task.scores
     ]
     spoken = "; ".join(f"{line.name}: {_ends(line.y)}" for line in by_score)
     rates = [Series("learning rate", [row["epoch"] for row in steps], [row["lr"] for row in steps])]
-    tracked = NAMES[run.task["best_score"]]
+    tracked = metrics.label(run.task.best_score)
     parts = [
         page.figure(
             "Loss",
@@ -104,12 +92,12 @@ def curves(run: Run) -> page.Section:
             "Learning rate", charts.lines(rates, x_label="epoch", alt=f"Learning rate: {_ends(rates[0].y)}.")
         ),
     ]  # fmt: skip
-    head = ["epoch", "step", "train loss", "validation loss", *(NAMES[name] for name in run.task["scores"])]
+    head = ["epoch", "step", "train loss", "validation loss", *(metrics.label(name) for name in run.task.scores)]
     rows = [
         [
             f"{row['epoch']:.4g}" + (" (chosen)" if row is best else ""), f"{row['step']:,.0f}",
             f"{row['train_loss']:.4f}", f"{row['validation_loss']:.4f}",
-            *(f"{row[f'validation_{name}']:.4f}" for name in run.task["scores"]),
+            *(f"{row[f'validation_{name}']:.4f}" for name in run.task.scores),
         ]
         for row in _thinned(history, best)
     ]  # fmt: skip
@@ -215,7 +203,7 @@ def hardness(run: Run) -> page.Section:
     """The score by length of text and, for pairs, by how many words they share."""
     predicted = run.predicted("validation")
     figures = [_by(run, predicted, predicted.length, "By length", "tokens")]
-    if run.task["is_pair"]:
+    if run.task.is_pair:
         chosen = np.sort(_some(len(predicted.row), OVERLAP_ROWS))
         some = Predicted(
             predicted.row[chosen], predicted.label[chosen], predicted.prediction[chosen],
@@ -234,7 +222,7 @@ def _baseline(run: Run, split: str, name: str) -> float:
     """The score of always giving the most frequent label of the train rows used."""
     classes = run.details[split]["classes"]
     labels = np.repeat(np.arange(len(run.labels)), [classes[label]["rows"] for label in run.labels])
-    return score(name, labels, np.full_like(labels, run.commonest))
+    return metrics.score(name, labels, np.full_like(labels, run.commonest))
 
 
 def _against_baseline(run: Run) -> list[Markup]:
@@ -244,10 +232,12 @@ def _against_baseline(run: Run) -> list[Markup]:
     commonest = page.name(run.labels[run.commonest])
     said = Markup("Baseline: always answering <b>{}</b>, the most frequent label in train.").format(commonest)
     parts = [page.paragraph(said, kind="quiet")]
-    split, best = run.reported[0], run.task["best_score"]
+    split, best = run.reported[0], run.task.best_score
     if run.details[split]["intervals"][best][0] <= _baseline(run, split, best):
         parts.append(
-            page.paragraph(f"The {NAMES[best]} on {title(split)} is not shown to be above the baseline.", kind="warn")
+            page.paragraph(
+                f"The {metrics.label(best)} on {title(split)} is not shown to be above the baseline.", kind="warn"
+            )
         )
     return parts
 

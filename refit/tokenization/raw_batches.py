@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError
 from refit.storage import arrow, manifest
 from refit.tokenization.prefetch import ahead
@@ -26,16 +26,16 @@ class Texts:
     labels: pa.Array
 
 
-def batches(raw: Path, task: dict[str, Any]) -> Iterator[Texts]:
+def batches(raw: Path, task: TaskRecord) -> Iterator[Texts]:
     """The batches of every split, two being read ahead, and the first of all begun at once.
 
     Raises DataError for a file that is not what task.json says, at the latest before its first batch.
     """
     hashing = ThreadPoolExecutor(1)
     splits = []
-    for split, recorded in task["splits"].items():
+    for split, recorded in task.splits.items():
         path = raw / f"{split}.parquet"
-        checked = hashing.submit(manifest.check, path, recorded["sha256"])
+        checked = hashing.submit(manifest.check, path, recorded.sha256)
         with _blamed(path, checked):
             file = pq.ParquetFile(path)  # here: the first decoding begins before a tokenizer's loading holds the lock
         splits.append(_of_split(split, path, file, checked))

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from refit import paths
+from refit.data.task_record import TaskRecord
 from refit.progress import bar
 from refit.storage import files, manifest
 from refit.tokenization import engines, raw_batches
@@ -33,7 +34,7 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
     Memory does not grow with the rows. Raises DataError when a raw file is not what task.json says, and DiskError
     before any work when there is no room.
     """
-    task = manifest.read_record(raw / paths.TASK.name)
+    task = TaskRecord.read(raw / paths.TASK.name)
     batches = raw_batches.batches(raw, task)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
     files.need_space(target.parent, _bytes_at_most(raw, task, max_length), "tokenizing")
@@ -88,11 +89,11 @@ def _column(values: Ids) -> pa.Array:
     return pa.Array.from_buffers(pa.int32(), len(plain), [None, pa.py_buffer(plain)])
 
 
-def _rows(task: dict[str, Any]) -> int:
-    return sum(split["rows"] for split in task["splits"].values())
+def _rows(task: TaskRecord) -> int:
+    return sum(split.rows for split in task.splits.values())
 
 
-def _bytes_at_most(raw: Path, task: dict[str, Any], max_length: int) -> int:
+def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int) -> int:
     """About how much will be written: a token is four bytes and stands for some four of text, a third compressed."""
     packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
     return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
@@ -103,13 +104,13 @@ class _Output:
     """The files of a task's splits, each recorded when it is whole."""
 
     folder: Path
-    task: dict[str, Any]
+    task: TaskRecord
     max_length: int
     record: Callable[[str, Mapping[str, Any], str], None]
 
     def write(self, batches: Iterator[tuple[Texts, Encoded]]) -> Figures:
         """Write every encoded batch; returns what was counted, by file."""
-        columns = schema(is_pair=self.task["is_pair"], is_regression=self.task["problem_type"] == "regression")
+        columns = schema(is_pair=self.task.is_pair, is_regression=self.task.is_regression)
         figures: Figures = {}
         with bar(total=_rows(self.task), desc="tokenize") as progress:
             for split, of_split in groupby(ahead(batches), key=lambda batch: batch[0].split):

@@ -13,6 +13,7 @@ import transformers
 from transformers import PreTrainedModel, TrainingArguments, set_seed
 
 from refit import paths
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError, ParamsError, TrainingDivergedError
 from refit.model import answers, classifier, cpu_kernels, device
 from refit.model.batching import Examples
@@ -33,7 +34,7 @@ def train(params: Train) -> dict[str, Any]:
 
     A run that was killed goes on from its newest checkpoint, and a run that was finished is not done again.
     """
-    task = manifest.read_record(paths.TASK)
+    task = TaskRecord.read(paths.TASK)
     manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)
     number = device.number_format(params.precision, paths.BASE_MODEL)
@@ -49,23 +50,23 @@ def train(params: Train) -> dict[str, Any]:
             print("train: an identical run exists; reusing its weights from .refit/runs", file=sys.stderr)
         if not distributed.is_main():
             return {}
-        evaluations = curves.evaluations(result["log"], task["best_score"])
+        evaluations = curves.evaluations(result["log"], task.best_score)
         best = next(row for row in evaluations if row["step"] == result["best_step"])
         _export(run.checkpoint(result["best_step"]), _card(params, task, best), params, number)
     curves.write(curves.steps(result["log"]), paths.STEPS)
     curves.write(evaluations, paths.HISTORY)
-    best_score = f"{task['best_score']} {best['validation_' + task['best_score']]:.4f}"
+    best_score = f"{task.best_score} {best['validation_' + task.best_score]:.4f}"
     where = f"step {best['step']} (epoch {best['epoch']:.3g})"
     print(f"train: kept the model of {where}, the best: {best_score}", file=sys.stderr)
     return {**result["figures"], "threads": threads, "number_format": number}
 
 
-def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: device.Format) -> dict[str, Any]:
+def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Format) -> dict[str, Any]:
     """Train until the last step or early stopping; returns what `Run.finish` records."""
     rows = {split: _read(split) for split in ("train", "validation")}
-    is_regression = task["problem_type"] == "regression"
+    is_regression = task.is_regression
     _check(params, task, rows, is_regression=is_regression)
-    best_key = f"eval_{task['best_score']}"
+    best_key = f"eval_{task.best_score}"
     checkpoints = checkpoint.Checkpoints(run, best_key, params.early_stopping)
     values = argument_values(params, len(rows["train"]), number, device.device())
     arguments = TrainingArguments(output_dir=str(run.folder), **values)
@@ -82,14 +83,14 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     if params.fsdp is not False:
         sharding.prepare(model)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
-    live, clock = Live(task["best_score"]), throughput.StepClock()
+    live, clock = Live(task.best_score), throughput.StepClock()
     fitting = trainer.ClassifierTrainer(
         model=model,
         args=arguments,
         train_dataset=Examples(rows["train"]),
         eval_dataset=Examples(rows["validation"]),
         data_collator=classifier.collator(paths.BASE_MODEL, width, device.device()),
-        compute_metrics=trainer.score_function(task["scores"], is_regression=is_regression),
+        compute_metrics=trainer.score_function(task.scores, is_regression=is_regression),
         callbacks=[checkpoints, live, clock, *reporters(params.report_to)],
         class_weights=_class_weights(params, task, rows["train"]),
         label_smoothing=params.label_smoothing,
@@ -105,7 +106,7 @@ def _fit(params: Train, task: dict[str, Any], run: checkpoint.Run, number: devic
     seconds = time.perf_counter() - start
     best = checkpoints.best_step(state)
     if state.global_step < state.max_steps and distributed.is_main():
-        waited = f"{task['best_score']} did not improve in {params.early_stopping} evaluations after step {best}"
+        waited = f"{task.best_score} did not improve in {params.early_stopping} evaluations after step {best}"
         print(f"train: stopped early at step {state.global_step} of {state.max_steps}: {waited}", file=sys.stderr)
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
@@ -187,7 +188,7 @@ def argument_values(params: Train, rows: int, number: device.Format, place: torc
     }
 
 
-def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_regression: bool) -> None:
+def _check(params: Train, task: TaskRecord, rows: dict[str, Rows], *, is_regression: bool) -> None:
     if is_regression and params.class_weights != "none":
         raise ParamsError("params.yaml class_weights: got balanced, but this task is a regression; need none")
     if is_regression and params.label_smoothing > 0:
@@ -200,7 +201,7 @@ def _check(params: Train, task: dict[str, Any], rows: dict[str, Rows], *, is_reg
             "need a higher lr, or scheduler: linear"
         )
     for split, part in rows.items():
-        unknown = (part.label < 0) | (part.label >= len(task["labels"]))
+        unknown = (part.label < 0) | (part.label >= len(task.labels))
         if not is_regression and unknown.any():
             raise DataError(
                 f"data/sampled/{split}.arrow: {int(unknown.sum())} rows have no known label; need a labelled split"
@@ -216,10 +217,10 @@ def _read(split: str) -> Rows:
     return rows
 
 
-def _class_weights(params: Train, task: dict[str, Any], rows: Rows) -> torch.Tensor | None:
+def _class_weights(params: Train, task: TaskRecord, rows: Rows) -> torch.Tensor | None:
     if params.class_weights == "none":
         return None
-    return trainer.balanced_weights(rows.label, len(task["labels"]))
+    return trainer.balanced_weights(rows.label, len(task.labels))
 
 
 def _answering(model: PreTrainedModel, params: Train, number: device.Format) -> Inference | None:
@@ -239,7 +240,7 @@ def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
 
 
-def _card(params: Train, task: dict[str, Any], best: dict[str, Any]) -> str:
+def _card(params: Train, task: TaskRecord, best: dict[str, Any]) -> str:
     """The model card of the best evaluation's weights."""
     # Here and not above, because it does not reach the weights: every module that is loaded when the run is described
     # is part of its fingerprint, and another wording of the card is no reason to train again.

@@ -12,24 +12,16 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from refit.data.task_record import TaskRecord
 from refit.escaping import cut, visible
+from refit.evaluation.metrics import SCORES
 
 MOST_LABELS = 50
+
+
 # Our names of scores in the hub's terms: the metric's id there, its name in words, its arguments.
-METRICS: dict[str, tuple[str, str, dict[str, str] | None]] = {
-    "accuracy": ("accuracy", "Accuracy", None),
-    "f1": ("f1", "F1", None),
-    "macro_f1": ("f1", "Macro F1", {"average": "macro"}),
-    "precision": ("precision", "Precision", None),
-    "recall": ("recall", "Recall", None),
-    "matthews_correlation": ("matthews_correlation", "Matthews correlation", None),
-    "pearson": ("pearsonr", "Pearson correlation", None),
-    "spearmanr": ("spearmanr", "Spearman correlation", None),
-}
-
-
 def text(
-    task: dict[str, Any], model: dict[str, Any], rows: dict[str, int], params: dict[str, Any], best: dict[str, float]
+    task: TaskRecord, model: dict[str, Any], rows: dict[str, int], params: dict[str, Any], best: dict[str, float]
 ) -> str:
     """The card.
 
@@ -41,39 +33,44 @@ def text(
     return str(card)
 
 
-def _metadata(task: dict[str, Any], model: dict[str, Any], best: dict[str, float]) -> ModelCardData:
-    on_hub = task["source"] == "hub"
+def _title(name: str) -> str:
+    label = SCORES[name].label
+    return label[0].upper() + label[1:]
+
+
+def _metadata(task: TaskRecord, model: dict[str, Any], best: dict[str, float]) -> ModelCardData:
+    on_hub = task.source == "hub"
     results = [
         EvalResult(
             task_type="text-classification", task_name="Text classification",
-            dataset_type=task["source_name"], dataset_name=task["task"], dataset_split="validation",
-            dataset_revision=task["revision"] if on_hub else None,
-            metric_type=METRICS[name][0], metric_name=METRICS[name][1], metric_args=METRICS[name][2],
+            dataset_type=task.source_name, dataset_name=task.name, dataset_split="validation",
+            dataset_revision=task.revision if on_hub else None,
+            metric_type=SCORES[name].hub_id, metric_name=_title(name), metric_args=SCORES[name].hub_args or None,
             metric_value=round(best[f"validation_{name}"], 6),
         )
-        for name in task["scores"]
+        for name in task.scores
     ]  # fmt: skip
     return ModelCardData(
-        model_name=task["task"],
+        model_name=task.name,
         library_name="transformers",
         pipeline_tag="text-classification",
         base_model=model["model"] if model["source"] == "hub" else None,
-        datasets=[task["source_name"]] if on_hub else None,
-        metrics=list(dict.fromkeys(METRICS[name][0] for name in task["scores"])),
+        datasets=[task.source_name] if on_hub else None,
+        metrics=list(dict.fromkeys(SCORES[name].hub_id for name in task.scores)),
         eval_results=results,
     )
 
 
 def _body(
-    task: dict[str, Any], model: dict[str, Any], rows: dict[str, int], params: dict[str, Any], best: dict[str, float]
+    task: TaskRecord, model: dict[str, Any], rows: dict[str, int], params: dict[str, Any], best: dict[str, float]
 ) -> str:
-    regression = task["problem_type"] == "regression"
-    kind = "gives a text a value" if not task["is_pair"] else "gives a pair of texts a value"
+    regression = task.is_regression
+    kind = "gives a text a value" if not task.is_pair else "gives a pair of texts a value"
     if not regression:
-        kind = f"puts {'pairs of texts' if task['is_pair'] else 'texts'} into {len(task['labels'])} classes"
+        kind = f"puts {'pairs of texts' if task.is_pair else 'texts'} into {len(task.labels)} classes"
     return "\n".join(
         [
-            f"# {_plain(task['task'])}",
+            f"# {_plain(task.name)}",
             "",
             f"This model {kind}. It is {_plain(_model_name(model))} (revision {_plain(model['revision'])}), "
             f"fine-tuned on {rows['train']:,} rows.",
@@ -82,23 +79,23 @@ def _body(
             "",
             *_loading(task, params),
             "",
-            *([] if regression else ["## Labels", "", *_labels(task["labels"]), ""]),
+            *([] if regression else ["## Labels", "", *_labels(task.labels), ""]),
             "## Data",
             "",
-            f"{_plain(task['source_name'])}, revision {_plain(task['revision'])}. Rows used: "
+            f"{_plain(task.source_name)}, revision {_plain(str(task.revision))}. Rows used: "
             + ", ".join(f"{split.replace('_', ' ')} {count:,}" for split, count in rows.items())
             + ".",
-            *(["", f"Note: {_plain(task['note'])}."] if task["note"] else []),
+            *(["", f"Note: {_plain(task.note)}."] if task.note else []),
             "",
             "## Scores",
             "",
             f"On validation, after epoch {best['epoch']:.4g} (step {best['step']:.0f}), the best by "
-            f"{METRICS[task['best_score']][1].lower()}:",
+            f"{_title(task.best_score).lower()}:",
             "",
             *_table(
                 ("score", "value"),
                 [
-                    *((METRICS[name][1], f"{best[f'validation_{name}']:.4f}") for name in task["scores"]),
+                    *((_title(name), f"{best[f'validation_{name}']:.4f}") for name in task.scores),
                     ("Loss", f"{best['validation_loss']:.4f}"),
                 ],
             ),
@@ -107,7 +104,7 @@ def _body(
             "",
             "- The epoch was chosen on the rows that these scores are from, so they are a little too good.",
             f"- Texts are cut after {params['max_length']:,} tokens"
-            + (", both texts of a pair counted together." if task["is_pair"] else "."),
+            + (", both texts of a pair counted together." if task.is_pair else "."),
             "- What differs from the training rows (language, length, topic, time) is not covered by the scores.",
             "- Nobody has checked how the model treats groups of people; do so before it decides anything about them.",
             "- The licences of the base model and of the data apply.",
@@ -127,9 +124,9 @@ def _model_name(model: dict[str, Any]) -> str:
     return Path(model["model"]).name if model["source"] == "folder" else str(model["model"])
 
 
-def _loading(task: dict[str, Any], params: dict[str, Any]) -> list[str]:
-    given = '{"text": "the first text", "text_pair": "the second"}' if task["is_pair"] else '"a text to classify"'
-    raw = ', function_to_apply="none"' if task["problem_type"] == "regression" else ""
+def _loading(task: TaskRecord, params: dict[str, Any]) -> list[str]:
+    given = '{"text": "the first text", "text_pair": "the second"}' if task.is_pair else '"a text to classify"'
+    raw = ', function_to_apply="none"' if task.is_regression else ""
     return [
         "```python",
         "from transformers import pipeline",

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
-from refit.evaluation import scores
+from refit.evaluation import hf_evaluate, metrics
 from refit.model.answers import Values
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.model.inference import Inference
@@ -127,7 +127,7 @@ def score_function(names: list[str], *, is_regression: bool) -> Any:
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         outputs = prediction.predictions
         logits = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
-        answers = scores.predictions_of(logits, is_regression=is_regression)
-        return {name: scores.score(name, np.asarray(prediction.label_ids), answers) for name in names}
+        answers = metrics.predictions_of(logits, is_regression=is_regression)
+        return hf_evaluate.compute(names, np.asarray(prediction.label_ids), answers)
 
     return compute

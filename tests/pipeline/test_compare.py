@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np, pyarrow as pa, pyarrow.parquet as pq
 from ruamel.yaml import YAML
 sys.path.insert(0, {root!r})
-from refit.evaluation.scores import score
+from refit.evaluation.metrics import score
 from refit.storage import files
 params = YAML(typ="safe").load(Path("params.yaml"))
 HOSTILE = "<script>alert(1)</script> \\x1b[31mred | @team ![x](y)"
@@ -38,7 +38,8 @@ def data():
         splits[split] = {{"rows": 200, "is_labelled": True, "sha256": files.sha256(path)}}
     kind = "regression" if params["task"] == "numbers" else "classification"
     task = {{"task": params["task"], "labels": ["bad", "so | so", "good"], "problem_type": kind, "splits": splits,
-            "scores": ["accuracy", "macro_f1"], "best_score": "accuracy"}}
+            "scores": ["accuracy", "macro_f1"], "best_score": "accuracy", "source": "own", "source_name": "made",
+            "revision": "none", "files": {{}}, "note": "", "is_pair": False}}
     if kind == "regression":
         task |= {{"labels": [], "scores": ["pearson"], "best_score": "pearson"}}
     files.write_json(Path("data/raw/task.json"), task)

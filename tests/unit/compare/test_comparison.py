@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_runs import splits, task_record
 
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
@@ -20,10 +21,7 @@ def made(name: str, share: float = 0.7, **changes: Any) -> Run:
     labels = changes.pop("labels", LABELS)
     predictions = np.where(generator.random(200) < share, labels, 1 - labels)
     predicted = Predicted(rows=rows, labels=labels, predictions=predictions)
-    task = {
-        "problem_type": "classification", "labels": ["no", "yes"], "scores": ["accuracy"], "best_score": "accuracy",
-        "splits": {split: {"sha256": "1"} for split in ("validation", "test")},
-    }  # fmt: skip
+    task = task_record(splits=splits({"validation": 200, "test": 200}))
     values = {"accuracy": float(np.mean(predictions == labels)), "rows": 200.0}
     revision = Revision(name=name, commit=name, title="")
     fields: dict[str, Any] = {
@@ -70,7 +68,7 @@ def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
         ({"rows": np.arange(5, 205)}, "other rows: 200 and 200, of which 195 are the same"),
         ({"labels": 1 - LABELS}, "other labels of the same rows: 200 differ"),
         (
-            {"task": {"problem_type": "classification", "labels": ["nay", "yes"]}},
+            {"task": task_record(labels=["nay", "yes"])},
             "other labels: only one of the two has nay, no",
         ),
         ({"task": None, "predicted": None, "inputs": {"data/raw/task.json": "2"}}, "other data: data/raw/task.json"),
@@ -82,9 +80,8 @@ def test_scores_of_other_rows_labels_or_data_are_not_compared(changes: dict[str,
 
 
 def test_other_data_is_refused_on_the_split_that_it_is_in() -> None:
-    first, second = made("a"), made("b")
-    assert second.task is not None
-    second.task["splits"]["test"]["sha256"] = "2"
+    other = splits({"validation": 200}) | splits({"test": 200}, sha256="2")
+    first, second = made("a"), made("b", task=task_record(splits=other))
     assert "other data: the test rows have the sha256 1… and 2…" in str(why_not(first, second, "test"))
     assert why_not(first, second, "validation") is None
 

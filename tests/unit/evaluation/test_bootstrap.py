@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit.evaluation import bootstrap, confusion, significance
-from refit.evaluation.scores import REGRESSION, score
+from refit.evaluation import bootstrap, significance
+from refit.evaluation.metrics import SCORES as REGISTRY
+from refit.evaluation.metrics import score
 
-SCORES = sorted({**confusion.SCORES, **REGRESSION})
+SCORES = sorted(REGISTRY)
 
 
 def test_an_interval_is_that_of_drawing_rows() -> None:
@@ -51,11 +52,11 @@ def test_coverage_is_near_what_is_promised() -> None:
 def test_the_score_of_a_draw_is_that_of_its_rows_written_out(name: str) -> None:
     """Prevents an interval around another score than the one that is reported."""
     generator = np.random.default_rng(4)
-    labels = generator.integers(0, 2 if name in confusion.SCORES else 6, 40)
+    labels = generator.integers(0, 6 if REGISTRY[name].is_regression else 2, 40)
     predictions = np.where(generator.random(40) < 0.5, labels, labels.max() - labels)
     draws = generator.multinomial(40, np.full(40, 1 / 40), size=20)
     written_out = [score(name, np.repeat(labels, draw), np.repeat(predictions, draw)) for draw in draws]
-    assert bootstrap._score(name, labels, predictions, draws) == pytest.approx(written_out, abs=1e-9)
+    assert REGISTRY[name].of_draws(draws, labels, predictions) == pytest.approx(written_out, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", SCORES)

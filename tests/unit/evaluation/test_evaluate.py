@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import task_record
 
 from refit import params, paths
 from refit.evaluation import evaluate
@@ -83,14 +84,16 @@ def test_the_scores_of_the_best_epoch_are_those_of_evaluate(trained: Path, monke
 def test_undefined_correlations_are_reported_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Prevents one line for each score and draw."""
     values = np.full(20, 3.0, np.float32)
-    details = evaluate._details({"problem_type": "regression"}, values, values, {"pearson": 0.0, "spearmanr": 0.0})
+    details = evaluate._details(
+        task_record(problem_type="regression"), values, values, {"pearson": 0.0, "spearmanr": 0.0}
+    )
     assert details["intervals"] == {"pearson": [0, 0], "spearmanr": [0, 0]}
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_the_confusion_matrix_leaves_out_cells_without_rows() -> None:
     """Prevents a details.json that grows with the square of the number of labels."""
-    task = {"problem_type": "classification", "labels": ["bad", "fair", "good"]}
+    task = task_record(labels=["bad", "fair", "good"])
     details = evaluate._details(task, np.array([0, 0, 2, 2]), np.array([0, 2, 2, 2]), {})
     assert details["confusion"] == {"bad": {"bad": 1, "good": 1}, "good": {"good": 2}}
     assert details["classes"]["fair"] == {"precision": 0, "recall": 0, "f1": 0, "rows": 0}

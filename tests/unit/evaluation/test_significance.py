@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest
 
-from refit.evaluation import confusion, scores, significance
+from refit.evaluation import metrics, significance
 
 Labels = npt.NDArray[np.int64]
-SCORES = sorted({**confusion.SCORES, **scores.REGRESSION})
+SCORES = sorted(metrics.SCORES)
 runs_of_rows = st.integers(1, 60).flatmap(
     lambda rows: st.tuples(*[st.lists(st.integers(0, 3), min_size=rows, max_size=rows) for _ in range(3)])
 )

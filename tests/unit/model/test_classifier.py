@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import task_record
 from safetensors.torch import save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
 
 from refit.errors import DataError
 from refit.model import classifier
 
-TASK = {"problem_type": "classification", "labels": ["no", "yes"]}
+TASK = task_record()
 
 
 def test_label_names_are_in_the_config(tiny_model: Path) -> None:
@@ -23,7 +24,7 @@ def test_label_names_are_in_the_config(tiny_model: Path) -> None:
 
 def test_a_regression_has_one_output(tiny_model: Path) -> None:
     """Prevents a regression from being trained as classes."""
-    model = classifier.new(tiny_model, {"problem_type": "regression", "labels": []}, "model")
+    model = classifier.new(tiny_model, task_record(problem_type="regression", labels=[]), "model")
     assert model.config.num_labels == 1
     assert model.config.problem_type == "regression"
 
@@ -92,7 +93,7 @@ def test_a_classifier_keeps_its_head_for_its_own_labels_alone(
     )  # fmt: skip
     saved = AutoModelForSequenceClassification.from_config(config)
     saved.save_pretrained(tmp_path)
-    task = {"problem_type": "classification" if new else "regression", "labels": new}
+    task = task_record(problem_type="classification" if new else "regression", labels=new)
     model = classifier.new(tmp_path, task, "model")
     before, encoder, head = saved.state_dict(), set(), set()
     for name, value in model.state_dict().items():

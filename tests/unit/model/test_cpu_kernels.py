@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from made_runs import task_record
 from torch.nn.functional import scaled_dot_product_attention
 
 from refit.model import classifier, cpu_kernels, device
 
-TASK = {"problem_type": "classification", "labels": ["no", "yes"]}
+TASK = task_record()
 
 
 def inputs(tokens: int, *, seed: int = 0) -> list[torch.Tensor]:

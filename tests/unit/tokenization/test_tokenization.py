@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, reviews, run
+from made_runs import splits, task_record
 
 from refit.download import pretrained
 from refit.errors import DataError
@@ -35,9 +36,8 @@ def raw_folder(folder: Path, rows: int = 50, *, pair: bool = False) -> Path:
     if pair:
         columns["text_pair"] = texts[::-1]
     pq.write_table(pa.table(columns), folder / "train.parquet")
-    split = {"rows": rows, "sha256": files.sha256(folder / "train.parquet")}
-    task = {"is_pair": pair, "problem_type": "classification", "splits": {"train": split}}
-    manifest.write_record(folder / "task.json", task)
+    task = task_record(is_pair=pair, splits=splits({"train": rows}, files.sha256(folder / "train.parquet")))
+    task.write(folder / "task.json")
     return folder
 
 

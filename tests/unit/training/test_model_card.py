@@ -11,7 +11,9 @@ from conftest import environment
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 from huggingface_hub.utils import validate_repo_id
+from made_runs import task_record
 
+from refit.data.task_record import TaskRecord
 from refit.training import model_card
 
 PARAMS: dict[str, Any] = {"lr": 2e-5, "epochs": 3, "compile": False, "max_length": 64}
@@ -21,12 +23,12 @@ BEST = {"epoch": 2.0, "step": 126.0, "train_loss": 0.4, "validation_loss": 0.5, 
 MODEL = {"model": "google-bert/bert-base-cased", "source": "hub", "revision": "a" * 40}
 
 
-def described(**changes: Any) -> dict[str, Any]:
-    return {
-        "task": "mrpc", "source": "hub", "source_name": "nyu-mll/glue", "revision": "b" * 40, "note": "",
-        "problem_type": "classification", "is_pair": True, "labels": ["no", "yes"],
-        "scores": ["accuracy", "macro_f1"], "best_score": "accuracy", **changes,
+def described(**changes: Any) -> TaskRecord:
+    fields: dict[str, Any] = {
+        "name": "mrpc", "source": "hub", "source_name": "nyu-mll/glue", "revision": "b" * 40, "is_pair": True,
+        "scores": ["accuracy", "macro_f1"], **changes,
     }  # fmt: skip
+    return task_record(**fields)
 
 
 def test_the_hub_reads_the_scores_and_what_they_are_of() -> None:
@@ -47,7 +49,7 @@ def test_the_hub_reads_the_scores_and_what_they_are_of() -> None:
 def test_what_is_not_on_the_hub_is_not_claimed_to_be() -> None:
     """A link of the hub to somebody else's model or data of that name would be false."""
     model = {"model": "/home/ann/secret/our-model", "source": "folder", "revision": "local"}
-    task = described(source="own", source_name="own/mail", task="own/mail")
+    task = described(source="own", source_name="own/mail", name="own/mail")
     text = model_card.text(task, model, ROWS, PARAMS, BEST)
     data = ModelCard(text, ignore_metadata_errors=False).data
     assert data.base_model is None
@@ -90,7 +92,7 @@ def test_the_lines_that_load_the_model_run(
     """The first thing that somebody does with a card is to paste these lines."""
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-    labels = max(len(described(**changes)["labels"]), 1)
+    labels = max(len(described(**changes).labels), 1)
     target = tmp_path / "models/finetuned"
     config = AutoConfig.from_pretrained(tiny_model, num_labels=labels)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(target)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_runs import task_record
 from sklearn.utils.class_weight import compute_class_weight
 from transformers import TrainingArguments, set_seed
 
@@ -15,7 +16,7 @@ from refit.model.inference import Inference
 from refit.storage.arrow import Rows
 from refit.training import trainer
 
-TASK = {"problem_type": "classification", "labels": ["negative", "positive", "neutral"], "scores": ["accuracy"]}
+TASK = task_record(labels=["negative", "positive", "neutral"])
 
 
 def rows(count: int = 40, *, seed: int = 0) -> Rows:

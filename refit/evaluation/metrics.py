@@ -1,0 +1,226 @@
+"""The registry of scores: each is declared once, in SCORES; to add one, add an entry and its test.
+
+Scores of classes are functions of counts per class, defined as in scikit-learn: 0 / 0 is 0, and for two classes f1,
+precision and recall are those of the second label (index 1), as in GLUE. Scores of values are SciPy's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Labels = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Examples of each class (..., class): with that label, with that prediction, and with both.
+
+    Every score of classes is a function of these. They grow with the number of classes, a confusion matrix with its
+    square.
+    """
+
+    labels: Ints
+    predictions: Ints
+    right: Ints
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One score of labels and predictions (rows).
+
+    `label` is its name for people; `hub_id` and `hub_args` name it in a model card. `of_rows` computes it, and
+    `of_draws` computes it for weights (draw, row) that say how often each row occurs. `is_mean_of_rows`: it is the
+    fraction of examples predicted correctly, so that McNemar's exact test applies.
+    """
+
+    label: str
+    hub_id: str
+    of_rows: Callable[[Labels, Labels], float]
+    of_draws: Callable[[Ints, Labels, Labels], Values]
+    description: str
+    hub_args: dict[str, str] = field(default_factory=dict)
+    is_regression: bool = False
+    two_classes_only: bool = False
+    is_mean_of_rows: bool = False
+    lowest: int = 0
+
+
+def score(name: str, labels: Labels, predictions: Labels) -> float:
+    """A score by its name, of the labels and predictions of rows."""
+    return SCORES[name].of_rows(labels, predictions)
+
+
+def label(name: str) -> str:
+    """The name for people of a score, or of `loss`."""
+    return SCORES[name].label if name in SCORES else name
+
+
+def predictions_of(logits: npt.NDArray[np.float32], *, is_regression: bool) -> Labels:
+    """The predicted label (int64, the first of equals) or value (float32) of each row of logits (rows, labels)."""
+    return logits[:, 0] if is_regression else logits.argmax(axis=-1)
+
+
+def count(labels: Labels, predictions: Labels, weights: Ints | None = None, classes: int = 2) -> Counts:
+    """Count the rows of each class, for at least `classes` classes; weights (..., row) repeat rows."""
+    if weights is None:
+        weights = np.ones(len(labels), np.int64)
+    classes = max(classes, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
+    return Counts(
+        labels=totals(weights, labels, classes),
+        predictions=totals(weights, predictions, classes),
+        right=totals(weights * (labels == predictions), labels, classes),
+    )
+
+
+def totals(weights: Ints, groups: Labels, size: int) -> Ints:
+    """The sums (..., group) of weights (..., row) over the rows of each group."""
+    order = np.argsort(groups, kind="stable")
+    present, starts = np.unique(groups[order], return_index=True)
+    sums = np.zeros((*weights.shape[:-1], size), np.int64)
+    sums[..., present.astype(np.int64)] = np.add.reduceat(weights[..., order], starts, axis=-1)
+    return sums
+
+
+def precision_of_each(counts: Counts) -> Values:
+    """The precision of each class (..., class)."""
+    return _ratio(counts.right, counts.predictions)
+
+
+def recall_of_each(counts: Counts) -> Values:
+    """The recall of each class (..., class)."""
+    return _ratio(counts.right, counts.labels)
+
+
+def f1_of_each(counts: Counts) -> Values:
+    """The F1 of each class (..., class): 2 TP / (2 TP + FP + FN)."""
+    return _ratio(2 * counts.right, counts.labels + counts.predictions)
+
+
+def is_undefined(labels: Labels, predictions: Labels) -> bool:
+    """Whether a correlation is undefined because one side is constant; it is reported as 0, as JSON has no NaN."""
+    return len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0
+
+
+def _accuracy(counts: Counts) -> Values:
+    """The fraction of examples whose label was predicted."""
+    return _ratio(counts.right.sum(axis=-1), counts.labels.sum(axis=-1))
+
+
+def _f1(counts: Counts) -> Values:
+    """The harmonic mean of precision and recall of label 1; for two classes only."""
+    return f1_of_each(counts)[..., 1]
+
+
+def _macro_f1(counts: Counts) -> Values:
+    """The mean of the F1 of each class that occurs in the labels or the predictions."""
+    occurs = (counts.labels + counts.predictions) > 0
+    return _ratio(f1_of_each(counts).sum(axis=-1), occurs.sum(axis=-1))
+
+
+def _precision(counts: Counts) -> Values:
+    """Of the examples predicted as label 1, the fraction that have it; for two classes only."""
+    return precision_of_each(counts)[..., 1]
+
+
+def _recall(counts: Counts) -> Values:
+    """Of the examples with label 1, the fraction predicted as it; for two classes only."""
+    return recall_of_each(counts)[..., 1]
+
+
+def _matthews_correlation(counts: Counts) -> Values:
+    """Matthews's correlation coefficient, -1 to 1; 0 is no better than chance.
+
+    For any number of classes: J. Gorodkin, Comput. Biol. Chem. 28, 2004.
+    """
+    labels, predictions = counts.labels.astype(float), counts.predictions.astype(float)
+    right, rows = counts.right.sum(axis=-1).astype(float), labels.sum(axis=-1)
+    above = right * rows - (labels * predictions).sum(axis=-1)
+    below = np.sqrt((rows**2 - (predictions**2).sum(axis=-1)) * (rows**2 - (labels**2).sum(axis=-1)))
+    return _ratio(above, below)
+
+
+def _pearson(labels: Labels, predictions: Labels) -> float:
+    """Pearson's correlation of values and predictions, -1 to 1."""
+    from scipy.stats import pearsonr
+
+    return 0.0 if is_undefined(labels, predictions) else float(pearsonr(_wide(predictions), _wide(labels))[0])
+
+
+def _spearman(labels: Labels, predictions: Labels) -> float:
+    """Spearman's rank correlation of values and predictions, -1 to 1."""
+    from scipy.stats import spearmanr
+
+    return 0.0 if is_undefined(labels, predictions) else float(spearmanr(_wide(predictions), _wide(labels))[0])
+
+
+def _pearson_of_draws(weights: Ints, x: Labels, y: Labels) -> Values:
+    """Pearson's correlation of weighted values, (draw, row) or (row); 0 where one side is constant."""
+    x, y = _wide(x), _wide(y)
+    total = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / total
+    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    together, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
+    below = np.sqrt(of_x * of_y)
+    return np.asarray(np.divide(together, below, out=np.zeros_like(together), where=below > 1e-12))
+
+
+def _spearman_of_draws(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    return _pearson_of_draws(weights, _ranks(weights, labels), _ranks(weights, predictions))
+
+
+def _ranks(weights: Ints, values: Labels) -> Values:
+    """Each row's rank in each draw; equal values share the middle of their ranks."""
+    distinct, position = np.unique(values, return_inverse=True)
+    of_value = totals(weights, position, len(distinct))
+    middle = np.cumsum(of_value, axis=1) - of_value / 2
+    return np.asarray(middle[:, position])
+
+
+def _wide(values: Labels) -> Values:
+    return values.astype(np.float64)
+
+
+def _ratio(part: npt.NDArray[Any], total: npt.NDArray[Any]) -> Values:
+    return np.asarray(np.divide(part, total, out=np.zeros(np.shape(part)), where=np.asarray(total) > 0))
+
+
+def _of_classes(label: str, hub_id: str, formula: Callable[[Counts], Values], **more: Any) -> Score:
+    return Score(
+        label=label,
+        hub_id=hub_id,
+        of_rows=lambda labels, predictions: float(formula(count(labels, predictions))),
+        of_draws=lambda weights, labels, predictions: formula(count(labels, predictions, weights)),
+        description=(formula.__doc__ or "").partition("\n")[0],
+        **more,
+    )
+
+
+def _of_values(
+    label: str,
+    hub_id: str,
+    of_rows: Callable[[Labels, Labels], float],
+    of_draws: Callable[[Ints, Labels, Labels], Values],
+) -> Score:
+    return Score(
+        label=label, hub_id=hub_id, of_rows=of_rows, of_draws=of_draws, description=of_rows.__doc__ or "",
+        is_regression=True, lowest=-1,
+    )  # fmt: skip
+
+
+SCORES: dict[str, Score] = {
+    "accuracy": _of_classes("accuracy", "accuracy", _accuracy, is_mean_of_rows=True),
+    "f1": _of_classes("F1", "f1", _f1, two_classes_only=True),
+    "macro_f1": _of_classes("macro F1", "f1", _macro_f1, hub_args={"average": "macro"}),
+    "precision": _of_classes("precision", "precision", _precision, two_classes_only=True),
+    "recall": _of_classes("recall", "recall", _recall, two_classes_only=True),
+    "matthews_correlation": _of_classes(
+        "Matthews correlation", "matthews_correlation", _matthews_correlation, lowest=-1
+    ),
+    "pearson": _of_values("Pearson correlation", "pearsonr", _pearson, _pearson_of_draws),
+    "spearmanr": _of_values("Spearman correlation", "spearmanr", _spearman, _spearman_of_draws),
+}

@@ -1,0 +1,108 @@
+"""The registry's scores equal scikit-learn's, SciPy's and the documented examples of the hub's metrics."""
+
+import socket
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from refit.evaluation import hf_evaluate, metrics
+
+MANY = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
+TWO = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
+OF_SKLEARN = {
+    "accuracy": sklearn_metrics.accuracy_score,
+    "macro_f1": lambda labels, predictions: sklearn_metrics.f1_score(
+        labels, predictions, average="macro", zero_division=0
+    ),
+    "matthews_correlation": sklearn_metrics.matthews_corrcoef,
+    "f1": lambda labels, predictions: sklearn_metrics.f1_score(labels, predictions, zero_division=0),
+    "precision": lambda labels, predictions: sklearn_metrics.precision_score(labels, predictions, zero_division=0),
+    "recall": lambda labels, predictions: sklearn_metrics.recall_score(labels, predictions, zero_division=0),
+}
+
+
+def columns(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    labels, predictions = (np.array(column) for column in zip(*rows, strict=True))
+    return labels, predictions
+
+
+def test_every_score_of_classes_is_compared_with_scikit_learn() -> None:
+    """Prevents a score that is added without a reference."""
+    assert set(OF_SKLEARN) == {name for name, score in metrics.SCORES.items() if not score.is_regression}
+
+
+@pytest.mark.parametrize(
+    ("name", "references", "predictions", "expected"),
+    [  # the documented examples of evaluate's metrics and the values they print
+        ("accuracy", [0, 1, 2, 0, 1, 2], [0, 1, 1, 2, 1, 0], 0.5),
+        ("f1", [0, 1, 0, 1, 0], [0, 0, 1, 1, 0], 0.5),
+        ("macro_f1", [0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1], 0.26666666666666666),
+        ("precision", [0, 1, 0, 1, 0], [0, 0, 1, 1, 0], 0.5),
+        ("recall", [0, 0, 1, 1, 1], [0, 1, 0, 1, 1], 0.6666666666666666),
+        ("matthews_correlation", [1, 3, 2, 0, 3, 2], [1, 2, 2, 0, 3, 3], 0.5384615384615384),
+        ("pearson", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 1.0),
+        ("spearmanr", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], 1.0),
+    ],
+)
+def test_the_documented_examples(
+    name: str, references: list[float], predictions: list[float], expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents another definition under a well-known name, and a download of a program for each score."""
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    found = hf_evaluate.compute([name], np.array(references), np.array(predictions))
+    assert found == {name: pytest.approx(expected, abs=1e-6)}
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@settings(max_examples=60)
+@given(MANY, TWO, st.sampled_from(sorted(OF_SKLEARN)))
+def test_scores_of_classes_are_scikit_learns(
+    many: list[tuple[int, int]], two: list[tuple[int, int]], name: str
+) -> None:
+    """Prevents another definition under a well-known name, or the score of the wrong class."""
+    labels, predictions = columns(two if metrics.SCORES[name].two_classes_only else many)
+    expected = OF_SKLEARN[name](labels, predictions)
+    assert metrics.score(name, labels, predictions) == pytest.approx(expected, abs=1e-12)
+    assert hf_evaluate.compute([name], labels, predictions)[name] == metrics.score(name, labels, predictions)
+
+
+@settings(max_examples=60)
+@given(MANY)
+def test_the_scores_of_each_class_are_scikit_learns(rows: list[tuple[int, int]]) -> None:
+    """Prevents per-class scores in the report that belong to another class."""
+    labels, predictions = columns(rows)
+    counts = metrics.count(labels, predictions, classes=4)
+    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
+        labels, predictions, labels=range(4), zero_division=0
+    )
+    assert metrics.precision_of_each(counts) == pytest.approx(precision, abs=1e-12)
+    assert metrics.recall_of_each(counts) == pytest.approx(recall, abs=1e-12)
+    assert metrics.f1_of_each(counts) == pytest.approx(f1, abs=1e-12)
+    assert counts.labels.tolist() == support.tolist()
+
+
+@given(st.integers(0, 10_000))
+def test_scores_of_values_are_scipys(seed: int) -> None:
+    """Prevents a difference in the correlations of STS-B, also after the float32 of evaluate."""
+    labels, predictions = np.random.default_rng(seed).normal(size=(2, 40)).astype(np.float32).astype(np.float64)
+    expected = {
+        "pearson": float(stats.pearsonr(predictions, labels)[0]),
+        "spearmanr": float(stats.spearmanr(predictions, labels)[0]),
+    }
+    assert hf_evaluate.compute(list(expected), labels, predictions) == expected
+    assert {name: metrics.score(name, labels, predictions) for name in expected} == expected
+
+
+@pytest.mark.parametrize("labels", [[1.0, 2.0], [1.0]])
+@pytest.mark.parametrize("name", ["pearson", "spearmanr"])
+def test_a_correlation_with_a_constant_is_0(name: str, labels: list[float]) -> None:
+    """Prevents a NaN in scores.json, which JSON does not have."""
+    assert metrics.score(name, np.array(labels), np.full(len(labels), 3.0)) == 0.0
