@@ -3,7 +3,6 @@
 python -m refit.glue                                     every recipe in recipes/glue, seed 42
 python -m refit.glue --tasks cola rte --seeds 1 2 3      some of them
 python -m refit.glue --set train_rows=1000 epochs=1      the same change to each
-python -m refit.glue --queue 4                           four at once, by the workers of DVC's queue
 
 Each run is a DVC experiment in a temporary copy. The same command goes on where it was stopped: what is finished is not
 run again, what failed is. Every task has its scores or its error in the table.
@@ -22,8 +21,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from refit import params, repo, targets
-from refit.errors import InterruptedRunError, ParamsError, RefitError, UsageError
-from refit.experiments import queue, runner
+from refit.errors import InterruptedRunError, ParamsError, RefitError
+from refit.experiments import runner
 from refit.stage import run
 
 RECIPES = Path("recipes/glue")
@@ -61,9 +60,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
     parser.add_argument("--recipes", type=targets.path, default=RECIPES)
-    parser.add_argument(
-        "--queue", nargs="?", type=int, const=1, metavar="WORKERS", help="run through DVC's queue, so many at once"
-    )
     return parser.parse_args()
 
 
@@ -71,12 +67,10 @@ def main() -> None:
     """Run what has not been run, then print the table. Raises SomeFailedError when a run failed."""
     chosen = arguments()
     repo.check_repository()
-    if chosen.queue is not None and chosen.queue < 1:
-        raise UsageError(f"--queue {chosen.queue}: need a number of workers >= 1")
     recipes = [_recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _all(chosen.recipes)]
     runs = {(recipe["task"], seed): {**recipe, "seed": seed} for recipe in recipes for seed in chosen.seeds}
     try:
-        failures = _one_by_one(runs) if chosen.queue is None else _queued(runs, chosen.queue)
+        failures = _one_by_one(runs)
     except KeyboardInterrupt:
         raise InterruptedRunError("stopped as asked; run the same command to go on") from None
     results = {key: failures.get(key) or runner.scores(_name(changes))[0] for key, changes in runs.items()}
@@ -147,24 +141,6 @@ def _one_by_one(runs: Mapping[Key, dict[str, Any]]) -> dict[Key, str]:
         except RefitError as error:
             failures[key] = str(error)
             _say(key, failures[key])
-    return failures
-
-
-def _queued(runs: Mapping[Key, dict[str, Any]], workers: int) -> dict[Key, str]:
-    """The same, by so many workers of DVC's queue."""
-    keys = {}
-    for key, changes in runs.items():
-        name = _name(changes)
-        if runner.revision(name):
-            _say(key, f"finished before, as {name}")
-        else:
-            keys[name] = key
-    queue.put({name: runs[key] for name, key in keys.items()})
-    failures = {}
-    for name, error in queue.results(list(keys), workers):
-        _say(keys[name], error or f"finished, as {name}")
-        if error:
-            failures[keys[name]] = error
     return failures
 
 

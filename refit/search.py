@@ -24,7 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from refit import locking, params, paths, repo, search_page, targets
+from refit import locking, params, paths, repo, targets
 from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
 from refit.experiments import runner
 from refit.params import Range, Search
@@ -51,7 +51,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run trials until there are as many as params.yaml asks for, then print the best and where its page is."""
+    """Run trials until there are as many as params.yaml asks for, then print the best."""
     chosen = arguments()
     search = params.load_search()
     repo.check_repository()
@@ -81,7 +81,7 @@ def _conclude(study: optuna.Study) -> None:
         raise DataError("no trial came to its end yet")
     best = study.best_trial
     name = best.user_attrs["experiment"]
-    print(f"\nbest: {best.value:.4f}  {_shown(best.params)}\npage: {_page(study)}")
+    print(f"\nbest: {best.value:.4f}  {_shown(best.params)}")
     if runner.revision(name):
         print(f"take it with: dvc exp apply {name}")
     else:
@@ -169,7 +169,6 @@ def _search(study: optuna.Study, search: Search, rows: int | str) -> None:
         else:
             return
         failures = 0 if _try(study, trial, values, rows) else failures + 1
-        files.write_text(_page(study), search_page.document(study))
         if failures == FAILURES:
             raise runner.ExperimentFailedError(
                 f"{FAILURES} trials in a row failed; mend what the last one says and run the same command to go on"
@@ -251,10 +250,6 @@ def _left_behind(study: optuna.Study) -> list[FrozenTrial]:
         if "experiment" not in trial.user_attrs:
             _skip(study, Trial(study, trial._trial_id), "stopped while it was proposed")
     return [trial for trial in ours if "experiment" in trial.user_attrs]
-
-
-def _page(study: optuna.Study) -> Path:
-    return FOLDER / f"{study.study_name}.html"
 
 
 def _owner() -> str:

@@ -7,7 +7,6 @@ import argparse
 import math
 import sys
 
-from refit import targets
 from refit.compare import comparison, runs
 from refit.compare.comparison import Comparison
 from refit.errors import DataError, NetworkError, UsageError
@@ -34,10 +33,6 @@ exit codes: 0 fine; 1 a --fail option says no; 2 and 64 the command is wrong; 65
 def main() -> None:
     """Compare, print, and leave with exit code 1 where a --fail option says so."""
     chosen = _parser().parse_args()
-    if chosen.html:
-        from refit.compare import page
-
-        chosen.html = targets.checked("--html", chosen.html, page.is_ours)
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
     compared = comparison.compare(read)
     from refit.compare import flips, text
@@ -45,8 +40,6 @@ def main() -> None:
     flipped = flips.between(read[0], read[-1]) if chosen.flips and _are_two(read) else None
     shape = {"md": text.pull_request, "json": text.machine}.get(chosen.shape, text.terminal)
     _show(shape(compared, flipped))
-    if chosen.html:
-        page.write(compared, flipped, chosen.html)
     _refuse_where_nothing_was_compared(compared)
     failures = []
     if chosen.fail_under is not None:
@@ -74,9 +67,6 @@ def _parser() -> argparse.ArgumentParser:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--md", dest="shape", action="store_const", const="md", help="print Markdown, for a comment")
     shape.add_argument("--json", dest="shape", action="store_const", const="json", help="print JSON, for programs")
-    parser.add_argument(
-        "--html", type=targets.path, metavar="FILE", help="write a page too, with the curves laid over each other"
-    )
     parser.add_argument(
         "--flips", action="store_true", help="list the rows that one of two revisions gets wrong, as text"
     )

@@ -1,7 +1,5 @@
 """A run as one revision holds it: its scores and params out of git, its predictions out of DVC's cache or remote."""
 
-import csv
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,13 +65,6 @@ class Run:
         except RefitError:
             return None
         return best if all(best in values for values in self.scores.values()) else None
-
-    def history(self) -> list[dict[str, float]]:
-        """The rows of metrics/history.csv. Raises NetworkError."""
-        text = self.files.from_dvc(paths.HISTORY).decode()
-        return [
-            {name: float(value) for name, value in row.items() if value} for row in csv.DictReader(io.StringIO(text))
-        ]
 
     def texts(self, split: str, rows: Column) -> list[dict[str, str]]:
         """The text, and text_pair of pairs, of raw rows of a split. Raises NetworkError."""

@@ -1,1 +1,1 @@
-"""DVC experiments run for a command: in a clone of their own, or through the queue."""
+"""DVC experiments that a command runs, each in its own clone."""

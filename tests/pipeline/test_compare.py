@@ -288,14 +288,13 @@ def test_a_hostile_text_is_inert_in_every_format(project: Path, tmp_path: Path) 
     """Row 0 of both splits holds markup, an escape code and a mention; make it flip and look at each format."""
     folder = tmp_path / "hostile"
     shutil.copytree(project, folder)
-    page = tmp_path / "page.html"
     run("git", "checkout", "--quiet", "strong", cwd=folder)
     run("dvc", "checkout", "--quiet", cwd=folder)
     stages = (folder / "stages.py").read_text()
     assert "hardness + luck" in stages
     (folder / "stages.py").write_text(stages.replace("hardness + luck", "(np.arange(len(labels)) == 0) + 0.0 * luck"))
     run("dvc", "repro", "--quiet", "--force", "--single-item", "evaluate", cwd=folder)
-    shown = compare(folder, "strong", "workspace", "--flips", "--html", str(page)).stdout
+    shown = compare(folder, "strong", "workspace", "--flips").stdout
     assert "test row 0:" in shown
     assert "\x1b" not in shown
     assert "<script>alert(1)</script> \ufffd[31mred | @team" in shown
@@ -304,10 +303,6 @@ def test_a_hostile_text_is_inert_in_every_format(project: Path, tmp_path: Path) 
     assert "@team" not in markdown
     assert "![x]" not in markdown
     assert "\x1b" not in markdown
-    text = page.read_text()
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)" in text
-    assert "\x1b" not in text
 
 
 def test_flips_need_two_runs_and_classes(project: Path) -> None:
@@ -336,33 +331,6 @@ def test_a_comment_keeps_to_the_length_that_github_takes() -> None:
     shown = folded.count("<code>test</code>")
     assert f"5,000 rows flipped, the first {shown:,} of them here" in folded
     assert "2 rows flipped</summary>" in text._folded([flip] * 2)
-
-
-def test_a_folder_for_the_page_is_answered_in_one_line(project: Path, tmp_path: Path) -> None:
-    done = compare(project, "weak", "strong", "--html", str(tmp_path), check=False)
-    said = f"refit compare: --html {tmp_path}: is a folder; need the name of a file\n"
-    assert (done.returncode, done.stdout, done.stderr) == (64, "", said)
-
-
-def test_the_page_lays_the_curves_over_each_other_and_needs_no_network(project: Path, tmp_path: Path) -> None:
-    compare(project, "weak", "strong", "best-try", "--html", str(tmp_path / "page.html"))
-    page = (tmp_path / "page.html").read_text()
-    charts = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(charts) == 2  # train_loss and validation_accuracy
-    assert all(name in charts[1] for name in ("weak", "strong", "best-try"))
-    assert "validation accuracy by epoch: weak ends at 0." in charts[1]
-    assert not re.search(r"(?:src|href)=[\"'](?!#|data:)", page)
-    compare(project, "weak", "strong", "best-try", "--html", str(tmp_path / "page.html"))
-    assert (tmp_path / "page.html").read_text() == page
-
-
-def test_only_a_page_of_refits_is_replaced(project: Path, tmp_path: Path) -> None:
-    """Prevents the loss of a file whose name was given by mistake."""
-    (tmp_path / "notes.html").write_text("<title>mine</title>")
-    done = compare(project, "weak", "strong", "--html", str(tmp_path / "notes.html"), check=False)
-    assert (done.returncode, done.stdout) == (64, "")
-    assert "refit did not write it" in done.stderr
-    assert (tmp_path / "notes.html").read_text() == "<title>mine</title>"
 
 
 def test_scores_that_the_predictions_do_not_give_are_not_trusted(project: Path, tmp_path: Path) -> None:
@@ -398,14 +366,14 @@ def test_a_commit_without_scores_says_what_to_do(project: Path, tmp_path: Path) 
 
 def test_help_shows_examples_and_exit_codes(project: Path) -> None:
     said = compare(project, "--help").stdout
-    assert all(word in said for word in ("--md", "--json", "--html", "--flips", "--fail-under", "--fail-if-worse"))
+    assert all(word in said for word in ("--md", "--json", "--flips", "--fail-under", "--fail-if-worse"))
     assert "python -m refit.compare main~10..main" in said
     assert "exit codes" in said
 
 
 def test_it_starts_without_the_libraries_of_training() -> None:
     """They take seconds to import."""
-    loaded = "import sys, refit.compare.__main__; from refit.compare import page, text; "
+    loaded = "import sys, refit.compare.__main__; from refit.compare import text; "
     listed = f"{loaded} print(*sys.modules)"
     modules = run("python", "-c", listed, cwd=ROOT).stdout.split()
     assert not {"torch", "transformers", "datasets", "sklearn", "dvc", "scipy.stats"} & set(modules)

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
 
@@ -156,32 +155,6 @@ def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dic
     done = run(*COMMAND, cwd=folder, env=online, check=False)
     assert f"rte seed 1: finished before, as {finished[0]}" in done.stdout
     assert experiments(folder)[finished[0]] == finished[1]
-    check_table(folder, done)
-
-
-@needs_hub
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_tasks_run_through_the_queue_and_go_on_after_a_kill(tmp_path: Path, online: dict[str, str]) -> None:
-    """DVC calls a run whose worker was killed "Running" for ever; waiting for it would never end."""
-    folder = glue_project(tmp_path / "project")
-    refused = run(*COMMAND, "--queue", "2", cwd=folder, env=online, check=False)
-    assert refused.returncode == 64
-    assert refused.stderr.count("dvc.lock names files that are not in this clone's cache") == 1
-    (folder / "params.yaml").write_bytes((folder / "few/rte.yaml").read_bytes())
-    change_params(folder / "params.yaml", train_rows=32, max_length=32, eval_rows=32, epochs=1, threads=1)
-    run("dvc", "repro", cwd=folder, env=online)
-    run("git", "commit", "--quiet", "--all", "--message", "a first run", cwd=folder)
-    begun = start(*COMMAND, "--queue", "2", cwd=folder, env=online)
-    wait_until(lambda: experiments(folder), "the first result", seconds=900)
-    kill_tree(begun)
-    for process in psutil.process_iter(["cmdline", "cwd"]):
-        if str(folder) in " ".join([process.info["cwd"] or "", *(process.info["cmdline"] or [])]):
-            process.kill()
-    finished = experiments(folder)
-    done = run(*COMMAND, "--queue", "2", cwd=folder, env=online, check=False)
-    assert finished.items() <= experiments(folder).items()
-    assert done.stdout.count("finished before") == len(finished)
     check_table(folder, done)
 
 

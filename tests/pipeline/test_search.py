@@ -12,7 +12,7 @@ from conftest import ROOT, change_params, environment, kill_tree, run, start, ti
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from refit import params, search, search_page
+from refit import params, search
 from refit.errors import ParamsError, UsageError
 from refit.experiments import runner
 from refit.params import Range, Search
@@ -74,9 +74,6 @@ def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model
     assert all("-lr-" in name and "-seed-" in name for name in names)
     assert run("git", "status", "--porcelain", cwd=folder).stdout == ""
     assert f"dvc exp apply {study.best_trial.user_attrs['experiment']}" in done.stdout
-    page = (folder / f".refit/search/{study.study_name}.html").read_text()
-    assert "History" in page
-    assert "Slice: lr" in page
     again = run("python", "-m", "refit.search", cwd=folder)
     assert "\ntrial" not in again.stdout
     best = study.best_trial.user_attrs["experiment"]
@@ -330,19 +327,3 @@ def test_bad_search_is_named(tmp_path: Path, changes: dict[str, object], said: s
     change_params(path, search={**space(2), **changes})
     with pytest.raises(ParamsError, match=said):
         params.load(params.Evaluate, path)
-
-
-def test_page_shows_history_importance_slices_and_escapes() -> None:
-    """The picture is what people decide by, and names in it may hold markup."""
-    study = optuna.create_study(direction="maximize", study_name="<b>")
-    for number in range(6):
-        trial = study.ask()
-        trial.set_user_attr("experiment", f"trial-{number}")
-        lr = trial.suggest_float("lr", 1e-5, 1e-2, log=True)
-        trial.suggest_categorical("batch_size", [8, 16])
-        study.tell(trial, lr * 50)
-    page = search_page.document(study)
-    assert "Search <b>" not in page
-    for title in ("History", "Importance", "Slice: lr", "Slice: batch_size"):
-        assert title in page
-    assert "<script" not in page
