@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.evaluation import bootstrap, calibration, hf_evaluate, metrics
-from refit.model import answers, classifier, cpu_kernels, device
-from refit.model.answers import Values
+from refit.model import classifier, cpu_kernels, device
 from refit.model.inference import Inference, probabilities
 from refit.params import Evaluate
+from refit.progress import bar
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
@@ -46,13 +46,12 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     rows_done, tokens, seconds = 0, 0, 0.0
     for split in task.scored_splits:
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
-        logits = _known_logits(answering, rows) if split == "validation" else None
-        if logits is None:
-            started = time.perf_counter()
-            logits = answering.logits(rows, f"evaluate {split}")
-            seconds += time.perf_counter() - started
-            rows_done += len(rows)
-            tokens += int(rows.length.sum())
+        started = time.perf_counter()
+        with bar(total=len(rows), desc=f"evaluate {split}") as progress:
+            logits = answering.logits(rows, progress)
+        seconds += time.perf_counter() - started
+        rows_done += len(rows)
+        tokens += int(rows.length.sum())
         predictions = metrics.predictions_of(logits, is_regression=is_regression)
         values = hf_evaluate.compute(task.scores, rows.label, predictions)
         measured = {**values, "loss": loss(logits, rows.label)}
@@ -81,16 +80,6 @@ def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
     highest = wide.max(axis=1)
     total = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
     return float(np.mean(total - wide[np.arange(len(labels)), labels]))
-
-
-def _known_logits(answering: Inference, rows: Rows) -> Values | None:
-    """The logits saved in training if the model gives the same ones here, else None, with a warning."""
-    known = answers.known(paths.FINETUNED_MODEL, answering.batch_size, answering.number)
-    if known is None or answering.holds(known, rows):
-        return known
-    print("evaluate: this model's outputs differ from those saved in training; rescoring all validation rows",
-          file=sys.stderr)  # fmt: skip
-    return None
 
 
 def _details(

@@ -12,8 +12,7 @@ from tqdm import tqdm
 
 from refit.errors import DataError
 from refit.model import classifier, cpu_kernels, device
-from refit.model.answers import Values
-from refit.model.inference import Inference
+from refit.model.inference import Inference, Values
 from refit.predict.model_source import Finished
 from refit.storage import files
 from refit.storage.arrow import Rows
@@ -49,7 +48,7 @@ class Predictor:
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None, progress: "tqdm[Any] | None" = None) -> Values:
         """The raw outputs (rows, labels) for texts, or for pairs of texts, in their order."""
         rows = _rows(self._encode(list(texts), None if pairs is None else list(pairs)))
-        return self.inference.answers(rows, progress or tqdm(disable=True))
+        return self.inference.logits(rows, progress or tqdm(disable=True))
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         if self.engine is self.reference:

@@ -23,7 +23,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from refit import locking
 from refit.errors import DataError, InterruptedRunError
-from refit.model import answers
 from refit.storage import files, manifest
 from refit.training import checkpoint_io, distributed, fingerprint
 from refit.training.trainer import ClassifierTrainer
@@ -32,7 +31,7 @@ RECORD = "MANIFEST.json"
 LOOP = "loop_state.json"
 DONE = "DONE.json"
 DESCRIPTION = "FINGERPRINT.json"
-MODEL = {"model.safetensors", "config.json", answers.NAME}  # what is kept of a finished run
+MODEL = {"model.safetensors", "config.json"}  # what is kept of a finished run
 RESUMABLE = MODEL | {"trainer_state.json", LOOP, checkpoint_io.SCHEDULER}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
@@ -211,8 +210,6 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             "best_step": best if best is not None else state.global_step,
         }
         files.write_json(folder / LOOP, sums)
-        step, values = self.trainer.answered or (None, None)
-        answers.save(folder, values if step == state.global_step else None)
         _commit(folder, self.run.fingerprint, state.global_step)
         self._let_go(keep={best, state.global_step})
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, ParamsError, TrainingDivergedError
-from refit.model import answers, classifier, cpu_kernels, device
+from refit.model import classifier, cpu_kernels, device
 from refit.model.batching import Examples
 from refit.model.inference import Inference
 from refit.params import Train
@@ -52,7 +52,7 @@ def train(params: Train) -> dict[str, Any]:
             return {}
         evaluations = curves.evaluations(result["log"], task.best_score)
         best = next(row for row in evaluations if row["step"] == result["best_step"])
-        _export(run.checkpoint(result["best_step"]), _card(params, task, best), params, number)
+        _export(run.checkpoint(result["best_step"]), _card(params, task, best), params.max_length)
     curves.write(curves.steps(result["log"]), paths.STEPS)
     curves.write(evaluations, paths.HISTORY)
     best_score = f"{task.best_score} {best['validation_' + task.best_score]:.4f}"
@@ -251,8 +251,8 @@ def _card(params: Train, task: TaskRecord, best: dict[str, Any]) -> str:
     return model_card.text(task, files.read_json(paths.BASE_MODEL / "model.json"), rows, chosen, best)
 
 
-def _export(best: Path, card: str, params: Train, number: device.Format) -> None:
-    """Write models/finetuned: the best checkpoint's weights, config and answers, the tokenizer, and the card.
+def _export(best: Path, card: str, max_length: int) -> None:
+    """Write models/finetuned: the best checkpoint's weights and config, the tokenizer, and the card.
 
     The tokenizer's limit becomes the length that was trained with, so that the folder alone cuts texts alike.
     """
@@ -262,7 +262,6 @@ def _export(best: Path, card: str, params: Train, number: device.Format) -> None
         for path in sorted(paths.BASE_MODEL.glob("tokenizer*")):
             shutil.copyfile(path, folder / path.name)
         settings = files.read_json(folder / "tokenizer_config.json")
-        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": params.max_length})
+        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": max_length})
         files.write_text(folder / "README.md", card)
-        of_answers = answers.circumstances(params.eval_batch_size, number)
-        manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())} | {answers.NAME: of_answers})
+        manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())})

@@ -15,9 +15,9 @@ from transformers import EvalPrediction
 from transformers.trainer_utils import EvalLoopOutput
 
 from refit.evaluation import hf_evaluate, metrics
-from refit.model.answers import Values
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.model.inference import Inference
+from refit.progress import bar
 from refit.storage.arrow import Rows
 from refit.training.checkpoint_io import StateFiles
 from refit.training.finite import FiniteOnly
@@ -47,7 +47,6 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
         self.label_smoothing = label_smoothing
         self.grouped = grouped
         self.answering = answering
-        self.answered: tuple[int, Values] | None = None  # the step of the last evaluation, and its logits
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
@@ -84,8 +83,8 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
         return output
 
     def _answer(self, answering: Inference, rows: Rows, prefix: str) -> EvalLoopOutput:
-        logits = answering.logits(rows, "validation")
-        self.answered = self.state.global_step, logits
+        with bar(total=len(rows), desc="validation") as progress:
+            logits = answering.logits(rows, progress)
         measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=rows.label))
         metrics = {f"{prefix}_{name}": value for name, value in measured.items()}
         return EvalLoopOutput(predictions=logits, label_ids=rows.label, metrics=metrics, num_samples=len(rows))

@@ -85,16 +85,6 @@ def test_validation_answers_as_the_trainers_own_loop_does(tiny_model: Path, tmp_
     assert ours["eval_loss"] == pytest.approx(theirs["eval_loss"], rel=1e-5)
 
 
-def test_the_answers_of_the_last_evaluation_are_kept_in_the_rows_order(tiny_model: Path, tmp_path: Path) -> None:
-    """Prevents logits of other rows, or of an earlier step, from being saved with the weights."""
-    fitting = make(tiny_model, tmp_path, eval_strategy="epoch")
-    fitting.train()
-    assert fitting.answered is not None
-    step, logits = fitting.answered
-    assert step == fitting.state.max_steps
-    assert np.array_equal(logits, fitting.answering.logits(rows(20, seed=1), "again"))
-
-
 def test_the_training_loss_is_weighted_and_smoothed_and_the_validation_loss_is_not(
     tiny_model: Path, tmp_path: Path
 ) -> None:
