@@ -1,8 +1,4 @@
-"""What a run is: its lead, its task, model, data and params, and how to get it again.
-
-Nothing here depends on the clock, the machine or git, so that the same run gives the same page anywhere; what does is
-in report.js beside the page (refit/report/provenance.py), which fills the places that this file leaves for it.
-"""
+"""What a run is: its lead, its task, model, data and params, and how to get it again."""
 
 import shlex
 from typing import Any
@@ -15,11 +11,6 @@ from refit.report import page
 from refit.report.run_data import Run
 from refit.report.scores_section import NAMES, title
 from refit.storage import files
-
-ABSENT = (
-    "not on this page but in report.js beside it, which is missing here or of another run: send both files together, "
-    "or run dvc repro report."
-)
 
 
 def lead(run: Run) -> Markup:
@@ -53,25 +44,16 @@ def overview(run: Run) -> page.Section:
     ]
     parts = [
         page.facts(known),
-        _filled_by_script("run-code", f"Code version, and params that differ from the committed ones: {ABSENT}"),
         Markup("<h3>Params</h3>"),
         _params(run),
     ]  # fmt: skip
     return page.Section("run", "The run", page.join(parts))
 
 
-def timings() -> page.Section:
-    """Where time and memory went, which report.js knows."""
-    return page.Section("timings", "Time and memory", _filled_by_script("run-timings", f"Timings: {ABSENT}"))
-
-
 def reproduce(run: Run) -> page.Section:
-    """The commit and command of the run, and the command that spells every param out."""
+    """The command that spells every param out."""
     body = [
-        _filled_by_script("run-command", f"The commit: {ABSENT}"),
-        page.paragraph(
-            "At that commit, whatever params.yaml holds, this gives the same run with every param spelled out:"
-        ),
+        page.paragraph("With the same code, whatever params.yaml holds, this gives the same run:"),
         shell(command(run.params.model_dump())),
         page.paragraph(
             "The same inputs, versions and kind of machine give the same bytes, page included. Another processor, "
@@ -114,10 +96,6 @@ def _params(run: Run) -> Markup:
         for stage, fields in params.STAGES.items()
         if fields is not params.Report
     )
-
-
-def _filled_by_script(anchor: str, otherwise: str) -> Markup:
-    return Markup('<div id="{}">{}</div>').format(anchor, page.paragraph(otherwise, kind="quiet"))
 
 
 def _code(content: str) -> Markup:

@@ -138,10 +138,7 @@ dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 }
 """)
 
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; img-src data:; base-uri 'none'; "
-    "form-action 'none'"
-)
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)
@@ -153,11 +150,8 @@ class Section:
     body: Markup
 
 
-def document(title: str, lead: Markup, sections: Sequence[Section], *, script: str = "") -> str:
-    """A whole page as text: title, lead, a contents list, the sections.
-
-    `script` names a file beside the page that the page runs, the only one that its policy lets it load.
-    """
+def document(title: str, lead: Markup, sections: Sequence[Section]) -> str:
+    """A whole page as text: title, lead, a contents list, the sections."""
     contents = join(Markup('<li><a href="#{}">{}</a></li>').format(part.anchor, part.title) for part in sections)
     bodies = join(
         Markup('<section id="{0}" aria-labelledby="{0}-title">\n<h2 id="{0}-title">{1}</h2>\n{2}\n</section>').format(
@@ -174,10 +168,9 @@ def document(title: str, lead: Markup, sections: Sequence[Section], *, script: s
             "<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
             '<div class="sheet">\n<header>\n<h1>{title}</h1>\n{lead}\n</header>\n<div class="columns">\n'
             '<nav aria-labelledby="contents"><div><h2 id="contents">Contents</h2><ol>{contents}</ol></div></nav>\n'
-            "<main>\n{bodies}\n</main>\n</div>\n</div>\n{script}</body>\n</html>\n"
+            "<main>\n{bodies}\n</main>\n</div>\n</div>\n</body>\n</html>\n"
         ).format(
             policy=POLICY, title=title, style=STYLE, lead=lead, contents=contents, bodies=bodies,
-            script=Markup('<script src="{}"></script>\n').format(script) if script else "",
         )
     )  # fmt: skip
 

@@ -160,9 +160,9 @@ def test_light_stages_do_not_load_torch() -> None:
     import sys
 
     program = (
-        "import sys; from refit import params, timings, summary; from refit.data import sampling; "
+        "import sys; from refit import params, summary; from refit.data import sampling; "
         "from refit.download import dataset; from refit.tokenization import tokenization; "
-        "from refit.report import build, provenance; "
+        "from refit.report import build; "
         "print([m for m in ('torch', 'transformers', 'datasets', 'sklearn', 'evaluate', 'pandas') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import shutil
 import sys
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, change_params, environment, run
+from conftest import ROOT, environment, run
 from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, SPLITS, Made, write
 from test_page import Reader
 
 from refit import params, paths
 from refit.errors import DataError
-from refit.report import build, provenance
+from refit.report import build
 from refit.storage import files
 
 KINDS = {
@@ -28,16 +27,14 @@ KINDS = {
     "many labels": Made(labels=[f"intent number {i}" for i in range(70)]),
     "one label": Made(labels=["only"]),
 }
-SECTIONS = {"scores", "curves", "hardness", "mistakes", "examples", "data", "run", "timings", "reproduce"}
+SECTIONS = {"scores", "curves", "hardness", "mistakes", "examples", "data", "run", "reproduce"}
 
 
 def make(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
-    """A made-up run with its page and script, in `folder`."""
+    """A made-up run with its page, in `folder`."""
     write(folder, KINDS[kind])
     patch.chdir(folder)
-    chosen = params.load(params.Report)
-    identity = build.write(chosen, paths.REPORT)
-    provenance.write(paths.REPORT_SCRIPT, chosen.model_dump(), identity)
+    build.write(params.load(params.Report), paths.REPORT)
     return folder / paths.REPORT
 
 
@@ -56,9 +53,7 @@ def test_every_kind_of_run_has_a_well_formed_page_with_its_sections(
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
 
 
-def test_the_page_is_the_same_in_any_folder_at_any_time_and_its_script_is_not_part_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_is_the_same_in_any_folder_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that holds a clock's reading or a path makes every clone's dvc.lock differ."""
     first = make("hostile pairs", tmp_path / "one", monkeypatch).read_bytes()
     time.sleep(1.1)
@@ -154,42 +149,6 @@ def test_the_command_spells_out_every_param_so_that_a_shell_and_dvc_read_it_back
     assert line == "dvc exp run -S 'model=my model' -S stratify=false -S lr=2e-05 -S train_rows=all"
 
 
-def test_the_script_names_the_commit_the_changed_params_and_edited_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without these nobody can tell which code and settings a page is about."""
-    folder = tmp_path / "run"
-    write(folder, KINDS["plain"])
-    monkeypatch.chdir(folder)
-    for name in [name for name in os.environ if name.startswith("DVC_")]:
-        monkeypatch.delenv(name)
-    (folder / "refit").mkdir()
-    (folder / "refit/a.py").write_text("1\n")
-    for command in (["git", "init", "--quiet"], ["git", "add", "--all"], ["git", "commit", "--quiet", "-m", "first"]):
-        run(*command, cwd=folder)
-    commit = run("git", "rev-parse", "HEAD", cwd=folder).stdout.strip()
-    provenance.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump(), "a page")
-    assert "none: all as committed" in paths.REPORT_SCRIPT.read_text()
-
-    change_params(folder / "params.yaml", lr=3e-5, model="<img src=x onerror=alert(1)>")
-    (folder / "refit/a.py").write_text("2\n")
-    (folder / "refit/b.py").write_text("3\n")
-    provenance.write(paths.REPORT_SCRIPT, params.load(params.Report).model_dump(), "a page")
-    script = paths.REPORT_SCRIPT.read_text()
-    assert f"git checkout {commit}\\ndvc exp run" in script
-    assert "-S lr=3e-05" in script
-    assert "uncommitted edits in refit/a.py, refit/b.py" in script
-    assert "<img" not in script
-
-
-def test_a_folder_without_git_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A downloaded archive has no commit; the page must say that rather than fail."""
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.delenv("DVC_EXP_BASELINE_REV", raising=False)
-    make("plain", tmp_path / "run", monkeypatch)
-    assert "not in git, so no version of it is known" in paths.REPORT_SCRIPT.read_text()
-
-
 # ---- In a real browser ----
 
 
@@ -252,21 +211,16 @@ def requests(browser: Any) -> list[str]:
 def test_a_browser_draws_all_says_nothing_and_asks_for_nothing_outside(
     kind: str, browser: Any, pages: dict[str, Path]
 ) -> None:
-    """No error in the console, no request but the page and its script, every chart has a size."""
+    """No error in the console, no request but the page, every chart has a size."""
     page = pages[kind]
     see(browser, page)
     assert browser.get_log("browser") == []
-    script = page.with_name("report.js")
-    assert {url for url in requests(browser) if not url.startswith("data:")} == {page.as_uri(), script.as_uri()}
+    assert {url for url in requests(browser) if not url.startswith("data:")} == {page.as_uri()}
     sizes = browser.execute_script(
         "return [...document.querySelectorAll('svg')].map(s => [s.getBBox().width, s.clientWidth, s.clientHeight])"
     )
     assert len(sizes) >= 5
     assert all(drawn > 100 and width > 100 and height > 60 for drawn, width, height in sizes)
-    for place in ("run-code", "run-timings", "run-command"):
-        shown = browser.execute_script("return document.getElementById(arguments[0]).innerText", place)
-        assert "which is missing here" not in shown
-        assert shown
 
 
 def test_hostile_labels_and_texts_are_only_shown(browser: Any, pages: dict[str, Path]) -> None:
@@ -276,7 +230,7 @@ def test_hostile_labels_and_texts_are_only_shown(browser: Any, pages: dict[str, 
         "return [document.images.length, document.scripts.length, document.body.innerText,"
         " document.querySelectorAll('[onerror],[onload],[onclick],iframe,object,embed').length]"
     )
-    assert found[:2] == [0, 1]
+    assert found[:2] == [0, 0]
     assert found[3] == 0
     assert HOSTILE in found[2]
     assert "{{7*7}} ${7*7}" in found[2]
@@ -328,23 +282,6 @@ def test_dark_light_and_print_have_enough_contrast(browser: Any, pages: dict[str
         assert (paper < 0.1) == (scheme == "dark" and not media)
         assert text > 4.5
         assert in_charts > 4.5
-
-
-def test_without_its_script_the_page_says_what_is_missing(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
-    """Sent alone, the page still stands, and tells where timings and the commit are."""
-    alone = shutil.copy(pages["plain"], tmp_path / "report.html")
-    see(browser, alone)
-    shown = browser.execute_script("return document.getElementById('run-timings').innerText")
-    assert "report.js beside it, which is missing here or of another run" in shown
-
-
-def test_a_script_of_another_page_is_not_believed(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
-    """After DVC took a page from its cache, the script beside it may be of another run: its timings must not show."""
-    page = shutil.copy(pages["plain"], tmp_path / "report.html")
-    shutil.copy(pages["regression"].with_name("report.js"), tmp_path)
-    see(browser, page)
-    shown = browser.execute_script("return document.getElementById('run-timings').innerText")
-    assert "report.js beside it, which is missing here or of another run" in shown
 
 
 def test_prints_on_a_few_pages(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
