@@ -11,7 +11,7 @@ def report() -> None:
     from refit.storage import manifest
 
     manifest.read(paths.METRICS_MANIFEST.parent)
-    build.write(params.load(params.Report), paths.REPORT)
+    build.write(params.values(), paths.REPORT)
 
 
 if __name__ == "__main__":
