@@ -26,9 +26,7 @@ SCATTER = Path("metrics/scatter.csv")
 CALIBRATION = Path("metrics/calibration.csv")
 HISTORY = Path("metrics/history.csv")
 STEPS = Path("metrics/steps.csv")
-SPEED = Path("metrics/speed.json")
 REPORT = Path("metrics/report.html")
-REPORT_SCRIPT = Path("metrics/report.js")
 LOCAL_SPEED = Path(".refit/speed")
 
 

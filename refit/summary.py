@@ -1,12 +1,16 @@
-"""What to read when a run has ended: the scores, where the model lies and what to try next.
+"""Command that prints the scores of the last run, the timings of its stages, and what to try next.
 
 python -m refit.summary
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from tabulate import tabulate
 
 from refit import paths, repo
 from refit.errors import DataError
+from refit.params import STAGES
 from refit.stage import run
 from refit.storage import files
 
@@ -21,30 +25,56 @@ Try next (after: source .venv/bin/activate)
   README.md: your own data, sweeps, comparing commits"""
 
 
-def table() -> str:
-    """The scores of metrics/, one line a split and score, with 95% intervals."""
+def scores() -> str:
+    """The table of scores in metrics/: one line per split and score, with 95% intervals.
+
+    Raises DataError if the pipeline has not been run.
+    """
     try:
-        scores: dict[str, Any] = files.read_json(paths.SCORES)
+        by_task: dict[str, Any] = files.read_json(paths.SCORES)
         details: dict[str, Any] = files.read_json(paths.DETAILS)
     except FileNotFoundError as error:
         repo.check_repository()
         raise DataError(f"{error.filename} is not there yet; run: make repro") from None
-    lines = [("task", "split", "score", "value", "95% interval", "rows")]
-    for task, splits in scores.items():
-        for split, values in splits.items():
-            for name, (low, high) in details[task][split]["intervals"].items():
-                lines.append(
-                    (task, split, name, f"{values[name]:.4f}", f"{low:.3f} to {high:.3f}", f"{values['rows']:,}")
-                )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    rows = [
+        (task, split, name, f"{values[name]:.4f}", f"{low:.3f} to {high:.3f}", f"{values['rows']:,}")
+        for task, splits in by_task.items()
+        for split, values in splits.items()
+        for name, (low, high) in details[task][split]["intervals"].items()
+    ]
+    return _table(["task", "split", "score", "value", "95% interval", "rows"], rows)
+
+
+def timings() -> str:
+    """The table of stage timings in .refit/speed: seconds, throughput of the main loop, and peak memory.
+
+    A stage that has never run on this machine, because DVC took its outputs from the cache, has no line. The table is
+    empty if there are no timings.
+    """
+    rows = []
+    for stage in STAGES:
+        path = paths.LOCAL_SPEED / f"{stage}.json"
+        if path.is_file():
+            figures = files.read_json(path)
+            speeds = (_per_second(figures, unit) for unit in ("rows", "tokens"))
+            rows.append((stage, f"{figures['seconds']:.2f}", *speeds, f"{figures['peak_memory_mb']:,} MB"))
+    head = ["stage", "seconds", "rows/s", "tokens/s", "peak memory"]
+    return _table(head, rows, ["left", *["right"] * 4]) if rows else ""
+
+
+def _per_second(figures: dict[str, Any], unit: str) -> str:
+    seconds = figures.get("loop_seconds", figures["seconds"])  # seconds are rounded, so a short stage took 0.0
+    return f"{figures[unit] / seconds:,.0f}" if unit in figures and seconds else ""
+
+
+def _table(head: list[str], rows: Iterable[Sequence[str]], colalign: Sequence[str] | None = None) -> str:
+    return str(tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=colalign))
 
 
 def main() -> None:
-    """Print the table and what comes next."""
-    print(table(), NEXT.format(model=paths.FINETUNED_MODEL, report=paths.REPORT), sep="\n\n")
+    """Print the tables and the next steps."""
+    parts = [scores(), timings(), NEXT.format(model=paths.FINETUNED_MODEL, report=paths.REPORT)]
+    print("\n\n".join(filter(None, parts)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ PRELOADED = {
     "sample": ("refit.data.sampling",),
     "train": ("refit.training.fine_tuning", "transformers.models.bert.modeling_bert"),
     "evaluate": ("refit.evaluation.evaluate", "transformers.models.bert.modeling_bert"),
-    "report": ("refit.report", "refit.timings"),
+    "report": ("refit.report.build",),
 }
 
 

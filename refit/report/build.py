@@ -1,39 +1,47 @@
-"""The report page put together: metrics/report.html."""
+"""The report of a run as one page, metrics/report.html."""
 
-import hashlib
+import shlex
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refit import paths
-from refit.params import Report
-from refit.report import data_section, examples_section, overview, page, scores_section
+from refit.escaping import visible
+from refit.report import data_section, examples_section, scores_section, wording
 from refit.report.run_data import Run
 from refit.storage import files
 
 
-def write(params: Report, target: Path) -> str:
-    """Write the page of the run whose outs are in place; returns the page's identity, for the script beside it."""
+def write(params: dict[str, Any], target: Path) -> None:
+    """Write the page of the run whose outputs are in place, with the params in the order of params.yaml.
+
+    The page is one file: no font, image, style or script comes from anywhere else, and its Content-Security-Policy
+    forbids it. What comes from the data (labels, texts) is escaped by the template engine; control characters are made
+    visible in the complete page.
+    """
     run = Run(params)
-    if run.is_regression:
-        about_scores = [scores_section.scatter(run), scores_section.hardness(run), examples_section.largest_errors(run)]
-    else:
-        about_scores = [
-            scores_section.confusion(run), scores_section.reliability(run), scores_section.hardness(run),
-            examples_section.mistakes(run),
-        ]  # fmt: skip
-    sections = [
-        scores_section.scores(run),
-        scores_section.curves(run),
-        *about_scores,
-        examples_section.examples(run),
-        data_section.section(run),
-        overview.overview(run),
-        overview.timings(),
-        overview.reproduce(run),
-    ]
-    text = str(page.document(run.task.name, overview.lead(run), sections, script=paths.REPORT_SCRIPT.name))
-    identity = hashlib.sha256(text.encode()).hexdigest()[:16]
-    named = str.replace(
-        text, '<html lang="en">', f'<html lang="en" data-page="{identity}">', 1
-    )  # not Markup's, which escapes
-    files.write_text(target, named)
-    return identity
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {function.__name__: function for function in wording.FILTERS} | {"yaml": shown}
+    page = environment.get_template("page.html.j2").render(
+        run=run, settings=settings(params), data_digest=files.sha256(paths.TASK), **scores_section.sections(run),
+        examples=examples_section.examples(run), mistakes=examples_section.mistakes(run), data=data_section.data(run),
+    )  # fmt: skip
+    files.write_text(target, visible(page))
+
+
+def settings(params: dict[str, Any]) -> list[str]:
+    """The params as the arguments of `dvc exp run -S`, quoted for a shell."""
+    return [shlex.quote(f"{name}={shown(value)}") for name, value in params.items()]
+
+
+def shown(value: Any) -> str:
+    """A param as params.yaml and the command line have it."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{shown(of)}" for name, of in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(shown, value)) + "]"
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)

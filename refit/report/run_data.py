@@ -1,4 +1,4 @@
-"""What the report's sections share: a run's task, params, scores, rows and predictions."""
+"""The inputs of the report: a run's task, params, scores, examples and predictions."""
 
 import csv
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from refit import paths
 from refit.data import parquet
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError
-from refit.params import Report
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
@@ -23,9 +23,9 @@ Column = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Predicted:
-    """The scored rows of one split, as columns of equal length.
+    """The scored examples of one split, as columns of equal length.
 
-    row: in data/raw. probabilities: (rows, labels), None for regression. length: tokens, special ones included.
+    row: index in data/raw. probabilities: (rows, labels), None for regression. length: tokens with special ones.
     """
 
     row: Column
@@ -36,7 +36,7 @@ class Predicted:
 
     @property
     def right(self) -> Column:
-        """Whether each row's label was predicted (float, 0 or 1)."""
+        """1.0 where the label was predicted, else 0.0."""
         return np.equal(self.label, self.prediction).astype(np.float64)
 
     @property
@@ -46,9 +46,9 @@ class Predicted:
 
 
 class Run:
-    """A run that has been evaluated, read from its outs as they are needed."""
+    """An evaluated run, read from its outputs as they are needed. `params` are all of params.yaml."""
 
-    def __init__(self, params: Report) -> None:
+    def __init__(self, params: dict[str, Any]) -> None:
         self.params = params
         self.task = TaskRecord.read(paths.TASK)
         self.model = manifest.read_record(paths.BASE_MODEL / "model.json")
@@ -81,18 +81,18 @@ class Run:
         return sorted(self.scores, key=lambda split: (not split.startswith("test"), split))
 
     @cached_property
-    def commonest(self) -> int:
-        """The most frequent label of the train rows used, the first of equals; of classes only."""
+    def most_frequent(self) -> int:
+        """The most frequent label of the training examples used, the first of equals; for classification."""
         return int(np.bincount(self.sampled["train"].label).argmax())
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One row for each evaluation during training."""
+        """One row per evaluation during training."""
         return _numbers(paths.HISTORY.read_text(encoding="utf-8"))
 
     @cached_property
     def steps(self) -> list[dict[str, float]]:
-        """One row for each logged stretch of training steps."""
+        """One row per logged range of training steps."""
         return _numbers(paths.STEPS.read_text(encoding="utf-8"))
 
     @property
@@ -102,14 +102,17 @@ class Run:
 
     @cached_property
     def sampled(self) -> dict[str, Rows]:
-        """The rows that the run used, by split."""
+        """The examples that the run used, by split."""
         return {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
 
-    def predicted(self, split: str) -> Predicted:
-        """The scored rows of a split, in the order of data/sampled. Raises DataError where they are other rows."""
+    @cached_property
+    def _predictions(self) -> pa.Table:
         with parquet.opened(paths.PREDICTIONS) as file:
-            table = file.read()
-        table = table.filter(pc.equal(table["split"], split))
+            return file.read()
+
+    def predicted(self, split: str) -> Predicted:
+        """The scored examples of a split, in the order of data/sampled. Raises DataError if they are others."""
+        table = self._predictions.filter(pc.equal(self._predictions["split"], split))
         rows = self.sampled[split]
         if not np.array_equal(rows.row, table["row"].to_numpy()):
             raise DataError(f"{paths.PREDICTIONS}: its {split} rows are not those of {paths.SAMPLED}; run: dvc repro")

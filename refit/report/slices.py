@@ -1,6 +1,5 @@
-"""How a score changes with what a row is like: its length, or how much of a pair's words are shared."""
+"""How a score depends on an example's length, or on the words that the texts of a pair share."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Group:
-    """The rows whose feature lies from `low` to `high`: the mean of their values and its 95% interval."""
+    """Examples whose feature is between `low` and `high`: the mean of their values and its 95% interval."""
 
     low: float
     high: float
@@ -28,10 +27,10 @@ class Group:
     interval: tuple[float, float]
 
 
-def by(feature: npt.NDArray[Any], values: Values, *, is_share: bool) -> list[Group]:
-    """Up to five groups of about the same size, smallest feature first; rows of one feature stay together.
+def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[Group]:
+    """Up to five groups of about the same size, smallest feature first; examples of equal feature stay together.
 
-    `is_share`: the values are 0 or 1 and the interval is Wilson's; otherwise it is the mean's, mean ± 1.96 s / √n.
+    `is_fraction`: the values are 0 or 1 and the interval is Wilson's; otherwise it is mean ± 1.96 s / √n.
     """
     inner = np.unique(np.quantile(feature, np.arange(1, GROUPS) / GROUPS, method="lower"))
     place = np.searchsorted(inner, feature, side="left")
@@ -39,22 +38,14 @@ def by(feature: npt.NDArray[Any], values: Values, *, is_share: bool) -> list[Gro
     for index in np.unique(place):
         chosen = place == index
         of_group = values[chosen]
-        interval = wilson(of_group.mean(), len(of_group)) if is_share else _mean_interval(of_group)
+        interval = _wilson(of_group) if is_fraction else _mean_interval(of_group)
         low, high = float(feature[chosen].min()), float(feature[chosen].max())
         groups.append(Group(low, high, len(of_group), float(of_group.mean()), interval))
     return groups
 
 
-def wilson(share: float, rows: int) -> tuple[float, float]:
-    """The 95% interval of a share (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927)."""
-    squared = NORMAL_95**2 / rows
-    middle = (share + squared / 2) / (1 + squared)
-    half = NORMAL_95 * math.sqrt(share * (1 - share) / rows + squared / (4 * rows)) / (1 + squared)
-    return float(middle - half), float(middle + half)
-
-
 def overlap(first: str, second: str) -> float:
-    """The share of two texts' different words, case aside, that both have (Jaccard), 0 to 1."""
+    """The Jaccard similarity of two texts' sets of words, 0 to 1, ignoring case."""
     a, b = (set(_WORD.findall(text.casefold())) for text in (first, second))
     return len(a & b) / len(a | b) if a or b else 1.0
 
@@ -64,7 +55,14 @@ def overlaps(pairs: Sequence[tuple[str, ...]]) -> Values:
     return np.array([overlap(first, second) for first, second in pairs])
 
 
+def _wilson(values: Values) -> tuple[float, float]:
+    from scipy.stats import binomtest  # half a second to import
+
+    interval = binomtest(int(values.sum()), len(values)).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def _mean_interval(values: Values) -> tuple[float, float]:
-    half = NORMAL_95 * float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    half = NORMAL_95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
     mean = float(values.mean())
     return mean - half, mean + half

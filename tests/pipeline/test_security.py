@@ -71,10 +71,8 @@ def test_hostile_labels_stay_text_in_the_page(offline: Path) -> None:
     # A label is what a stranger typed; in a report it must not become a tag.
     tags = Tags()
     tags.feed((offline / "metrics/report.html").read_text())
-    assert not [tag for tag, _ in tags.found if tag == "img"]
+    assert not [tag for tag, _ in tags.found if tag in ("img", "script")]
     assert not [name for _, attributes in tags.found for name in attributes if name.startswith("on")]
-    scripts = [attributes.get("src") for tag, attributes in tags.found if tag == "script"]
-    assert set(scripts) <= {"report.js"}
 
 
 def test_no_cell_of_our_csv_files_is_a_formula(offline: Path) -> None:

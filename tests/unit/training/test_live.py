@@ -191,10 +191,7 @@ def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path:
     plots = json.loads(run("dvc", "plots", "show", "--json", cwd=folder).stdout)["data"]
     drawn = {name for name, pictures in plots.items() if pictures}
     assert drawn == {"loss", "metrics/history.csv", "learning_rate", "confusion", "confusion_shares", "calibration"}
-    script = (folder / "metrics/report.js").read_text()
-    head = run("git", "rev-parse", "HEAD", cwd=folder).stdout.strip()
-    assert f"git checkout {head}" in script
-    assert "report_to=dvclive" in script
+    assert "report_to=dvclive" in (folder / "metrics/report.html").read_text()
 
     run("dvc", "exp", "run", "--name", "second", "-S", "report_to=tensorboard", "-S", "seed=7", cwd=folder)
     (logs,) = (folder / ".refit/tensorboard").glob("*second*")
