@@ -1,11 +1,11 @@
-"""What is wrong with a data set that no loss curve shows: repeated rows, leaks between splits, labels at odds.
+"""Problems of a data set that no loss curve shows: repeated texts, texts shared by splits, contradicting labels.
 
 Each text (for pairs, both texts) becomes one 64-bit hash, so that memory is 16 bytes a row and 650,000 reviews are
 checked in seconds. Two texts are the same if every byte is. Among a million rows the chance that two different texts
 share a hash is one in 37 million.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -20,6 +20,8 @@ import xxhash
 from refit.data import parquet
 
 BATCH_ROWS = 8_192
+FEW_ROWS = 30  # with fewer, the 95% interval of an accuracy is wider than 0.3
+SHOWN = 60  # characters of an example
 PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no first text loses bits: (a, b) and (b, a) differ
 Hashes = npt.NDArray[np.uint64]
 
@@ -96,6 +98,37 @@ def check(splits: Mapping[str, Split], examples: int) -> Checks:
         contradicting_rows=rows,
         contradictions=kept,
     )
+
+
+def warnings(splits: Mapping[str, pa.Table], hidden: Iterable[str]) -> Iterator[str]:
+    """A line for each problem: too few rows to score, texts shared with train, texts with several labels.
+
+    `hidden` names the splits without known labels.
+    """
+    train = hashed(splits["train"].to_batches(), labelled=True)
+    for name, table in splits.items():
+        if name == "train":
+            continue
+        if table.num_rows < FEW_ROWS and name not in hidden:
+            yield f"rows of {name}: {table.num_rows}; scores on so few are mostly chance, use {FEW_ROWS} or more"
+        hashes = hashed(table.to_batches(), labelled=False).hashes
+        shared = np.flatnonzero(np.isin(hashes, train.hashes))
+        if len(shared):
+            yield (
+                f"rows of {name} that repeat a text of train: {len(shared):,} of {table.num_rows:,}, such as "
+                f"{_example(table, int(shared[0]))}; scores on them are inflated; remove them from one of the two files"
+            )
+    found = check({"train": train}, examples=1)
+    if found.contradicting_texts:
+        texts = "1 text" if found.contradicting_texts == 1 else f"{found.contradicting_texts:,} texts"
+        example = _example(splits["train"], found.contradictions[0][0].row)
+        yield f"{texts} in train with different labels, such as {example}"
+
+
+def _example(table: pa.Table, row: int) -> str:
+    columns = [name for name in ("text", "text_pair") if name in table.column_names]
+    text = " | ".join(table[name][row].as_py() for name in columns)
+    return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
 
 
 def _contradictions(splits: Mapping[str, Split], examples: int) -> tuple[int, int, list[list[Place]]]:

@@ -1,4 +1,4 @@
-"""A few texts out of data/raw: only the row groups that hold them are read."""
+"""Reading parquet files of data/raw and metrics/: in batches, or single rows by their row groups."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -8,19 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit.errors import DataError
+from refit.storage.files import damaged
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """A parquet file to read from. Raises DataError where it is damaged."""
+    """A parquet file to read from. Raises DataError where it is missing or damaged."""
     try:
         with pq.ParquetFile(path) as file:
             yield file
     except FileNotFoundError:
-        raise DataError(f"{path} is missing; run: dvc repro") from None
+        raise damaged(path, "is missing") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{path} is not readable ({str(error).splitlines()[0]}); run: dvc repro --force") from None
+        raise damaged(path, f"is not readable ({str(error).splitlines()[0]})") from None
 
 
 def take(path: Path, rows: Iterable[int]) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Which rows of a split are used, and in which order.
+"""The sample stage: which rows of a split are used, and in which order.
 
 Plain sampling picks exactly the rows of `Dataset.shuffle(seed).select(range(n))`, in that order, so that a run here
 and a notebook see the same rows; `all` keeps every row in the order of the file.
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from refit.data import doubts
-from refit.errors import DataError, ParamsError
+from refit.data import checks
+from refit.errors import ParamsError
 from refit.params import Sample
 from refit.progress import bar
 from refit.storage import arrow, files, manifest
@@ -30,34 +30,34 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
-    chosen = 0
-    with files.replaced_folder(target) as folder, manifest.recorded(folder) as record:
-        for name, entry in recorded.items():
-            key, count, seed = _wanted(params, name)
-            if count != "all" and count > entry["rows"]:
-                split = name.removesuffix(".arrow")
-                _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({entry['rows']})")
-                count = "all"
+    figures = {}
+    with files.replaced_folder(target) as folder:
+        for name in recorded:
             batches = arrow.open_batches(tokenized / name)
-            rows = sum(batch.num_rows for batch in batches)
-            if rows != entry["rows"]:
-                raise DataError(
-                    f"{tokenized / name} has {rows} rows, {entry['rows']} were written; run: dvc repro --force"
-                )
-            labels = _labels(batches)
-            if params.stratify and labels.dtype.kind == "f":
-                raise ParamsError(
-                    "params.yaml stratify: got true, but this task is a regression, which has no classes; need false"
-                )
-            order = choose(rows, count, seed, labels if params.stratify else None)
-            if count != "all":
-                _warn_of_few(key, count, labels, order)
-            with files.HashedFile(folder / name) as file, pa.ipc.new_stream(file, batches[0].schema) as stream:
+            order = _chosen(params, name, _labels(batches))
+            with pa.ipc.new_stream(str(folder / name), batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
-            record(name, {"rows": len(order)}, file.sha256)
-            chosen += len(order)
-    return {"rows": chosen}
+            figures[name] = {"rows": len(order)}
+        manifest.write(folder, figures)
+    return {"rows": sum(of_file["rows"] for of_file in figures.values())}
+
+
+def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
+    """The indices of the rows of a split's file to use, with a warning where they are fewer than wanted or too few."""
+    key, count, seed = _wanted(params, name)
+    if params.stratify and labels.dtype.kind == "f":
+        raise ParamsError(
+            "params.yaml stratify: got true, but this task is a regression, which has no classes; need false"
+        )
+    if count != "all" and count > len(labels):
+        split = name.removesuffix(".arrow")
+        _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({len(labels)})")
+        count = "all"
+    order = choose(len(labels), count, seed, labels if params.stratify else None)
+    if count != "all":
+        _warn_of_few(key, count, labels, order)
+    return order
 
 
 def choose(rows: int, count: int | Literal["all"], seed: int, labels: npt.NDArray[Any] | None = None) -> Indices:
@@ -109,8 +109,8 @@ def _labels(batches: list[pa.RecordBatch]) -> npt.NDArray[Any]:
 def _warn_of_few(key: str, count: int, labels: npt.NDArray[Any], order: Indices) -> None:
     """Name a sample that is too small for a score, and one that lacks classes to learn."""
     if key != "train_rows":
-        if count < doubts.FEW_ROWS:
-            _warn(f"params.yaml {key} is {count}: scores on so few are mostly chance; use {doubts.FEW_ROWS} or more")
+        if count < checks.FEW_ROWS:
+            _warn(f"params.yaml {key} is {count}: scores on so few are mostly chance; use {checks.FEW_ROWS} or more")
     elif labels.dtype.kind != "f":
         sampled, known = len(np.unique(labels[order])), len(np.unique(labels))
         if sampled < known:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from refit import paths
-from refit.data import doubts
+from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord
 from refit.download.splits import Loaded, hold_out, is_hidden
 from refit.download.task_registry import Hub, Own, Package, Task
@@ -22,8 +22,9 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     Splits that the source lacks are held out of train. Raises DataError and NetworkError as the sources do.
     """
     loaded = _with_all_splits(_load(task), params)
-    for doubt in doubts.about_rows(loaded.splits):
-        print(f"download: {doubt}", file=sys.stderr)
+    hidden = [split for split, table in loaded.splits.items() if is_hidden(table)]
+    for warning in checks.warnings(loaded.splits, hidden):
+        print(f"download: {warning}", file=sys.stderr)
     hashes: dict[str, str] = {}
     with files.replaced_folder(target) as folder:
         for split, table in loaded.splits.items():

@@ -6,8 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 from tqdm import tqdm
 
 from refit.errors import DataError
@@ -15,7 +13,6 @@ from refit.model import classifier, cpu_kernels, device
 from refit.model.inference import Inference, Values
 from refit.predict.model_source import Finished
 from refit.storage import files
-from refit.storage.arrow import Rows
 from refit.tokenization import engines, tokenization
 from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
 from refit.tokenization.token_batch import Encoded
@@ -33,8 +30,7 @@ class Predictor:
     def __init__(self, run: Finished) -> None:
         self.settings = run.settings
         self.max_length = run.settings.max_length or _own_limit(run.model)
-        load_engine, self.reference = engines.load(_checked(run.model), self.max_length)
-        self.engine = load_engine()
+        self.engine, self.reference = engines.load(_checked(run.model), self.max_length)
         device.use_threads(run.settings.threads)
         self.number = device.number_format(run.settings.precision, run.model)
         model = classifier.finetuned(run.model)
@@ -47,7 +43,7 @@ class Predictor:
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None, progress: "tqdm[Any] | None" = None) -> Values:
         """The raw outputs (rows, labels) for texts, or for pairs of texts, in their order."""
-        rows = _rows(self._encode(list(texts), None if pairs is None else list(pairs)))
+        rows = tokenization.rows_of(self._encode(list(texts), None if pairs is None else list(pairs)))
         return self.inference.logits(rows, progress or tqdm(disable=True))
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
@@ -55,7 +51,7 @@ class Predictor:
             return self.reference.encode(texts, pairs)
         stride = max(1, len(texts) // CHECKED_ROWS)
         with suppress(EnginesDifferError):
-            return CheckedEngine(lambda: self.engine, self.reference, stride).encode(texts, pairs)
+            return CheckedEngine(self.engine, self.reference, stride).encode(texts, pairs)
         print(
             f"predict: {self.engine.name} and the model's own tokenizer disagree; the model's own, which is slower, "
             "is used from here on",
@@ -63,13 +59,6 @@ class Predictor:
         )
         self.engine = self.reference
         return self.reference.encode(texts, pairs)
-
-
-def _rows(encoded: Encoded) -> Rows:
-    """Encoded texts as the rows that the model is fed from; they have no labels, so these are zero."""
-    columns = tokenization.schema(is_pair=encoded.first_lengths is not None, is_regression=False)
-    labels = pa.array(np.zeros(len(encoded), np.int64))
-    return Rows([tokenization.record_batch(encoded, labels, 0, columns)])
 
 
 def _checked(model: Path) -> Path:

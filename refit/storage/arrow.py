@@ -5,36 +5,31 @@ row (int32: the row in data/raw), and for pairs first_length (int32: how many id
 recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files too.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
-from importlib.abc import MetaPathFinder
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from refit.errors import DataError
+from refit.storage.files import damaged
 
 BATCH_ROWS = 8_192
 
-
-class _NoPandas(MetaPathFinder):
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        """Refuse pandas, and leave everything else to the finders that come next."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(name=fullname)
+Ints = npt.NDArray[Any]
 
 
-def _settle_pandas() -> None:
-    """Have pyarrow find no pandas: it imports it at its first array if it can, which takes a quarter of a second."""
-    refusing = _NoPandas()
-    sys.meta_path.insert(0, refusing)
-    pa.array([])
-    sys.meta_path.remove(refusing)
-
-
-_settle_pandas()
+def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
+    """The columns of a tokenized file."""
+    fields = [
+        pa.field("input_ids", pa.list_(pa.int32())),
+        pa.field("label", pa.float32() if is_regression else pa.int64()),
+        pa.field("length", pa.int32()),
+        pa.field("row", pa.int32()),
+    ]
+    return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
 
 
 def open_batches(path: Path) -> list[pa.RecordBatch]:
@@ -43,55 +38,65 @@ def open_batches(path: Path) -> list[pa.RecordBatch]:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
             return list(stream)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(
-            f"{path}: not a readable Arrow file ({str(error).splitlines()[0]}); run: dvc repro --force"
-        ) from None
+        raise damaged(path, f"is not a readable Arrow file ({str(error).splitlines()[0]})") from None
 
 
+@dataclass(frozen=True, eq=False)
 class Rows:
     """The rows of a tokenized file, or some of them in some order, as columns of numpy arrays.
 
-    Only `input_ids` stays on disk; the columns of one number a row are in memory (20 bytes a row).
+    The token ids stay on disk; the columns of one number per row are in memory (28 bytes a row). `parts` are the
+    token ids of consecutive rows with the offset of each row, `starts` the first row of each part, and `position` where
+    each row is among them.
     """
 
-    def __init__(self, batches: Sequence[pa.RecordBatch], order: npt.NDArray[np.int64] | None = None) -> None:
-        self._batches = list(batches)
-        self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
-        self._ids = [(column.values.to_numpy(), column.offsets.to_numpy()) for column in self._lists()]
-        rows = int(self._starts[-1])
-        self._order = np.arange(rows) if order is None else order
-        self.length = self._column("length")
-        self.label = self._column("label")
-        self.row = self._column("row")
-        self.first_length = (
-            self._column("first_length") if batches and "first_length" in batches[0].schema.names else None
-        )
+    parts: Sequence[tuple[npt.NDArray[np.int32], Ints]]
+    starts: Ints
+    position: Ints
+    length: Ints
+    label: Ints
+    row: Ints
+    first_length: Ints | None
 
     @classmethod
     def read(cls, path: Path) -> "Rows":
         """Open a file. Raises DataError when it cannot be read."""
-        return cls(open_batches(path))
+        return cls.of_batches(open_batches(path))
+
+    @classmethod
+    def of_batches(cls, batches: Sequence[pa.RecordBatch]) -> "Rows":
+        """The rows of record batches with the columns of `schema`, without copying the token ids."""
+        lists = [batch.column("input_ids") for batch in batches]
+
+        def column(name: str) -> Ints:
+            values = [batch.column(name).to_numpy() for batch in batches]
+            return np.concatenate(values) if values else np.empty(0, np.int64)
+
+        def column_or_none(name: str) -> Ints | None:
+            return column(name) if batches and name in batches[0].schema.names else None
+
+        return cls(
+            parts=[(part.values.to_numpy(), part.offsets.to_numpy()) for part in lists],
+            starts=np.cumsum([0, *map(len, lists)]), position=np.arange(sum(map(len, lists))),
+            length=column("length"), label=column("label"), row=column("row"),
+            first_length=column_or_none("first_length"),
+        )  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self.position)
 
     def ids(self, index: int) -> npt.NDArray[np.int32]:
         """The token ids of one row, without copying them."""
-        position = int(self._order[index])
-        batch = int(np.searchsorted(self._starts, position, side="right")) - 1
-        values, offsets = self._ids[batch]
-        local = position - int(self._starts[batch])
-        ids: npt.NDArray[np.int32] = values[offsets[local] : offsets[local + 1]]
-        return ids
+        position = int(self.position[index])
+        part = int(np.searchsorted(self.starts, position, side="right")) - 1
+        values, offsets = self.parts[part]
+        place = position - int(self.starts[part])
+        return values[offsets[place] : offsets[place + 1]]
 
     def take(self, indices: npt.NDArray[np.int64]) -> "Rows":
-        """A view of the given rows in the given order."""
-        return Rows(self._batches, self._order[indices])
-
-    def _lists(self) -> Iterator[pa.ListArray]:
-        return (batch.column("input_ids") for batch in self._batches)
-
-    def _column(self, name: str) -> npt.NDArray[np.int64]:
-        parts = [batch.column(name).to_numpy() for batch in self._batches]
-        whole: npt.NDArray[np.int64] = np.concatenate(parts) if parts else np.empty(0, np.int64)
-        return whole[self._order]
+        """The given rows in the given order."""
+        first_length = None if self.first_length is None else self.first_length[indices]
+        return replace(
+            self, position=self.position[indices], length=self.length[indices], label=self.label[indices],
+            row=self.row[indices], first_length=first_length,
+        )  # fmt: skip

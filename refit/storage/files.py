@@ -2,23 +2,18 @@
 
 import glob
 import hashlib
-import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
-from refit.errors import DiskError
+from refit.errors import DataError, DiskError
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
-# At once, without Python's lock: a file's hash is often taken beside threads that hold it long.
 READ_BYTES = 1 << 24
 
 
@@ -29,24 +24,6 @@ def sha256(path: Path) -> str:
         while content := file.read(READ_BYTES):
             digest.update(content)
     return digest.hexdigest()
-
-
-class HashedFile(io.BufferedWriter):
-    """A new file to write to, and the SHA-256 of what was written to it."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "w"))
-        self._digest = hashlib.sha256()
-
-    def write(self, content: "ReadableBuffer", /) -> int:
-        """Write and hash the bytes."""
-        self._digest.update(content)
-        return super().write(content)
-
-    @property
-    def sha256(self) -> str:
-        """The hash so far, in hexadecimal."""
-        return self._digest.hexdigest()
 
 
 def flush_to_disk(path: Path) -> None:
@@ -113,6 +90,16 @@ def replaced_file(target: Path) -> Iterator[Path]:
         flush_to_disk(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def damaged(path: Path, what: str) -> DataError:
+    """The error for a file between two stages that is missing or not what was written, with the fix that works.
+
+    DVC trusts its cache, so a damaged copy there has to go as well; a folder that is missing it makes again.
+    """
+    folder = path.parent
+    fix = f"python -m refit.doctor --fix, rm -r {folder}, and then: dvc repro" if folder.exists() else "dvc repro"
+    return DataError(f"{path} {what}; run: {fix}")
 
 
 def need_space(folder: Path, wanted: int, what: str) -> None:

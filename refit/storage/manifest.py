@@ -1,20 +1,18 @@
-"""What a folder between two stages must hold: each file with its rows and SHA-256, checked by whoever reads it.
+"""The manifest of a folder between two stages: each file with its figures, size and SHA-256, checked by every reader.
 
-Arrow notices neither a flipped bit nor a stream that was cut between two batches, so a reader that trusts the
-file alone can train on half of the data and say nothing.
+Arrow notices neither a flipped bit nor a stream that was cut between two batches, so a reader that trusts the file
+alone could train on half of the data without a warning.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from refit import paths
-from refit.errors import DataError
 from refit.storage import files
+from refit.storage.files import damaged
 
 NAME = "manifest.json"
 SEAL = "record_sha256"
@@ -34,39 +32,19 @@ def read_record(path: Path) -> dict[str, Any]:
         value = files.read_json(path)
         seal = value.pop(SEAL)
     except (ValueError, AttributeError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged: not a whole record; {_mend(path.parent)}") from None
+        raise damaged(path, "is damaged: not a complete record") from None
     if seal != _seal(value):
-        raise DataError(f"{path} is damaged: its content and its own hash differ; {_mend(path.parent)}")
+        raise damaged(path, "is damaged: its content and its own hash differ")
     return dict(value)
-
-
-@contextmanager
-def recorded(folder: Path) -> Iterator[Callable[[str, Mapping[str, Any], str], None]]:
-    """Give what to call with the name, figures and SHA-256 of each finished file; the manifest is written at the end.
-
-    A file is brought to disk beside the writing of the next.
-    """
-    entries = {}
-    with ThreadPoolExecutor() as threads:
-        flushed = []
-
-        def record(name: str, figures: Mapping[str, Any], sha256: str) -> None:
-            path = folder / name
-            entries[name] = {**figures, "bytes": path.stat().st_size, "sha256": sha256}
-            flushed.append(threads.submit(files.flush_to_disk, path))
-
-        yield record
-        for flush in flushed:
-            flush.result()
-    write_record(folder / NAME, entries)
 
 
 def write(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Record every named file of `folder` with its figures, size and hash."""
-    with recorded(folder) as record, ThreadPoolExecutor() as threads:
-        hashes = threads.map(files.sha256, [folder / name for name in figures])
-        for (name, of_file), sha256 in zip(figures.items(), hashes, strict=True):
-            record(name, of_file, sha256)
+    entries = {}
+    for name, of_file in figures.items():
+        path = folder / name
+        entries[name] = {**of_file, "bytes": path.stat().st_size, "sha256": files.sha256(path)}
+    write_record(folder / NAME, entries)
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
@@ -77,13 +55,11 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         entries: dict[str, dict[str, Any]] = read_record(folder / NAME)
     except FileNotFoundError:
-        raise DataError(f"{folder / NAME} is missing; {_mend(folder)}") from None
+        raise damaged(folder / NAME, "is missing") from None
     for name, entry in entries.items():
         path = folder / name
-        if not path.is_file():
-            raise DataError(f"{path} is missing; {_mend(folder)}")
-        if path.stat().st_size != entry["bytes"]:
-            raise DataError(f"{path} has {path.stat().st_size} bytes, {entry['bytes']} were written; {_mend(folder)}")
+        if path.is_file() and path.stat().st_size != entry["bytes"]:
+            raise damaged(path, f"has {path.stat().st_size} bytes, {entry['bytes']} were written")
         check(path, entry["sha256"])
     return entries
 
@@ -93,29 +69,20 @@ def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
     try:
         recorded: dict[str, str] = read_record(folder / paths.MODEL_RECORD)["files"]
     except FileNotFoundError:
-        raise DataError(f"{folder / paths.MODEL_RECORD} is missing; {_mend(folder)}") from None
+        raise damaged(folder / paths.MODEL_RECORD, "is missing") from None
     for name in sorted(recorded) if names is None else names:
         if name in recorded:
             check(folder / name, recorded[name])
 
 
 def check(path: Path, sha256: str) -> None:
-    """Raise DataError when a file is missing or its bytes are others than the recorded ones."""
+    """Raise DataError when a file is missing or its bytes differ from the recorded ones."""
     if not path.is_file():
-        raise DataError(f"{path} is missing; {_mend(path.parent)}")
+        raise damaged(path, "is missing")
     found = files.sha256(path)
     if found != sha256:
-        raise DataError(
-            f"{path} differs from what was written (sha256 {found[:8]}.. is not {sha256[:8]}..); {_mend(path.parent)}"
-        )
+        raise damaged(path, f"differs from what was written (sha256 {found[:8]}.. is not {sha256[:8]}..)")
 
 
 def _seal(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _mend(folder: Path) -> str:
-    """DVC trusts its cache, so a damaged copy there has to go too; what is missing altogether it makes again."""
-    if not folder.exists():
-        return "run: dvc repro"
-    return f"run: python -m refit.doctor --fix, rm -r {folder}, and then: dvc repro"

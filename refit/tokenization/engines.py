@@ -1,11 +1,9 @@
-"""Text to token ids, exactly as the model's own tokenizer does it, by the fastest engine that can.
+"""Choose the fastest engine that gives the ids of the model's own tokenizer.
 
-The engine is chosen by what the tokenizer is: nanotoken for WordPiece, gigatoken for BPE, and `tokenizers` for every
-other one, which is also the reference that the ids of the fast ones are compared with on a sample of every run.
+nanotoken encodes WordPiece tokenizers and gigatoken BPE ones. `tokenizers` encodes every other one, and is the
+reference that the ids of the fast engines are compared with on a sample of every run.
 """
 
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -18,19 +16,18 @@ from refit.tokenization.token_batch import Encoded
 
 
 class Engine(Protocol):
-    """What encodes: a Reference, or one of the fast engines in its place."""
+    """A Reference, or a fast engine in its place."""
 
     name: str
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
-        """Encode texts, or pairs, with special tokens and cut to the length that it was made for."""
+        """Encode texts, or pairs, with special tokens, truncated to the engine's max_length."""
 
 
-def load(model: Path, max_length: int) -> tuple[Callable[[], Engine], Reference]:
-    """What gives the engine to encode with, and the reference to check it against, for a model's tokenizer.
+def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
+    """The engine to encode with, and the reference to check it against, for a model's tokenizer.
 
-    The engine is loaded when it is first asked for, so that the reference can be at work meanwhile. Raises ParamsError
-    when `max_length` is more than the model can take.
+    Raises ParamsError when `max_length` is more than the model can take.
     """
     limit = length_limit(model)
     if limit is not None and max_length > limit:
@@ -39,11 +36,11 @@ def load(model: Path, max_length: int) -> tuple[Callable[[], Engine], Reference]
         )
     tokenizer_json = (model / "tokenizer.json").read_bytes()
     reference = Reference(tokenizer_json, max_length)
-    return cache(lambda: _fastest(tokenizer_json, reference)), reference
+    return _fastest(tokenizer_json, reference), reference
 
 
 def _fastest(tokenizer_json: bytes, reference: Reference) -> Engine:
-    """The engine of the tokenizer's kind, if it takes all of the tokenizer's settings; only that one is imported."""
+    """The engine for the tokenizer's kind, if it supports all of its settings; only that one is imported."""
     try:
         match reference.tokenizer.model:
             case models.WordPiece():
@@ -54,13 +51,13 @@ def _fastest(tokenizer_json: bytes, reference: Reference) -> Engine:
                 from refit.tokenization.byte_pair import BytePair
 
                 return BytePair(tokenizer_json, reference)
-    except (ValueError, RuntimeError):  # what nanotoken and gigatoken raise for settings that they do not have
+    except (ValueError, RuntimeError):  # raised by nanotoken and gigatoken for settings that they lack
         pass
     return reference
 
 
 def length_limit(model: Path) -> int | None:
-    """The most tokens that a model takes: its tokenizer says it, else the size of its position table."""
+    """The most tokens that a model takes, by its tokenizer's settings and the size of its position table."""
     stated = files.read_json(model / "tokenizer_config.json").get("model_max_length")
     positions = files.read_json(model / "config.json").get("max_position_embeddings")
     known = [limit for limit in (stated, positions) if isinstance(limit, int) and limit < 10**9]

@@ -1,19 +1,15 @@
-"""The texts of data/raw batch by batch, each file checked against the hash that it was written with."""
+"""The texts of data/raw in batches, after each file was checked against the hash that it was written with."""
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from refit.data import parquet
 from refit.data.task_record import TaskRecord
-from refit.errors import DataError
 from refit.storage import arrow, manifest
-from refit.tokenization.prefetch import ahead
+from refit.tokenization.prefetch import prefetched
 
 
 @dataclass(frozen=True)
@@ -27,38 +23,15 @@ class Texts:
 
 
 def batches(raw: Path, task: TaskRecord) -> Iterator[Texts]:
-    """The batches of every split, two being read ahead, and the first of all begun at once.
-
-    Raises DataError for a file that is not what task.json says, at the latest before its first batch.
-    """
-    hashing = ThreadPoolExecutor(1)
-    splits = []
-    for split, recorded in task.splits.items():
-        path = raw / f"{split}.parquet"
-        checked = hashing.submit(manifest.check, path, recorded.sha256)
-        with _blamed(path, checked):
-            file = pq.ParquetFile(path)  # here: the first decoding begins before a tokenizer's loading holds the lock
-        splits.append(_of_split(split, path, file, checked))
-    hashing.shutdown(wait=False)
-    return ahead(chain.from_iterable(splits), depth=2)
+    """The batches of every split. Raises DataError, before the first, for a file that differs from task.json."""
+    for split, record in task.splits.items():
+        manifest.check(raw / f"{split}.parquet", record.sha256)
+    return prefetched(_read(raw, task))
 
 
-def _of_split(split: str, path: Path, file: pq.ParquetFile, checked: Future[None]) -> Iterator[Texts]:
-    with file, _blamed(path, checked):
-        for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
-            checked.result()
-            second = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else None
-            yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))
-
-
-@contextmanager
-def _blamed(path: Path, checked: Future[None]) -> Iterator[None]:
-    """That a file is missing, or not what was written, is said before why it cannot be read."""
-    try:
-        yield
-    except OSError:
-        checked.result()
-        raise
-    except pa.ArrowInvalid as error:
-        checked.result()
-        raise DataError(f"{path}: {str(error).splitlines()[0]}; remove data/raw and run: dvc repro") from None
+def _read(raw: Path, task: TaskRecord) -> Iterator[Texts]:
+    for split in task.splits:
+        with parquet.opened(raw / f"{split}.parquet") as file:
+            for batch in file.iter_batches(batch_size=arrow.BATCH_ROWS):
+                second = batch.column("text_pair").to_pylist() if task.is_pair else None
+                yield Texts(split, batch.column("text").to_pylist(), second, batch.column("label"))

@@ -1,4 +1,4 @@
-"""What every tokenizer gives here: the token ids of many texts in one buffer."""
+"""A batch of tokenized texts: the token ids of all of them in one buffer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,16 +35,6 @@ class Encoded:
         pieces = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
         first = None if self.first_lengths is None else self.first_lengths[np.asarray(rows, dtype=np.intp)]
         return Encoded(_concatenate(pieces), offsets([len(piece) for piece in pieces]), first)
-
-    def with_rows(self, rows: Sequence[int], others: "Encoded") -> "Encoded":
-        """The same single texts, but the given rows, in ascending order, are those of `others`."""
-        lengths = self.lengths
-        lengths[list(rows)] = others.lengths
-        pieces, done = [], 0
-        for row, ids in zip(rows, np.split(others.ids, others.offsets[1:-1]), strict=True):
-            pieces += [self.ids[done : self.offsets[row]], ids]
-            done = self.offsets[row + 1]
-        return Encoded(np.concatenate([*pieces, self.ids[done:]]), offsets(lengths), None)
 
     def equals(self, other: "Encoded") -> bool:
         """Whether ids, rows and token types are the same."""

@@ -1,8 +1,7 @@
-"""From raw parquet to token ids on disk, a batch at a time, with the engine's ids checked on the way."""
+"""The tokenize stage: raw parquet to token ids on disk, one batch at a time, checked against the model's tokenizer."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,42 +12,52 @@ import pyarrow as pa
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.progress import bar
-from refit.storage import files, manifest
+from refit.storage import arrow, files, manifest
 from refit.tokenization import engines, raw_batches
+from refit.tokenization.engines import Engine
 from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
-from refit.tokenization.prefetch import ahead
 from refit.tokenization.raw_batches import Texts
-from refit.tokenization.token_batch import Encoded, Ids
+from refit.tokenization.token_batch import Encoded
 
-Figures = dict[str, dict[str, int]]  # what was counted, by file
+Figures = dict[str, dict[str, int]]  # counts, by file
 
-HEAVY_TRUNCATION = 0.1  # share of a split's rows from which on it is said
+HEAVY_TRUNCATION = 0.1  # warn if a larger fraction of a split's rows reaches max_length
 PACKED = 3  # bytes of text in a byte of parquet, or a few more
-ROW_BYTES = 24  # of a row beside its tokens
-CHECKED_ROWS = 256  # of a run at least, spread evenly; the odd rows of each batch come on top
+ROW_BYTES = 24  # of a row, without its tokens
+CHECKED_ROWS = 256  # of a run at least, spread evenly; unusual rows of each batch are added
 
 
 def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, Any]:
     """Tokenize every split of `raw` into `target`; returns rows, tokens and the engine that was used.
 
-    Memory does not grow with the rows. Raises DataError when a raw file is not what task.json says, and DiskError
+    Memory does not grow with the rows. Raises DataError when a raw file differs from task.json, and DiskError
     before any work when there is no room.
     """
     task = TaskRecord.read(raw / paths.TASK.name)
-    batches = raw_batches.batches(raw, task)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
     files.need_space(target.parent, _bytes_at_most(raw, task, max_length), "tokenizing")
-    with files.replaced_folder(target) as folder, manifest.recorded(folder) as record:
-        output = _Output(folder, task, max_length, record)
-        figures, engine = _tokenized(batches, raw, model, output)  # it frees its tokenizers beside the last hash
+    engine, reference = engines.load(model, max_length)
+    with files.replaced_folder(target) as folder:
+        try:
+            checked = CheckedEngine(engine, reference, stride=max(1, _rows(task) // CHECKED_ROWS))
+            figures = _write_splits(folder, raw, task, checked, max_length)
+        except EnginesDifferError:
+            print(
+                f"tokenize: {engine.name} and the model's own tokenizer disagree on a row; all rows are encoded "
+                "again by the model's own tokenizer, which is slower",
+                file=sys.stderr,
+            )
+            engine = reference
+            figures = _write_splits(folder, raw, task, reference, max_length)
+        manifest.write(folder, figures)
     for warning in truncation_warnings(figures, max_length):
         print(f"tokenize: {warning}", file=sys.stderr)
-    tokens = sum(figure["tokens"] for figure in figures.values())
-    return {"rows": sum(figure["rows"] for figure in figures.values()), "tokens": tokens, "engine": engine}
+    tokens = sum(of_file["tokens"] for of_file in figures.values())
+    return {"rows": sum(of_file["rows"] for of_file in figures.values()), "tokens": tokens, "engine": engine.name}
 
 
 def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: int) -> Iterator[str]:
-    """A line for each split that loses the end of many texts; `figures` is what was counted, by file."""
+    """A line for each split in which many texts are truncated; `figures` are the counts of each file."""
     for name, of_file in figures.items():
         rows, full = of_file["rows"], of_file["at_max_length"]
         if full > rows * HEAVY_TRUNCATION:
@@ -58,35 +67,51 @@ def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: in
             )
 
 
-def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
-    """The columns of a tokenized file."""
-    fields = [
-        pa.field("input_ids", pa.list_(pa.int32())),
-        pa.field("label", pa.float32() if is_regression else pa.int64()),
-        pa.field("length", pa.int32()),
-        pa.field("row", pa.int32()),
-    ]
-    return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
-
-
 def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
-    """One batch of rows, `first_row` being the raw row of its first; the ids are not copied."""
-    label = columns.field("label").type
+    """One batch with the given columns (refit/storage/arrow.py); `first_row` is the row of its first text."""
     arrays = {
-        "input_ids": pa.ListArray.from_arrays(_column(encoded.offsets.astype(np.int32)), _column(encoded.ids)),
-        "label": labels if labels.type == label else labels.cast(label),  # which imports pyarrow.compute
-        "length": _column(encoded.lengths),
-        "row": _column(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
+        "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets, pa.int32()), pa.array(encoded.ids)),
+        "label": labels.cast(columns.field("label").type),
+        "length": pa.array(encoded.lengths),
+        "row": pa.array(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
     }
     if encoded.first_lengths is not None:
-        arrays["first_length"] = _column(encoded.first_lengths)
+        arrays["first_length"] = pa.array(encoded.first_lengths)
     return pa.record_batch([arrays[name] for name in columns.names], schema=columns)
 
 
-def _column(values: Ids) -> pa.Array:
-    """As pa.array, which imports numpy.ma to ask whether these are masked."""
-    plain = np.ascontiguousarray(values, np.int32)  # as it is already: no copy
-    return pa.Array.from_buffers(pa.int32(), len(plain), [None, pa.py_buffer(plain)])
+def rows_of(encoded: Encoded) -> arrow.Rows:
+    """Encoded texts as rows in memory, to predict; they have no labels, so these are zero."""
+    length = encoded.lengths
+    return arrow.Rows(
+        parts=[(encoded.ids, encoded.offsets)], starts=np.array([0, len(encoded)]), position=np.arange(len(encoded)),
+        length=length, label=np.zeros(len(encoded), np.int64), row=np.arange(len(encoded), dtype=np.int32),
+        first_length=encoded.first_lengths,
+    )  # fmt: skip
+
+
+def _write_splits(
+    folder: Path, raw: Path, task: TaskRecord, engine: Engine | CheckedEngine, max_length: int
+) -> Figures:
+    """Encode every batch and write it to its split's file; returns the counts of each file."""
+    columns = arrow.schema(is_pair=task.is_pair, is_regression=task.is_regression)
+    figures: Figures = {}
+    with bar(total=_rows(task), desc="tokenize") as progress:
+        for split, of_split in groupby(raw_batches.batches(raw, task), key=lambda texts: texts.split):
+            name = f"{split}.arrow"
+            counts = figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
+            with pa.ipc.new_stream(str(folder / name), columns) as stream:
+                for texts, encoded in _encoded(of_split, engine):
+                    stream.write_batch(record_batch(encoded, texts.labels, counts["rows"], columns))
+                    counts["rows"] += len(encoded)
+                    counts["tokens"] += len(encoded.ids)
+                    counts["at_max_length"] += int((encoded.lengths == max_length).sum())
+                    progress.update(len(encoded))
+    return figures
+
+
+def _encoded(batches: Iterable[Texts], engine: Engine | CheckedEngine) -> Iterator[tuple[Texts, Encoded]]:
+    return ((texts, engine.encode(texts.first, texts.second)) for texts in batches)
 
 
 def _rows(task: TaskRecord) -> int:
@@ -94,52 +119,6 @@ def _rows(task: TaskRecord) -> int:
 
 
 def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int) -> int:
-    """About how much will be written: a token is four bytes and stands for some four of text, a third compressed."""
+    """About how much will be written: a token takes four bytes for some four of text, which parquet compresses."""
     packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
     return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
-
-
-@dataclass(frozen=True)
-class _Output:
-    """The files of a task's splits, each recorded when it is whole."""
-
-    folder: Path
-    task: TaskRecord
-    max_length: int
-    record: Callable[[str, Mapping[str, Any], str], None]
-
-    def write(self, batches: Iterator[tuple[Texts, Encoded]]) -> Figures:
-        """Write every encoded batch; returns what was counted, by file."""
-        columns = schema(is_pair=self.task.is_pair, is_regression=self.task.is_regression)
-        figures: Figures = {}
-        with bar(total=_rows(self.task), desc="tokenize") as progress:
-            for split, of_split in groupby(ahead(batches), key=lambda batch: batch[0].split):
-                name = f"{split}.arrow"
-                figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
-                path = self.folder / name
-                with files.HashedFile(path) as file, pa.ipc.new_stream(file, columns) as stream:
-                    for texts, encoded in of_split:
-                        stream.write_batch(record_batch(encoded, texts.labels, figures[name]["rows"], columns))
-                        figures[name]["rows"] += len(encoded)
-                        figures[name]["tokens"] += len(encoded.ids)
-                        figures[name]["at_max_length"] += int((encoded.lengths == self.max_length).sum())
-                        progress.update(len(encoded))
-                self.record(name, figures[name], file.sha256)
-        return figures
-
-
-def _tokenized(batches: Iterator[Texts], raw: Path, model: Path, output: _Output) -> tuple[Figures, str]:
-    """Write the output with the fastest engine whose ids are right; returns the counts and that engine's name."""
-    engine, reference = engines.load(model, output.max_length)
-    checked = CheckedEngine(engine, reference, stride=max(1, _rows(output.task) // CHECKED_ROWS))
-    try:
-        return output.write(checked.encode_all(batches)), engine().name
-    except EnginesDifferError:
-        print(
-            f"tokenize: {engine().name} and the model's own tokenizer disagree on a row; all rows are encoded "
-            "again by the model's own tokenizer, which is slower",
-            file=sys.stderr,
-        )
-        again = raw_batches.batches(raw, output.task)
-        own = ((texts, reference.encode(texts.first, texts.second)) for texts in again)
-        return output.write(own), reference.name

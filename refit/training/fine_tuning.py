@@ -63,7 +63,7 @@ def train(params: Train) -> dict[str, Any]:
 
 def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Format) -> dict[str, Any]:
     """Train until the last step or early stopping; returns what `Run.finish` records."""
-    rows = {split: _read(split) for split in ("train", "validation")}
+    rows = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in ("train", "validation")}
     is_regression = task.is_regression
     _check(params, task, rows, is_regression=is_regression)
     best_key = f"eval_{task.best_score}"
@@ -206,15 +206,6 @@ def _check(params: Train, task: TaskRecord, rows: dict[str, Rows], *, is_regress
             raise DataError(
                 f"data/sampled/{split}.arrow: {int(unknown.sum())} rows have no known label; need a labelled split"
             )
-
-
-def _read(split: str) -> Rows:
-    path = paths.SAMPLED / f"{split}.arrow"
-    rows = Rows.read(path)
-    recorded = files.read_json(paths.SAMPLED / manifest.NAME)[path.name]["rows"]
-    if len(rows) != recorded:
-        raise DataError(f"{path} has {len(rows)} rows, {recorded} were written; run: dvc repro --force sample")
-    return rows
 
 
 def _class_weights(params: Train, task: TaskRecord, rows: Rows) -> torch.Tensor | None:

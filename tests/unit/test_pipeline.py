@@ -17,7 +17,6 @@ STAGES: dict[str, Any] = PIPELINE["stages"]
 WITHOUT_EFFECT = {
     ROOT / f"refit/{name}.py"
     for name in (
-        "data/doubts",
         "errors",
         "fast_import",
         "locking",

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from tqdm import tqdm
@@ -37,8 +36,7 @@ def rows() -> Rows:
     lengths = generator.integers(1, 21, ROWS)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     encoded = Encoded(generator.integers(1, 40, offsets[-1]).astype(np.int32), offsets, None)
-    columns = tokenization.schema(is_pair=False, is_regression=False)
-    return Rows([tokenization.record_batch(encoded, pa.array(np.zeros(ROWS, np.int64)), 0, columns)])
+    return tokenization.rows_of(encoded)
 
 
 @pytest.fixture(autouse=True)

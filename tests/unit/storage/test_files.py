@@ -25,18 +25,6 @@ def test_the_hash_is_of_every_byte(content: bytes, at_once: int) -> None:
             files.READ_BYTES = before
 
 
-@given(st.lists(st.binary(max_size=20_000)))
-def test_a_file_is_hashed_as_it_is_written(parts: list[bytes]) -> None:
-    """Prevents a manifest from naming the hash of other bytes than those that are on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "file"
-        with files.HashedFile(path) as file:
-            for part in parts:
-                assert file.write(part) == len(part)
-        assert path.read_bytes() == b"".join(parts)
-        assert file.sha256 == files.sha256(path)
-
-
 def test_a_folder_that_was_removed_is_made_again_by_dvc_alone(tmp_path: Path) -> None:
     """Prevents the advice to remove what is not there."""
     with pytest.raises(DataError, match=r"gone/manifest.json is missing; run: dvc repro$"):

@@ -1,4 +1,4 @@
-"""Reading ahead: the same items, an error where its item would have come, never more waiting than wanted."""
+"""Prefetching: the same items in the same order, and errors where they occur."""
 
 from collections.abc import Iterator
 
@@ -6,37 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit.tokenization.prefetch import ahead
+from refit.tokenization.prefetch import prefetched
 
 
-@given(st.lists(st.integers() | st.none()), st.integers(1, 4))
-def test_the_items_and_their_order_are_the_same(items: list[int | None], depth: int) -> None:
+@given(st.lists(st.integers() | st.none()))
+def test_the_items_and_their_order_are_the_same(items: list[int | None]) -> None:
     """Prevents a batch of rows from being lost or swapped, and an item that is None from ending the rest."""
-    assert list(ahead(items, depth)) == items
+    assert list(prefetched(items)) == items
 
 
-def test_an_error_comes_after_the_items_before_it() -> None:
-    """Prevents a damaged file from ending tokenize as if it had been read to its end."""
-
-    def items() -> Iterator[int]:
-        yield 1
-        raise ValueError("damaged")
-
-    coming = ahead(items())
-    assert next(coming) == 1
-    with pytest.raises(ValueError, match="damaged"):
-        next(coming)
-
-
-@pytest.mark.parametrize("depth", [1, 2])
-def test_no_more_items_wait_than_wanted(depth: int) -> None:
-    """Prevents memory from growing with the rows when the reader is faster than the encoder."""
+def test_an_error_comes_after_the_items_before_it_and_no_more_than_one_waits() -> None:
+    """Prevents a damaged file from ending tokenize as if it had been read to its end, and memory that grows."""
     made = []
 
     def items() -> Iterator[int]:
-        for number in range(100):
+        for number in range(5):
             made.append(number)
             yield number
+        raise ValueError("damaged")
 
-    for number in ahead(items(), depth):
-        assert len(made) <= number + 1 + depth
+    coming = prefetched(items())
+    for number in range(5):
+        assert next(coming) == number
+        assert len(made) <= number + 2
+    with pytest.raises(ValueError, match="damaged"):
+        next(coming)

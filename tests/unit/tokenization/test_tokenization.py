@@ -1,13 +1,12 @@
 """From parquet to Arrow: every row once, the same bytes each time, and a loud fallback when engines differ."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, reviews, run
+from conftest import reviews
 from made_runs import splits, task_record
 
 from refit.download import pretrained
@@ -70,18 +69,6 @@ def test_datasets_opens_the_file_too(tmp_path: Path, base_model: Path) -> None:
     dataset = Dataset.from_file(str(tmp_path / "tokenized/train.arrow"))
     assert dataset.column_names == ["input_ids", "label", "length", "row"]
     assert len(dataset[0]["input_ids"]) == dataset[0]["length"]
-
-
-def test_a_run_loads_no_more_than_it_uses(tmp_path: Path, base_model: Path) -> None:
-    """Prevents 50 ms more of every run: for the functions of pyarrow, masked arrays and locks between processes."""
-    raw = raw_folder(tmp_path / "raw")
-    program = (
-        "import sys; from pathlib import Path; from refit.tokenization import tokenization; "
-        "raw, model, target = map(Path, sys.argv[1:]); tokenization.write(raw, model, 24, target); "
-        "print([m for m in ('pyarrow.compute', 'numpy.ma', 'multiprocessing.synchronize') if m in sys.modules])"
-    )
-    done = run(sys.executable, "-c", program, raw, base_model, tmp_path / "tokenized", cwd=ROOT)
-    assert done.stdout == "[]\n"
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path, base_model: Path) -> None:

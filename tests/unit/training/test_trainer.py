@@ -33,7 +33,7 @@ def rows(count: int = 40, *, seed: int = 0) -> Rows:
             "row": pa.array(range(count), pa.int32()),
         }
     )
-    return Rows([batch])
+    return Rows.of_batches([batch])
 
 
 def make(
