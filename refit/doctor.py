@@ -25,8 +25,7 @@ from ruamel.yaml.error import YAMLError
 
 from refit import paths, repo
 from refit.errors import DataError, UsageError
-from refit.progress import bar
-from refit.stage import run
+from refit.stage import bar, run
 
 DVC = Path(".dvc")
 LOCK_FILE = Path("dvc.lock")

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from refit.fast_import import importing
-from refit.stage import run
+from refit.stage import heavy_imports, run
 
 
 def evaluate() -> dict[str, Any]:
@@ -11,7 +10,7 @@ def evaluate() -> dict[str, Any]:
     from refit import params
 
     chosen = params.load(params.Evaluate)
-    with importing():
+    with heavy_imports():
         from refit.evaluation import evaluate
 
     return evaluate.evaluate(chosen)

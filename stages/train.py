@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from refit.fast_import import importing
-from refit.stage import run
+from refit.stage import heavy_imports, run
 from refit.training import distributed
 
 
@@ -18,7 +17,7 @@ def train() -> dict[str, Any]:
     sharding.check(chosen, is_alone=not launches and distributed.count() == 1)
     if launches:
         return distributed.launch(chosen.processes, "stages.train")
-    with importing():
+    with heavy_imports():
         from refit.training import fine_tuning
 
     figures = fine_tuning.train(chosen)

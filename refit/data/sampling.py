@@ -16,7 +16,7 @@ import pyarrow as pa
 from refit.data import checks
 from refit.errors import ParamsError
 from refit.params import Sample
-from refit.progress import bar
+from refit.stage import bar
 from refit.storage import arrow, files, manifest
 
 Indices = npt.NDArray[np.int64]

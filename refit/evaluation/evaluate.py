@@ -21,7 +21,7 @@ from refit.evaluation import bootstrap, calibration, hf_evaluate, metrics
 from refit.model import classifier, cpu_kernels, device
 from refit.model.inference import Inference, probabilities
 from refit.params import Evaluate
-from refit.progress import bar
+from refit.stage import bar
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from refit import targets
 from refit.errors import DataError, ParamsError
-from refit.fast_import import importing
-from refit.stage import run
+from refit.stage import heavy_imports, run
 
 if TYPE_CHECKING:
     from refit.predict.model_source import Finished
@@ -55,7 +54,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Do what the command line says."""
     chosen = arguments()
-    with importing():
+    with heavy_imports():
         from refit.predict import model_source
         from refit.predict.predictor import Predictor
 
@@ -124,7 +123,7 @@ def _predict_split(predictor: "Predictor", found: "Finished", split: str, out: P
 def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:
     from refit.evaluation import metrics
     from refit.predict import batch
-    from refit.progress import bar
+    from refit.stage import bar
 
     found: list[float] = []
     with bar(total=total, desc=f"predict {source.stem}") as progress:

@@ -27,7 +27,7 @@ from refit.errors import DataError, ParamsError, UsageError
 from refit.evaluation import metrics
 from refit.model import inference
 from refit.predict.predictor import Predictor
-from refit.progress import bar
+from refit.stage import bar
 from refit.storage import files
 
 WINDOW_ROWS = 16_384

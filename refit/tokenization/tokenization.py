@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from refit import paths
 from refit.data.task_record import TaskRecord
-from refit.progress import bar
+from refit.stage import bar
 from refit.storage import arrow, files, manifest
 from refit.tokenization import engines, raw_batches
 from refit.tokenization.engines import Engine

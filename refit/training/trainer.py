@@ -17,7 +17,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from refit.evaluation import hf_evaluate, metrics
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.model.inference import Inference
-from refit.progress import bar
+from refit.stage import bar
 from refit.storage.arrow import Rows
 from refit.training.checkpoint_io import StateFiles
 from refit.training.finite import FiniteOnly

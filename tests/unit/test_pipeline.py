@@ -18,11 +18,9 @@ WITHOUT_EFFECT = {
     ROOT / f"refit/{name}.py"
     for name in (
         "errors",
-        "fast_import",
         "locking",
         "params",
         "paths",
-        "progress",
         "stage",
         "training/live",
     )

@@ -35,25 +35,6 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         assert said.endswith(f"; {cure}")
 
 
-def test_a_command_that_is_done_leaves_nothing_undone() -> None:
-    """Prevents an end so quick that output, threads or exit handlers are lost."""
-    program = (
-        "import atexit, sys, threading, time\n"
-        "from refit import stage\n"
-        "class Late:\n"
-        "    def __del__(self): print('taken apart')\n"
-        "sys.late = Late()\n"
-        "def work():\n"
-        "    atexit.register(print, 'at exit')\n"
-        "    threading.Thread(target=lambda: (time.sleep(0.2), print('thread'))).start()\n"
-        "    print('done', file=sys.stderr)\n"
-        "stage.run('test', work, record=False)\n"
-    )
-    done = run(sys.executable, "-c", program, cwd=ROOT, check=False)
-    assert (done.returncode, done.stderr) == (0, "done\n")
-    assert done.stdout.splitlines() == ["thread", "at exit"]
-
-
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
     ("redirection", "code", "said"),
