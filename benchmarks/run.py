@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from benchmarks import data
+from benchmarks import data, matrix_rate
 from refit.storage import files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -235,7 +235,7 @@ def trained(place: Path, seed: int) -> dict[str, float]:
     train, evaluate = stage(place, "train"), stage(place, "evaluate")
     return {
         "train": train["rows"] / train["loop_seconds"],
-        "share": train["share_of_matrix_rate"],
+        "share": matrix_rate.share(place, train),
         "evaluate": evaluate["rows"] / evaluate["loop_seconds"],
     }
 

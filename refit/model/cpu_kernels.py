@@ -35,14 +35,32 @@ def install(model: PreTrainedModel, number: device.Format) -> None:
         model.set_attn_implementation("flash_attention_2")
     if place != "cpu" or number != "bf16":
         return
+    use_fast_attention(model)
+    use_fast_dropout(model)
+    use_bf16_hidden_states(model)
+
+
+def use_fast_attention(model: PreTrainedModel) -> None:
+    """Replace torch's attention kernel, where the model uses it, by `attention`."""
     if model.config._attn_implementation == "sdpa":
         AttentionInterface.register(NAME, attention)
         AttentionMaskInterface.register(NAME, sdpa_mask)
         model.set_attn_implementation(NAME)
-    _replace_dropout(model)
+
+
+def use_fast_dropout(model: nn.Module) -> None:
+    """Replace every nn.Dropout by `Dropout`."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Dropout) and child.p > 0:
+                setattr(parent, name, Dropout(child.p))
+
+
+def use_bf16_hidden_states(model: PreTrainedModel) -> None:
+    """Convert the output of the embeddings to bf16, so that the layers compute in it."""
     embeddings = getattr(model.base_model, "embeddings", None)
     if isinstance(embeddings, nn.Module):
-        embeddings.register_forward_hook(_to_bf16)
+        embeddings.register_forward_hook(lambda module, inputs, output: output.to(torch.bfloat16))
 
 
 def attention(
@@ -178,17 +196,6 @@ def _right_padded_lengths(mask: torch.Tensor | None, query: torch.Tensor) -> lis
     is_prefix = torch.equal(first, torch.arange(tokens) < lengths[:, None])
     is_shared = torch.equal(first, mask[:, 0, -1]) and torch.equal(first, mask[:, 0, tokens // 2])
     return [int(length) for length in lengths.tolist()] if is_prefix and is_shared else None
-
-
-def _replace_dropout(model: nn.Module) -> None:
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Dropout) and child.p > 0:
-                setattr(parent, name, Dropout(child.p))
-
-
-def _to_bf16(module: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
-    return output.to(torch.bfloat16)
 
 
 def _has_flash_attention(model: PreTrainedModel) -> bool:

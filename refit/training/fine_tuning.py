@@ -111,11 +111,9 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
     log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
     trained = rows["train"]
     epochs = params.epochs * clock.steps / state.max_steps  # done here, not before a kill or after an early stop
-    operations = throughput.training_operations(model, trained) * epochs
     figures = {
         "loop_seconds": round(seconds, 2),
         "step_seconds": round(clock.seconds, 2),
-        "share_of_matrix_rate": _share(operations, clock.seconds, throughput.matrix_rate(number)),
         "steps": state.global_step,
         "rows": round(len(trained) * epochs),
         "tokens": round(int(trained.length.sum()) * epochs),
@@ -220,10 +218,6 @@ def _answering(model: PreTrainedModel, params: Train, number: device.Format) -> 
         return None
     collate = classifier.collator(paths.BASE_MODEL, device=device.device())
     return Inference(model, collate, params.eval_batch_size, number)
-
-
-def _share(operations: float, seconds: float, rate: float) -> float:
-    return round(operations / seconds / rate, 3) if seconds else 0.0
 
 
 def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
