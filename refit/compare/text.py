@@ -9,7 +9,7 @@ from typing import Any
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line
 from refit.compare.flips import Flip
-from refit.compare.plain import code, markdown, one_line
+from refit.escaping import code, markdown, one_line
 from refit.evaluation import significance
 
 WIDTH = 110  # of paragraphs in the terminal
