@@ -17,9 +17,6 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from refit import params, repo, targets
 from refit.errors import InterruptedRunError, ParamsError, RefitError
 from refit.experiments import runner
@@ -135,7 +132,7 @@ def _one_by_one(runs: Mapping[Key, dict[str, Any]]) -> dict[Key, str]:
     failures = {}
     for key, changes in runs.items():
         name = _name(changes)
-        _say(key, f"finished before, as {name}" if runner.revision(name) else f"runs as {name}")
+        _say(key, f"finished before, as {name}" if repo.experiment(name) else f"runs as {name}")
         try:
             runner.run(name, changes, LOGS)
         except RefitError as error:
@@ -166,8 +163,8 @@ def _recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
             hint = f"did you mean {close[0]}?" if equals and close else f"PARAM is one of {', '.join(values)}"
             raise ParamsError(f"--set {change}: need PARAM=VALUE; {hint}")
         try:
-            values[key] = YAML(typ="safe").load(value)
-        except YAMLError:
+            values[key] = repo.parse_yaml(value)
+        except ValueError:
             raise ParamsError(f"--set {change}: the value is not YAML; quote what is text") from None
     return values
 

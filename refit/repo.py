@@ -1,87 +1,148 @@
-"""Revisions that a user names (commits, ranges, experiments, the workspace), and the files of one.
+"""Access to git and DVC: commands, revisions that a user names, their files, and YAML.
 
-Nothing here writes to the workspace: files that DVC tracks are read where they are stored.
+Reading a revision never changes the workspace: its files come from git, from DVC's cache or from DVC's remote.
 """
 
+import re
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from refit import paths
-from refit.errors import NetworkError, UsageError
+from refit.errors import DataError, NetworkError, UsageError
 
 WORKSPACE = "workspace"
 
 
+class CommandFailedError(DataError):
+    """A git or DVC command failed; the text is the command and the reason that it gave."""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's loader, but `2e-05` is a number, as in YAML 1.2, which DVC writes."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
 @dataclass(frozen=True)
 class Revision:
-    """One state of the repository: the name that the user gave, its commit (40 hex; None: the workspace), its title.
+    """A commit, a DVC experiment or the workspace.
 
-    `push` is the command that uploads the files that DVC tracks in it.
+    `name` is what the user gave, `commit` its 40 hex digits or None for the workspace, `title` the first line of its
+    message, and `push` the command that uploads its DVC-tracked files.
     """
 
     name: str
     commit: str | None
-    title: str
+    title: str = ""
     push: str = "dvc push --all-commits"
 
-
-class Files:
-    """The files of one revision."""
-
-    def __init__(self, revision: Revision) -> None:
-        self.revision = revision
-
     def from_git(self, path: Path) -> bytes | None:
-        """A file that git tracks, or None where there is none; in the workspace, as it is there."""
-        if self.revision.commit is not None:
-            return file_at(self.revision.commit, path.as_posix())
+        """The content of a file in git, or on disk for the workspace; None if there is no such file."""
+        if self.commit is not None:
+            return file_at(self.commit, path.as_posix())
         return path.read_bytes() if path.is_file() else None
 
     def from_dvc(self, path: Path) -> bytes:
-        """A file that DVC tracks, from its cache or else its remote. Raises NetworkError where neither has it."""
-        return bytes(self._stored(path, lambda tree: tree.cat_file(path.as_posix())))
+        """The content of a DVC-tracked file. Raises NetworkError if neither cache nor remote has it."""
+        return bytes(self._read(path, lambda tree: tree.cat_file(path.as_posix())))
 
     def copy_from_dvc(self, path: Path, target: Path) -> None:
-        """Copy a file or folder that DVC tracks, as `from_dvc`."""
+        """Copy a DVC-tracked file or folder. Raises NetworkError if neither cache nor remote has it."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        self._stored(path, lambda tree: tree.get(path.as_posix(), str(target), recursive=tree.isdir(path.as_posix())))
+        self._read(path, lambda tree: tree.get(path.as_posix(), str(target), recursive=tree.isdir(path.as_posix())))
 
     def names_from_dvc(self, folder: Path) -> list[str]:
-        """The names of the files in a folder that DVC tracks, as `from_dvc`."""
-        listed = self._stored(folder, lambda tree: tree.ls(folder.as_posix(), detail=False))
+        """The file names in a DVC-tracked folder. Raises NetworkError if neither cache nor remote has its listing."""
+        listed = self._read(folder, lambda tree: tree.ls(folder.as_posix(), detail=False))
         return [Path(path).name for path in listed]
 
-    def _stored(self, path: Path, read: Callable[[Any], Any]) -> Any:
+    def _read(self, path: Path, read: Callable[[Any], Any]) -> Any:
         try:
             return read(self._dvc)
-        except Exception as error:
+        except Exception as error:  # of DVC, of the file system or of the remote's client library
             cause: BaseException = error
             while cause.__cause__ or cause.__context__:
                 cause = cause.__cause__ or cause.__context__ or cause
             reason = "" if isinstance(cause, FileNotFoundError) else f" ({type(cause).__name__}: {cause})"
             raise NetworkError(
-                f"{self.revision.name}: {path} is neither in DVC's cache nor in its remote{reason}; "
-                f"run {self.revision.push} where this run was made, or dvc repro in a checkout of it"
+                f"{self.name}: {path} is neither in DVC's cache nor in its remote{reason}; "
+                f"run {self.push} where this run was made, or dvc repro in a checkout of it"
             ) from None
 
     @cached_property
     def _dvc(self) -> Any:
         from dvc.api import DVCFileSystem
 
-        remote, config = _remote()
-        return DVCFileSystem(".", rev=self.revision.commit, remote=remote, config=config)
+        remote, config = _default_remote()
+        return DVCFileSystem(".", rev=self.commit, remote=remote, config=config)
+
+
+def command(*words: str | Path, cwd: Path | None = None) -> str:
+    """The standard output of a command. Raises CommandFailedError."""
+    done = subprocess.run([str(word) for word in words], cwd=cwd, capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+        reason = next((line for line in lines if line.startswith(("fatal: ", "error: ", "ERROR: "))), lines[-1])
+        raise CommandFailedError(f"{words[0]} {words[1]}: {reason.partition(': ')[2] or reason}")
+    return done.stdout.decode(errors="replace")
+
+
+def git(*arguments: str | Path, cwd: Path | None = None) -> str:
+    """The standard output of a git command. Raises CommandFailedError."""
+    return command("git", *arguments, cwd=cwd)
+
+
+def try_git(*arguments: str | Path) -> str | None:
+    """The standard output of a git command, or None if it fails."""
+    with suppress(CommandFailedError):
+        return git(*arguments)
+    return None
+
+
+def file_at(commit: str, path: str) -> bytes | None:
+    """The content of a file in a commit, or None if the commit has no such file."""
+    done = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def parse_yaml(content: bytes | str) -> Any:
+    """The value of a YAML document. Raises ValueError if it is not YAML.
+
+    params.yaml is read by refit.params instead, which knows the line of each key.
+    """
+    try:
+        return yaml.load(content, _Loader)  # noqa: S506 (a subclass of the safe loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {error}") from None
+
+
+def check_repository() -> None:
+    """Raise UsageError unless the current folder is in a git repository with a commit."""
+    try:
+        git("rev-parse", "--verify", "HEAD")
+    except CommandFailedError as error:
+        raise UsageError(
+            "need a git repository with a commit; get the code with git clone, or run here: git init, "
+            f"git add --all, git commit ({error})"
+        ) from None
 
 
 def resolve(names: list[str]) -> list[Revision]:
-    """The revisions that names stand for, in their order, each once.
+    """The revisions to compare, in the order given, without duplicates. Raises UsageError.
 
-    A name is what git takes for a commit, a DVC experiment, `workspace`, or a range A..B for the commits in it that
-    changed the scores, oldest first; two names of one commit become `a = b`. No name means HEAD and the workspace;
-    one that is no range is set against the workspace. Raises UsageError.
+    A name is anything that git resolves to a commit, a DVC experiment, `workspace`, or a range A..B: the commits in it
+    that changed the scores, oldest first. Two names of one commit become `a = b`. Without names, HEAD is compared with
+    the workspace; so is a single revision.
     """
     if names in ([], [WORKSPACE]):
         names = ["HEAD", WORKSPACE]
@@ -96,83 +157,65 @@ def resolve(names: list[str]) -> list[Revision]:
     return list(found.values())
 
 
-def check_repository() -> None:
-    """Raise UsageError unless this folder is in a git repository with a commit."""
-    cure = "get the code with git clone, or run here: git init, git add --all, git commit"
-    git("rev-parse", "--verify", "HEAD", wanted=f"a git repository with a commit; {cure}")
-
-
-def git(*arguments: str, wanted: str) -> bytes:
-    """What a git command prints. Raises UsageError, saying what was `wanted`, where git fails."""
-    done = subprocess.run(["git", *arguments], capture_output=True, check=False)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().removeprefix("fatal: ").split("\n")[0]
-        raise UsageError(f"need {wanted}" + (f" (git: {said})" if said else ""))
-    return done.stdout
-
-
-def file_at(commit: str, path: str) -> bytes | None:
-    """A file that git holds as it is in a commit, or None where that commit has none."""
-    done = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
 def single(name: str) -> Revision:
-    """The revision that one name stands for. Raises UsageError."""
+    """The revision with this name. Raises UsageError."""
     check_repository()
     if name == WORKSPACE:
         return Revision(name=WORKSPACE, commit=None, title="the files as they are now")
     commit = _commit(name)
     if commit is not None:
         return Revision(name=name, commit=commit, title=_title(commit))
-    commit = _experiment(name)
+    commit = experiment(name)
     if commit is None:
-        shallow = git("rev-parse", "--is-shallow-repository", wanted="a git repository").strip() == b"true"
-        mend = "fetch the history first: git fetch --unshallow" if shallow else "see: git log --oneline, dvc exp show"
-        raise UsageError(f"{name}: no commit, branch, tag or experiment of this name; {mend}")
+        is_shallow = git("rev-parse", "--is-shallow-repository").strip() == "true"
+        fix = "fetch the history first: git fetch --unshallow" if is_shallow else "see: git log --oneline, dvc exp show"
+        raise UsageError(f"{name}: no commit, branch, tag or experiment of this name; {fix}")
     title = f"an experiment on: {_title(f'{commit}^')}"
     return Revision(name=name, commit=commit, title=title, push=f"dvc exp push origin {name}")
 
 
-def _commit(name: str) -> str | None:
-    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
+def experiment(name: str) -> str | None:
+    """The commit of the DVC experiment with this name, or None.
 
-
-def _experiment(name: str) -> str | None:
-    """The commit of a DVC experiment, which is refs/exps/<the commit it began at, as 2/38 hex>/<name>."""
-    lines = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", wanted="a git repository")
-    begun_at = {}
-    for line in lines.decode().splitlines():
+    Raises UsageError if several have it and none of them is based on HEAD. DVC names the ref of an experiment
+    refs/exps/<base commit, 2 digits>/<the other 38>/<name>.
+    """
+    commit_of_base = {}
+    for line in git("for-each-ref", "--format=%(refname) %(objectname)", f"refs/exps/*/*/{name}").splitlines():
         reference, commit = line.split(" ")
-        parts = reference.split("/")
-        if len(parts) == 5 and len(parts[2] + parts[3]) == 40 and parts[4] == name:
-            begun_at[parts[2] + parts[3]] = commit
-    if len(begun_at) > 1:
+        if reference.endswith(f"/{name}"):  # not a pattern such as "*"
+            commit_of_base[reference.split("/")[2] + reference.split("/")[3]] = commit
+    if len(commit_of_base) > 1:
         head = _commit("HEAD")
-        if head not in begun_at:
-            raise UsageError(f"{name}: {len(begun_at)} experiments have this name; give the commit of one instead")
-        return begun_at[head]
-    return next(iter(begun_at.values()), None)
+        if head not in commit_of_base:
+            raise UsageError(f"{name}: {len(commit_of_base)} experiments have this name; give a commit instead")
+        return commit_of_base[head]
+    return next(iter(commit_of_base.values()), None)
+
+
+def _commit(name: str) -> str | None:
+    found = try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    return found.strip() if found else None
 
 
 def _range(name: str) -> list[Revision]:
-    command = ("log", "--reverse", "--format=%H", "--end-of-options", name, "--", str(paths.SCORES))
-    commits = git(*command, wanted=f"a range of commits, as in main~5..main; got {name}").decode().split()
-    changed = [commit for commit in commits if file_at(commit, str(paths.SCORES)) is not None]
+    try:
+        log = git("log", "--reverse", "--format=%H", "--end-of-options", name, "--", paths.SCORES)
+    except CommandFailedError as error:
+        raise UsageError(f"{name}: need a range of commits, such as main~5..main ({error})") from None
+    changed = [commit for commit in log.split() if file_at(commit, paths.SCORES.as_posix()) is not None]
     if not changed:
         raise UsageError(f"{name}: no commit in this range changed {paths.SCORES}; give a wider range")
     return [Revision(name=commit[:7], commit=commit, title=_title(commit)) for commit in changed]
 
 
 def _title(commit: str) -> str:
-    return git("log", "-1", "--format=%s", commit, wanted="a commit").decode(errors="replace").strip()
+    return git("log", "-1", "--format=%s", commit).strip()
 
 
 @cache
-def _remote() -> tuple[str | None, dict[str, Any]]:
-    """The workspace's default remote, for every revision: an old commit may not know of it, or of its new place."""
+def _default_remote() -> tuple[str | None, dict[str, Any]]:
+    """The workspace's DVC remote, used for every revision: an old commit may name none, or one that has moved."""
     from dvc.repo import Repo
 
     with Repo() as repo:

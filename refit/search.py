@@ -82,7 +82,7 @@ def _conclude(study: optuna.Study) -> None:
     best = study.best_trial
     name = best.user_attrs["experiment"]
     print(f"\nbest: {best.value:.4f}  {_shown(best.params)}")
-    if runner.revision(name):
+    if repo.experiment(name):
         print(f"take it with: dvc exp apply {name}")
     else:
         print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")

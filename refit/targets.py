@@ -1,57 +1,57 @@
-"""Where a command may write: never over a file that the user, git or DVC keeps there."""
+"""Check an output path given on the command line: no file of the user, git or DVC may be overwritten."""
 
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from refit.errors import DiskError, UsageError
+from refit.repo import try_git
 
 
 def path(text: str) -> Path:
-    """A path from the command line; shells leave the ~ of --option=~/name as it is."""
+    """A path from the command line, with ~ expanded, because shells do not expand it in --option=~/name."""
     return Path(os.path.expanduser(text))
 
 
 def checked(option: str, given: Path, is_ours: Callable[[Path], bool]) -> Path:
-    """The file that `given` names, links followed, if writing it loses nothing.
+    """The path of `given`, with links resolved, if writing there loses nothing; nothing is created.
 
-    `is_ours` says whether an existing file is one that this command wrote: only that may be replaced. Nothing is
-    created here. Raises UsageError, or DiskError where nothing can be written.
+    `is_ours` tells whether this command wrote an existing file: only then it may be replaced. Raises UsageError, or
+    DiskError if the folder is not writable.
     """
     target = Path(os.path.realpath(given))
-    there = next(folder for folder in target.parents if os.path.lexists(folder))
-    keeper = _keeper(target, there)
-    if keeper:
-        raise UsageError(f"{option} {given}: {keeper}; choose another place")
+    folder = next(parent for parent in target.parents if os.path.lexists(parent))
+    taken = _why_taken(target, folder)
+    if taken:
+        raise UsageError(f"{option} {given}: {taken}; choose another place")
     try:
         if target.is_dir():
             raise UsageError(f"{option} {given}: is a folder; need the name of a file")
         if os.path.lexists(target) and not (target.is_file() and is_ours(target)):
             raise UsageError(f"{option} {given}: exists, and refit did not write it; choose another name")
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise DiskError(f"{option} {given}: cannot write to {there} ({error.strerror}); choose another place") from None
+        raise DiskError(f"{option} {given}: cannot write to {folder} ({error.strerror}); choose another") from None
     return target
 
 
-def _keeper(target: Path, there: Path) -> str | None:
-    """What else keeps a path: a stage of the DVC project that it is in, or git."""
+def _why_taken(target: Path, folder: Path) -> str | None:
+    """Why a path is taken: it is inside an output of a DVC stage, contains one, or is tracked by git."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with suppress(DvcException), Repo(str(there), config={"core": {"no_scm": True}}) as repo:  # also without git
+    # no_scm: works without git, too
+    with suppress(DvcException), Repo(str(folder), config={"core": {"no_scm": True}}) as repo:
         for out in repo.index.outs:
             place = Path(out.fs_path)
             if target.is_relative_to(place) or place.is_relative_to(target):
-                if out.stage.addressing == os.environ.get("DVC_STAGE"):  # its command writes its own outs
+                if out.stage.addressing == os.environ.get("DVC_STAGE"):  # this command was started by that stage
                     return None
                 return f"is in {place}, an output of the DVC stage {out.stage.addressing}"
-    command = ["git", "-C", str(there), "--literal-pathspecs", "ls-files", "--error-unmatch", "--", str(target)]
-    with suppress(FileNotFoundError):  # no git: then it tracks nothing
-        if subprocess.run(command, capture_output=True).returncode == 0:
+    with suppress(FileNotFoundError):  # git is not installed, so it tracks nothing
+        if try_git("-C", folder, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", target) is not None:
             return "is tracked by git"
     return None

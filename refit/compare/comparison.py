@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from refit import paths
-from refit.compare.plain import one_line
 from refit.compare.runs import Run
+from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
 
 REAL = "real"

@@ -1,6 +1,7 @@
 """A run as one revision holds it: its scores and params out of git, its predictions out of DVC's cache or remote."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from refit.data.task_record import TaskRecord
 from refit.download import task_registry
 from refit.errors import DataError, RefitError
 from refit.evaluation.metrics import score
-from refit.repo import Files, Revision
+from refit.repo import Revision, parse_yaml
 
 LOCK = Path("dvc.lock")
 TOLERANCE = 2e-6  # scores.json holds six decimals
@@ -40,7 +41,6 @@ class Run:
     """
 
     revision: Revision
-    files: Files
     task_name: str
     scores: dict[str, dict[str, float]]
     params: dict[str, Any]
@@ -71,19 +71,18 @@ class Run:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        content = self.files.from_dvc(paths.RAW / f"{split}.parquet")
+        content = self.revision.from_dvc(paths.RAW / f"{split}.parquet")
         table = pq.ParquetFile(pa.BufferReader(content)).read().take(pa.array(rows))
         return list(table.select([name for name in ("text", "text_pair") if name in table.column_names]).to_pylist())
 
 
 def read(revision: Revision) -> Run:
     """Read a revision's run. Raises DataError where it has no scores or they are not refit's."""
-    files = Files(revision)
-    content = files.from_git(paths.SCORES)
+    content = revision.from_git(paths.SCORES)
     if content is None:
         raise DataError(f"{revision.name}: {paths.SCORES} is not there; run dvc repro and commit what it made")
     task_name, scores = _one_task(revision, content)
-    lock, given = _yaml(files.from_git(LOCK)).get("stages", {}), _yaml(files.from_git(paths.PARAMS))
+    lock, given = _yaml(revision.from_git(LOCK)).get("stages", {}), _yaml(revision.from_git(paths.PARAMS))
     used = {name: value for stage in lock.values() for name, value in _stage_params(stage).items()}
     notes = []
     stale = sorted(name for name, value in used.items() if name in given and given[name] != value)
@@ -91,13 +90,13 @@ def read(revision: Revision) -> Run:
         notes.append(f"{revision.name}: params.yaml has another {', '.join(stale)} than these scores were made with")
     task, predicted, missing = None, None, ""
     try:
-        task = TaskRecord.parse(json.loads(files.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
-        predicted = _predicted(files.from_dvc(paths.PREDICTIONS))
+        task = TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
+        predicted = _predicted(revision.from_dvc(paths.PREDICTIONS))
         _check(revision, task, task_name, scores, predicted)
     except RefitError as error:
         predicted, missing = None, str(error)
     return Run(
-        revision=revision, files=files, task_name=task_name, scores=scores, params=used or given,
+        revision=revision, task_name=task_name, scores=scores, params=used or given,
         inputs=inputs(lock) if lock else None, task=task, predicted=predicted, missing=missing, notes=notes,
     )  # fmt: skip
 
@@ -138,15 +137,11 @@ def _one_task(revision: Revision, content: bytes) -> tuple[str, dict[str, dict[s
 
 
 def _yaml(content: bytes | None) -> dict[str, Any]:
-    """YAML 1.2, in which DVC writes (2e-05 is a number there)."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        value = YAML(typ="safe").load(content) if content else None
-    except YAMLError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    """A mapping in a YAML file; empty if there is none. Old revisions may hold anything."""
+    with suppress(ValueError):
+        value = parse_yaml(content or b"")
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def _predicted(content: bytes) -> dict[str, Predicted]:

@@ -1,4 +1,4 @@
-"""A comparison as text for the terminal, as Markdown for a pull request and as JSON for programs."""
+"""Print a comparison: as text for a terminal, as Markdown for a pull request, as JSON for programs."""
 
 import json
 import textwrap
@@ -6,34 +6,36 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+from tabulate import tabulate
+
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line
 from refit.compare.flips import Flip
-from refit.compare.plain import code, markdown, one_line
+from refit.escaping import code, markdown, one_line
 from refit.evaluation import significance
 
-WIDTH = 110  # of paragraphs in the terminal
+WIDTH = 110  # characters per line of a paragraph in the terminal
 HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
-NUMBERS = ("value", "95% interval", "difference", "p")
-COMMENT_ROOM = 40_000  # characters of flips; GitHub takes 65,536 in a comment
+ALIGNMENT = ("left", "left", "left", "left", "right", "right", "right", "right", "left")
+MOST_FLIPS = 40_000  # characters of flips in Markdown; GitHub allows 65,536 in a comment
 MARK = {comparison.REAL: "**real**"}
 
 
 def terminal(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
-    """The comparison as aligned columns, with the reasons and how to read it below."""
-    rows, above = [list(HEAD)], ("", "", "")
+    """The comparison as tables, followed by the reasons, the conclusion and how to read it."""
+    rows, above = [], ("", "", "")
     for line in compared.lines:
         place = (line.task, line.split, line.score)
         shown = ["" if place[: index + 1] == above[: index + 1] else name for index, name in enumerate(place)]
         rows.append([*(one_line(cell, 40) for cell in shown), *(one_line(cell, 60) for cell in cells(line))])
         above = place
-    parts = [_aligned(rows, right=[HEAD.index(name) for name in NUMBERS])]
+    parts = [_table(rows, HEAD, colalign=ALIGNMENT)]
     titles = [[one_line(run.name, 60), one_line(run.revision.title, 80)] for run in compared.runs]
-    parts.append("Revisions\n" + _indented(_aligned(titles)))
+    parts.append("Revisions\n" + _indented(_table(titles)))
     differing = [[name, *(one_line(value, 40) for value in of)] for name, of in compared.params.items()]
     if differing:
         names = ["", *(one_line(group.name, 40) for group in compared.groups)]
-        parts.append("Params that differ\n" + _indented(_aligned([names, *differing])))
+        parts.append("Params that differ\n" + _indented(_table(differing, names)))
     if compared.inputs:
         parts.append("Code and data that differ\n" + _indented("\n".join(map(one_line, compared.inputs))))
     if flips is not None:
@@ -52,11 +54,11 @@ def pull_request(compared: Comparison, flips: Sequence[Flip] | None = None) -> s
         [markdown(line.task), markdown(line.split), markdown(line.score), *_markdown_cells(line)]
         for line in compared.lines
     ]
-    parts.append(_table(list(HEAD), rows, right=[HEAD.index(name) for name in NUMBERS]))
+    parts.append(_table(rows, HEAD, "pipe", colalign=ALIGNMENT))
     parts.append("\n".join(f"- {code(run.name, 60)} {code(run.revision.title, 80)}" for run in compared.runs))
     if compared.params:
         differing = [[code(name), *(code(value, 60) for value in of)] for name, of in compared.params.items()]
-        parts.append(_table(["param", *(code(group.name, 60) for group in compared.groups)], differing))
+        parts.append(_table(differing, ["param", *(code(group.name, 60) for group in compared.groups)], "pipe"))
     if compared.inputs:
         parts.append("Code and data that differ: " + ", ".join(map(code, compared.inputs)))
     parts += [markdown(text, 1000) for text in [*reasons(compared), *compared.notes]]
@@ -68,7 +70,7 @@ def pull_request(compared: Comparison, flips: Sequence[Flip] | None = None) -> s
 
 
 def machine(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
-    """The comparison as JSON, numbers in full; what cannot be had is null."""
+    """The comparison as JSON, with unrounded numbers and null for missing ones."""
     value: dict[str, Any] = {
         "scores": [_line_of_json(line) for line in compared.lines],
         "revisions": [
@@ -92,7 +94,7 @@ def machine(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
 
 
 def cells(line: Line) -> list[str]:
-    """The columns of a line from `revision` on, as text."""
+    """The cells of a line, from the column `revision` on."""
     deviation = f" ± {line.deviation:.4f}" if line.deviation is not None else ""
     interval = f"{line.low:.3f} to {line.high:.3f}" if line.low is not None and line.high is not None else ""
     difference = f"{line.difference:+.4f}" if line.difference is not None else ""
@@ -100,7 +102,7 @@ def cells(line: Line) -> list[str]:
 
 
 def p_value(line: Line) -> str:
-    """The corrected p-value as text; nothing where there is none."""
+    """The corrected p-value as text; empty if there is none."""
     if line.corrected is None:
         return ""
     return "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
@@ -112,7 +114,7 @@ def reasons(compared: Comparison) -> list[str]:
 
 
 def conclusion(compared: Comparison) -> str:
-    """One sentence on the score that the task goes by: the last revision against the first."""
+    """One sentence on the task's main score: the last revision against the first."""
     line = compared.headline()
     if line is None or line.difference is None or line.against is None:
         return ""
@@ -127,7 +129,7 @@ def conclusion(compared: Comparison) -> str:
 
 
 def legend(compared: Comparison) -> str:
-    """How the p-values came about."""
+    """How the p-values were computed, and what the verdicts mean."""
     tests = list(dict.fromkeys(line.test.test for line in compared.lines if line.test))
     if not tests:
         return ""
@@ -166,22 +168,21 @@ def _markdown_cells(line: Line) -> list[str]:
 
 
 def _folded(flips: Sequence[Flip]) -> str:
-    """A table of the flips that opens when asked to, with as many of them as a comment has room for."""
+    """A collapsed table of the flips, with as many rows as fit in a comment."""
     head = ["split", "row", "label", "before", "after", "text"]
     rows = [[code(cell) for cell in _flip_cells(flip)] for flip in flips]
-    shown = sum(length <= COMMENT_ROOM for length in accumulate(sum(map(len, row)) for row in rows))
+    shown = sum(length <= MOST_FLIPS for length in accumulate(sum(map(len, row)) for row in rows))
     first = f", the first {shown:,} of them here" if shown < len(rows) else ""
     summary = f"<summary>{len(flips):,} rows flipped{first}</summary>"
-    return f"<details>{summary}\n\n{_table(head, rows[:shown])}\n\n</details>"
+    table = _table(rows[:shown], head, "pipe", stralign=None)  # not padded to the width of the longest text
+    return f"<details>{summary}\n\n{table}\n\n</details>"
 
 
 def _flips(flips: Sequence[Flip]) -> str:
     if not flips:
         return "Rows that flipped\n  none"
-    count = {True: 0, False: 0}
-    for flip in flips:
-        count[flip.is_right_now] += 1
-    head = f"Rows that flipped: {count[True]:,} became right, {count[False]:,} became wrong"
+    right = sum(flip.is_right_now for flip in flips)
+    head = f"Rows that flipped: {right:,} became right, {len(flips) - right:,} became wrong"
     listed = []
     for flip in flips:
         split, row, label, before, after, text = _flip_cells(flip)
@@ -190,32 +191,13 @@ def _flips(flips: Sequence[Flip]) -> str:
 
 
 def _flip_cells(flip: Flip) -> list[str]:
-    text = " ‖ ".join(one_line(part) for part in flip.texts)
-    return [
-        flip.split,
-        str(flip.row),
-        one_line(flip.label, 40),
-        one_line(flip.before, 40),
-        one_line(flip.after, 40),
-        text,
-    ]
+    labels = (one_line(label, 40) for label in (flip.label, flip.before, flip.after))
+    return [flip.split, str(flip.row), *labels, " ‖ ".join(map(one_line, flip.texts))]
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+def _table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), form: str = "plain", **options: Any) -> str:
+    return str(tabulate(rows, head, tablefmt=form, disable_numparse=True, **options))
 
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
-
-
-def _table(head: list[str], rows: list[list[str]], right: Sequence[int] = ()) -> str:
-    rule = ["---:" if column in right else "---" for column in range(len(head))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import sys
 import time
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from refit import paths
 from refit.data.task_record import TaskRecord
+from refit.escaping import csv_cell
 from refit.evaluation import bootstrap, calibration, hf_evaluate, metrics
 from refit.model import classifier, cpu_kernels, device
 from refit.model.inference import Inference, probabilities
@@ -26,7 +26,6 @@ from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
 Split = dict[str, Any]
-FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 DECIMALS = 6  # of the scores that stand in git
 
 
@@ -137,7 +136,7 @@ def _write_plots(validation: pa.Table, task: TaskRecord) -> None:
     The files of the other kind have their header alone, and DVC leaves their plots out.
     """
     pairs = list(zip(validation["label"].to_pylist(), validation["prediction"].to_pylist(), strict=True))
-    names = [cell(name) for name in task.labels]
+    names = [csv_cell(name) for name in task.labels]
     is_regression = task.is_regression
     called = [] if is_regression else [(names[label], names[prediction]) for label, prediction in pairs]
     _write_csv(paths.CONFUSION, ("actual", "predicted"), called)
@@ -154,10 +153,3 @@ def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ..
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     files.write_text(path, text.getvalue())
-
-
-def cell(text: str) -> str:
-    """A label as a CSV cell that neither a spreadsheet runs as a formula nor a web page reads as a tag."""
-    plain = text.translate({ord("<"): "‹", ord(">"): "›", ord("&"): "＆", **dict.fromkeys(range(32), " ")})
-    is_number = re.fullmatch(r"[+-]?\d+(\.\d+)?", plain.strip()) is not None
-    return f"'{plain}" if plain.strip()[:1] in FORMULA_STARTS and not is_number else plain

@@ -1,8 +1,8 @@
-"""Whether the difference of two scores on the same rows is more than chance.
+"""Paired significance tests: is the difference of two scores on the same examples more than chance?
 
-One run against one: McNemar's exact test for accuracy, a paired bootstrap for every other score. Groups of runs that
-differ only in their seed: Welch's t test over the seeds, with the variance over the rows added to it. Many
-comparisons at once: Holm's correction.
+Two runs: McNemar's exact test for accuracy, a paired bootstrap for every other score. Groups of runs that differ only
+in their seed: Welch's t test over the seeds, with the variance over the examples added. Several comparisons: Holm's
+correction.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from refit.evaluation import bootstrap
 from refit.evaluation.metrics import SCORES, Labels, score
 
-LEVEL = 0.05  # a difference is called real below it
-DRAWS = 10_000  # of rows, for a p-value: the smallest is 1 / 10,001
-GROUP_DRAWS = 1_000  # of rows, for a variance, which needs fewer
+LEVEL = 0.05  # a difference with a lower p-value is called real
+DRAWS = 10_000  # bootstrap draws for a p-value, which is at least 1 / 10,001
+GROUP_DRAWS = 1_000  # bootstrap draws for a variance, which needs fewer
 
 Values = npt.NDArray[np.float64]
 
@@ -27,7 +27,7 @@ WELCH = "Welch's t test over seeds and rows"
 
 @dataclass(frozen=True)
 class Difference:
-    """Second minus first: the difference, its 95% interval, its two-sided p-value and the test that gave it."""
+    """Second score minus first, with its 95% interval, two-sided p-value and the name of the test."""
 
     value: float
     low: float
@@ -37,13 +37,13 @@ class Difference:
 
 
 def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Difference:
-    """Compare two runs on the same rows; all three arrays hold one entry a row.
+    """Compare two runs by the score `name`; the arrays hold the labels and both runs' predictions, one per example.
 
-    The interval is the percentile interval of 10,000 paired draws of rows, moved so that their median is the difference
-    found. The p-value of accuracy is McNemar's; of any other score it is the share of draws that lie as far from the
-    difference found as that lies from 0 (B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-    16), with one added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet. Mol. Biol. 9,
-    2010).
+    The interval is the percentile interval of 10,000 paired bootstrap draws, shifted so that their median is the
+    observed difference. The p-value of accuracy is McNemar's. Of any other score it is the fraction of draws that are
+    at least as far from the observed difference as zero is (B. Efron and R. Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapter 16), with one added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat.
+    Appl. Genet. Mol. Biol. 9, 2010).
     """
     test = MCNEMAR if SCORES[name].is_mean_of_rows else BOOTSTRAP
     if np.array_equal(first, second):
@@ -61,16 +61,16 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
 
 
 def group_difference(name: str, labels: Labels, first: Sequence[Labels], second: Sequence[Labels]) -> Difference:
-    """Compare the mean scores of two groups of runs on the same rows, one of them of two runs or more.
+    """Compare the mean scores of two groups of runs on the same examples; at least one group has two runs or more.
 
-    Two things make such a difference uncertain: which seeds were drawn and which rows (T. Sellam et al., "The
-    MultiBERTs", ICLR 2022). The seeds' variance is s1²/k1 + s2²/k2 with the degrees of freedom of B. L. Welch
-    (Biometrika 34, 1947); one run alone has no spread of its own and is given the other group's (J. R. Crawford and
-    D. C. Howell, Clin. Neuropsychol. 12, 1998). The rows' variance is that of paired draws of rows. Their sum has
-    the degrees of freedom of F. E. Satterthwaite (Biometrics Bulletin 2, 1946). The spread over seeds was seen on a
-    sample of rows and holds some of the rows' chance too, so the test errs on the side of caution.
+    The difference is uncertain because other seeds and other examples could have been drawn (T. Sellam et al., "The
+    MultiBERTs", ICLR 2022). The variance over seeds is s1²/k1 + s2²/k2 with the degrees of freedom of B. L. Welch
+    (Biometrika 34, 1947); a single run is assumed to vary like the other group (J. R. Crawford and D. C. Howell, Clin.
+    Neuropsychol. 12, 1998). The variance over examples is that of paired bootstrap draws. The sum has the degrees of
+    freedom of F. E. Satterthwaite (Biometrics Bulletin 2, 1946). The observed spread over seeds contains some variance
+    over examples, too, so the test is conservative.
     """
-    from scipy.special import stdtr, stdtrit
+    from scipy.stats import t
 
     scores = [np.array([score(name, labels, run) for run in group]) for group in (first, second)]
     found = float(scores[1].mean() - scores[0].mean())
@@ -79,30 +79,28 @@ def group_difference(name: str, labels: Labels, first: Sequence[Labels], second:
     draws = drawn[len(first) :].mean(axis=0) - drawn[: len(first)].mean(axis=0)
     rows, rows_freedom = float(draws.var(ddof=1)), max(len(labels) - 1, 1)
     variance = seeds + rows
-    if variance <= 1e-18:  # every run gives the same answers
+    if variance <= 1e-18:  # all runs have the same predictions
         return Difference(value=found, low=found, high=found, p=1.0, test=WELCH)
     freedom = variance**2 / (seeds**2 / seeds_freedom + rows**2 / rows_freedom)
     error = float(np.sqrt(variance))
-    reach = float(stdtrit(freedom, 0.975)) * error
-    p = float(2 * stdtr(freedom, -abs(found) / error))
+    reach = float(t.ppf(0.975, freedom)) * error
+    p = float(2 * t.sf(abs(found) / error, freedom))
     return Difference(value=found, low=found - reach, high=found + reach, p=p, test=WELCH)
 
 
 def mcnemar(first_is_right: npt.NDArray[np.bool_], second_is_right: npt.NDArray[np.bool_]) -> float:
-    """The two-sided exact p-value that the two are right equally often.
+    """The two-sided exact p-value of the hypothesis that two runs are right equally often.
 
-    Only the rows count on which one is right and the other wrong; were the two equal, each would be either way with
-    probability 1/2 (Q. McNemar, Psychometrika 12, 1947; the binomial test on those rows).
+    It is the binomial test on the examples that exactly one of them gets right (Q. McNemar, Psychometrika 12, 1947).
     """
-    from scipy.special import bdtr
+    from scipy.stats import binomtest
 
-    worse = int(np.sum(first_is_right & ~second_is_right))
-    better = int(np.sum(~first_is_right & second_is_right))
-    return min(1.0, 2 * float(bdtr(min(worse, better), worse + better, 0.5))) if worse + better else 1.0
+    better, discordant = int(np.sum(second_is_right & ~first_is_right)), int(np.sum(first_is_right != second_is_right))
+    return float(binomtest(better, discordant).pvalue) if discordant else 1.0
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for being many, in the order given (S. Holm, Scand. J. Stat. 6, 1979)."""
+    """The p-values, in the order given, corrected for multiple comparisons (S. Holm, Scand. J. Stat. 6, 1979)."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     corrected, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -112,7 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _variance_over_seeds(first: Values, second: Values) -> tuple[float, float]:
-    """The variance of the difference of two means, and its degrees of freedom."""
+    """The variance of the difference of two groups' mean scores, and its degrees of freedom."""
     if min(len(first), len(second)) == 1:
         group = max(first, second, key=len)
         return float(group.var(ddof=1)) * (1 + 1 / len(group)), len(group) - 1

@@ -14,7 +14,6 @@ from typing import Any
 from refit import params, paths, repo
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, ParamsError, UsageError
-from refit.repo import Files
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _settings(path: Path) -> Settings:
 def _take_out(name: str, target: Path, split: str | None) -> None:
     """Copy a revision's params, model and task, and the raw rows of a split, out of git and DVC's cache or remote."""
     try:
-        stored = Files(repo.single(name))
+        stored = repo.single(name)
     except UsageError as error:
         raise UsageError(f"--model {name}: no such folder; as a revision: {error}") from None
     content = stored.from_git(paths.PARAMS)

@@ -4,16 +4,14 @@ The metadata are huggingface_hub's own classes, so that the hub reads the scores
 The scores are those of the best epoch on validation, which training knows; the report has the test scores too.
 """
 
-import html
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from refit.data.task_record import TaskRecord
-from refit.escaping import cut, visible
+from refit.escaping import markdown
 from refit.evaluation.metrics import SCORES
 
 MOST_LABELS = 50
@@ -148,9 +146,8 @@ def _table(head: tuple[str, str], rows: list[tuple[str, str]]) -> list[str]:
 
 
 def _plain(value: str) -> str:
-    """A text of the data in Markdown: one line, neither markup nor HTML."""
-    shown = " ".join(visible(cut(value, 80)[0]).split())
-    return re.sub(r"([\\`*_{}\[\]()#+|~$!])", r"\\\1", html.escape(shown, quote=False)) or "(empty)"
+    """A text of the data as Markdown displays it, on one line."""
+    return markdown(value, 80) or "(empty)"
 
 
 def _yaml(value: Any) -> str:

@@ -55,7 +55,7 @@ def found_and_fixed(project: Path, *wanted: str) -> None:
     assert fixed.returncode == 0, fixed.stdout + fixed.stderr
     assert fixed.stdout.count("fixed: ") == first.stdout.count("found: ")
     again = doctor(project)
-    assert (again.returncode, again.stdout) == (0, "all is well\n"), again.stdout
+    assert (again.returncode, again.stdout) == (0, "no problems found\n"), again.stdout
     run("dvc", "repro", cwd=project)
     assert (project / "data/out/copy.txt").read_text() == "words\n"
 
@@ -65,7 +65,7 @@ def test_a_healthy_project_is_left_alone(project: Path) -> None:
     run("git", "update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD", cwd=project)  # as DVC leaves it after each experiment
     before = run("git", "status", "--porcelain", cwd=project).stdout
     done = doctor(project, "--fix")
-    assert (done.returncode, done.stdout) == (0, "all is well\n")
+    assert (done.returncode, done.stdout) == (0, "no problems found\n")
     assert run("git", "status", "--porcelain", cwd=project).stdout == before
 
 
@@ -180,7 +180,7 @@ def test_what_the_user_has_to_set_up_is_found_and_its_cure_named(project: Path, 
         assert done.returncode == 65
         for text in ("get the code with git clone", "git config --global user.name", "source .venv/bin/activate"):
             assert text in done.stdout
-        assert done.stderr == "refit doctor: problems found: 3; see above for the cure\n"
+        assert done.stderr == "refit doctor: problems found: 3; see above for the fix\n"
     (project / "metrics/details.json").unlink(missing_ok=True)
     for command in ("summary", "compare", "search"):
         done = run(sys.executable, "-m", f"refit.{command}", cwd=project, check=False)

@@ -16,7 +16,7 @@ from conftest import ROOT, environment, run, tiny_project, write_csv
 
 from refit.download import pretrained
 from refit.errors import DataError
-from refit.evaluation.evaluate import cell
+from refit.escaping import csv_cell
 from refit.params import DownloadModel
 from refit.stage import without_secrets
 from refit.storage import files
@@ -88,7 +88,7 @@ def test_no_cell_of_our_csv_files_is_a_formula(offline: Path) -> None:
 @pytest.mark.parametrize("label", ["=1+1", "+1+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1+1", "\r=1", " =1", "-2+1"])
 def test_formulas_are_quoted(label: str) -> None:
     # The list of starts that spreadsheets take for a formula, white space before it included.
-    assert not cell(label).strip().startswith(("=", "+", "-", "@"))
+    assert not csv_cell(label).strip().startswith(("=", "+", "-", "@"))
 
 
 def test_a_token_reaches_no_file(offline: Path) -> None:

@@ -9,7 +9,7 @@ from made_runs import splits, task_record
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
 from refit.compare.runs import Predicted, Run
-from refit.repo import Files, Revision
+from refit.repo import Revision
 
 LABELS = np.random.default_rng(0).integers(0, 2, 200)
 
@@ -25,7 +25,7 @@ def made(name: str, share: float = 0.7, **changes: Any) -> Run:
     values = {"accuracy": float(np.mean(predictions == labels)), "rows": 200.0}
     revision = Revision(name=name, commit=name, title="")
     fields: dict[str, Any] = {
-        "revision": revision, "files": Files(revision), "task_name": "own/t", "inputs": {"code.py": "1"}, "task": task,
+        "revision": revision, "task_name": "own/t", "inputs": {"code.py": "1"}, "task": task,
         "scores": {"validation": values, "test": values}, "params": {"lr": 1, "seed": changes.pop("seed", 1)},
         "predicted": {"validation": predicted, "test": predicted}, "missing": "", "notes": [], **changes,
     }  # fmt: skip
