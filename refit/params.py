@@ -1,4 +1,4 @@
-"""Typed view of params.yaml: one class a stage, naming exactly what that stage may read.
+"""Typed view of params.yaml: one class per stage, naming exactly what that stage may read.
 
 The fields of a class are the `params:` of its stage in dvc.yaml (a test holds the two together), so DVC
 reruns a stage when, and only when, a value that it can see has changed. Nothing has a default here:
@@ -9,13 +9,11 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, with_config
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
-from typing_extensions import TypedDict
 
 from refit import paths
 from refit.errors import ParamsError
@@ -26,24 +24,14 @@ Rows = Annotated[int, Field(ge=1)] | Literal["all"]
 RowCount = Annotated[Rows, Field(description="a whole number >= 1, or all")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= share < 1")]
-Positive = Annotated[int, Field(ge=1, description="a whole number >= 1")]
+Positive = Annotated[int, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
+Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
 EveryEpoch = Annotated[int, Field(ge=1)] | Literal["epoch"]
 Cadence = Annotated[EveryEpoch, Field(description="epoch, or a whole number of steps >= 1")]
 Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], Field(description="one of auto, fp32, bf16, fp16")]
 ThreadCount = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 Threads = Annotated[ThreadCount, Field(description="auto, or a whole number from 1 to 1024")]
 Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
-
-
-@with_config(ConfigDict(extra="forbid", strict=True))
-class FsdpConfig(TypedDict, total=False):
-    """What may stand under `fsdp:`, in the words of the Trainer's fsdp_config; the rest of it is decided."""
-
-    reshard_after_forward: bool
-    activation_checkpointing: bool
-    auto_wrap_policy: Literal["TRANSFORMER_BASED_WRAP", "SIZE_BASED_WRAP", "NO_WRAP"]
-    transformer_layer_cls_to_wrap: list[str]
-    min_num_params: int
 
 
 class Params(BaseModel):
@@ -53,7 +41,7 @@ class Params(BaseModel):
 
 
 class HashSources(Params):
-    """What names files of the user's own."""
+    """What names files of the user."""
 
     task: Text
     model: Text
@@ -80,7 +68,7 @@ class DownloadModel(Params):
 class Tokenize(Params):
     """What decides the token ids."""
 
-    max_length: Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
+    max_length: Length
 
 
 class Sample(Params):
@@ -117,7 +105,7 @@ class Train(Params):
     ]
     class_weights: Annotated[Literal["none", "balanced"], Field(description="none or balanced")]
     early_stopping: Annotated[
-        int, Field(ge=0, description="how many evaluations without a better score to wait for, >= 0 (0: never stop)")
+        int, Field(ge=0, description="a whole number >= 0: evaluations without improvement before stopping (0: never)")
     ]
     eval_every: Cadence
     save_every: Cadence
@@ -129,37 +117,28 @@ class Train(Params):
         Annotated[float, Field(ge=0, lt=1)] | Literal["model"],
         Field(description="model, or a number, 0 <= attention_dropout < 1"),
     ]
-    compile: Annotated[bool, Field(description="true or false")]
     threads: Threads
     processes: Positive
-    fsdp: Annotated[
-        bool | FsdpConfig,
-        Field(description=f"false, true, or a mapping with some of {', '.join(FsdpConfig.__annotations__)}"),
-    ]
-    deepspeed: Annotated[
-        Literal[False] | dict[str, Any], Field(description="false, or DeepSpeed's configuration as a mapping")
-    ]
     report_to: Annotated[
         Literal["none", "tensorboard", "dvclive", "wandb"],
         Field(description="one of none, tensorboard, dvclive, wandb"),
     ]
-    max_length: Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
+    max_length: Length
+    trainer: Annotated[
+        dict[str, Any], Field(description="a mapping of the Trainer's other arguments, such as {adam_beta2: 0.98}")
+    ]
 
 
 class Evaluate(Params):
-    """How the fine-tuned model is scored; nothing here changes which answer is right."""
+    """How the fine-tuned model is scored."""
 
     eval_batch_size: Positive
     precision: Precision
     threads: Threads
 
 
-class Report(Evaluate, Train, Sample, Tokenize, DownloadModel, Download):
-    """Everything: the report names every param of the run."""
-
-
 class Range(Params):
-    """Numbers from low to high, both included; log: as many from each power of ten."""
+    """Numbers from low to high, both included; log: sampled evenly on a logarithmic scale."""
 
     low: int | float
     high: int | float
@@ -170,7 +149,7 @@ Choices = Annotated[list[int | float | str | bool], Field(min_length=1)]
 
 
 class Search(Params, extra="forbid"):
-    """What `python -m refit.search` tries; no stage reads it, so changing it reruns nothing.
+    """What `python -m refit.search` tries; of the stages only report, which tracks all of params.yaml, sees it.
 
     The values given here are the tutorials' search: the space of transformers' default_hp_space_optuna, ten trials, a
     tenth of the training rows. They hold for a params.yaml without `search:`.
@@ -196,81 +175,87 @@ STAGES: dict[str, type[Params]] = {
     "sample": Sample,
     "train": Train,
     "evaluate": Evaluate,
-    "report": Report,
 }
 
 Fields = TypeVar("Fields", bound=Params)
 
 
+class _All(Evaluate, Train, Sample, Tokenize, DownloadModel, Download):
+    """Every param, to check params.yaml in one go."""
+
+
 def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
-    """Check the whole of params.yaml, then return what one stage may see of it.
+    """Check all of params.yaml, then return what one stage may see of it.
 
     Raises ParamsError, naming every problem at once.
     """
-    values, lines = _read(path)
-    problems = _unknown_and_missing(values, lines, path)
-    for fields in STAGES.values():
-        given = {name: values[name] for name in fields.model_fields if name in values}
-        try:
-            fields.model_validate(given)
-        except ValidationError as error:
-            problems += [
-                _describe(path, lines, fields, detail, values) for detail in error.errors() if detail["loc"][0] in given
-            ]
-    problems += _search_problems(values, lines, path)
-    if problems:
-        problems = list(dict.fromkeys(problems))
-        count = f"{len(problems)} problems: " if len(problems) > 1 else ""
-        raise ParamsError(count + "; ".join(problems))
-    return stage.model_validate({name: values[name] for name in stage.model_fields})
+    checked = _checked(path)
+    return stage.model_validate({name: checked[name] for name in stage.model_fields})
 
 
 def load_search(path: Path = paths.PARAMS) -> Search:
-    """Check the whole of params.yaml, then return its `search:`, or the tutorials' search where it has none."""
-    load(Evaluate, path)
-    return Search.model_validate(_read(path)[0].get("search") or {})
+    """Check all of params.yaml, then return its `search:`, or the tutorials' search if it has none."""
+    return Search.model_validate(_checked(path).get("search") or {})
 
 
 def values(path: Path = paths.PARAMS) -> dict[str, Any]:
-    """Every key of the stages with its value, checked."""
-    load(Evaluate, path)
-    return {key: value for key, value in _read(path)[0].items() if key in names()}
+    """Every param of the stages with its value, checked, in the order of the file."""
+    return {key: value for key, value in _checked(path).items() if key in names()}
+
+
+def names() -> set[str]:
+    """Every key that params.yaml must have."""
+    return set(_All.model_fields)
+
+
+def formatted(value: Any) -> str:
+    """A param's value as params.yaml and `dvc exp run -S` have it: true rather than True, {a:1} for a mapping."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{name}:{formatted(of)}" for name, of in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(formatted, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def _checked(path: Path) -> dict[str, Any]:
+    """The content of params.yaml. Raises ParamsError, naming every problem at once."""
+    values, lines = _read(path)
+    problems = _unknown_and_missing(values, lines, path)
+    try:
+        _All.model_validate(values)
+    except ValidationError as error:
+        details = {detail["loc"][0]: detail for detail in error.errors() if detail["loc"][0] in values}
+        problems += [_describe(path, lines, str(key), values) for key in details]
+    problems += _search_problems(values, lines, path)
+    if problems:
+        count = f"{len(problems)} problems: " if len(problems) > 1 else ""
+        raise ParamsError(count + "; ".join(problems))
+    return values
 
 
 def _search_problems(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
-    """What is wrong under `search:`: its form, keys of the space that are no params, ends that no param may have."""
+    """What is wrong in `search:`: its form, keys of the space that are no params, values that no param may have."""
     where = f"{path}:{lines.get('search', 0)}"
     try:
         search = Search.model_validate(values.get("search") or {})
     except ValidationError as error:
-        return [
-            f"{where} search.{'.'.join(str(part) for part in detail['loc'][:3])}: "
-            f"got {_shown(detail['input'])}; {detail['msg']}"
-            for detail in error.errors()[:1]
-        ]
+        detail = error.errors()[0]
+        key = ".".join(str(part) for part in detail["loc"][:3])
+        return [f"{where} search.{key}: got {_shown(detail['input'])}; {detail['msg']}"]
     problems = []
     for key, space in search.space.items():
-        fields = next((fields for fields in STAGES.values() if key in fields.model_fields), None)
-        if fields is None:
+        if key not in names():
             problems.append(f"{where} search.space.{key}: no such param; need one of those in params.yaml")
             continue
         if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
             problems.append(f"{where} search.space.{key}: need low < high, and low > 0 for log")
         for end in (space.low, space.high) if isinstance(space, Range) else space:
             try:
-                fields.model_validate({**{name: values.get(name) for name in fields.model_fields}, key: end})
+                _All.model_validate({**values, key: end})
             except ValidationError as error:
                 if any(detail["loc"][0] == key for detail in error.errors()):
-                    problems.append(
-                        f"{where} search.space.{key}: {_shown(end)} cannot be tried, "
-                        f"need {fields.model_fields[key].description}"
-                    )
+                    problems.append(f"{where} search.space.{key}: {_shown(end)} cannot be tried, need {_wanted(key)}")
     return problems
-
-
-def names() -> set[str]:
-    """Every key that params.yaml has to have."""
-    return {name for fields in STAGES.values() for name in fields.model_fields}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
@@ -300,27 +285,33 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
         raise ParamsError(f"{path}{where} {hint}") from None
     if not isinstance(tree, CommentedMap):
-        raise ParamsError(f"{path}: need `key: value` lines, got {_shown(tree)}; see recipes/ for whole files")
-    values: dict[str, Any] = YAML(typ="safe").load(content)
-    lines = {str(key): tree.lc.key(key)[0] + 1 for key in tree}
-    return {str(key): value for key, value in values.items()}, lines
+        raise ParamsError(f"{path}: need `key: value` lines, got {_shown(tree)}; see recipes/ for complete files")
+    return _plain(tree), {str(key): tree.lc.key(key)[0] + 1 for key in tree}
+
+
+def _plain(value: Any) -> Any:
+    """A value without ruamel.yaml's types, which remember how a number was written."""
+    if isinstance(value, dict):
+        return {str(key): _plain(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [_plain(of) for of in value]
+    return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), value)
 
 
 def _unknown_and_missing(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
-    known = names()
     problems = []
-    for key in values.keys() - known - {"search"}:
-        close = difflib.get_close_matches(key, known | set(_OLD_NAMES), n=1)
-        meant = _OLD_NAMES.get(close[0], close[0]) if close else None
+    for key in values.keys() - names() - {"search"}:
+        close = difflib.get_close_matches(key, names() | set(TRAINER_NAMES), n=1)
+        meant = TRAINER_NAMES.get(close[0], close[0]) if close else None
         hint = f"did you mean {meant}?" if meant else "remove it"
         problems.append(f"{path}:{lines[key]} unknown key {key}; {hint}")
-    for key in known - values.keys():
+    for key in names() - values.keys():
         problems.append(f"{path}: key {key} is missing; need {_wanted(key)}")
     return sorted(problems)
 
 
-# What people type who come from the Trainer's own names, and what it is called here.
-_OLD_NAMES = {
+# The Trainer's and run_glue.py's names of arguments that are params here.
+TRAINER_NAMES = {
     "learning_rate": "lr",
     "num_train_epochs": "epochs",
     "per_device_train_batch_size": "batch_size",
@@ -333,28 +324,27 @@ _OLD_NAMES = {
     "max_seq_length": "max_length",
     "model_name_or_path": "model",
     "revision": "model_revision",
+    "save_strategy": "save_every",
     "save_steps": "save_every",
+    "eval_strategy": "eval_every",
     "eval_steps": "eval_every",
+    "data_seed": "seed",
+    "bf16": "precision",
+    "fp16": "precision",
     "train_sampling_strategy": "sampling",
+    "max_steps": "epochs",
 }
 
 
 def _wanted(key: str) -> str:
-    for fields in STAGES.values():
-        if key in fields.model_fields:
-            return fields.model_fields[key].description or "a value"
-    return "a value"
+    return _All.model_fields[key].description or "a value"
 
 
-def _describe(
-    path: Path, lines: dict[str, int], fields: type[Params], detail: ErrorDetails, values: dict[str, Any]
-) -> str:
-    key = str(detail["loc"][0])
-    given = values[key]
-    wanted = fields.model_fields[key].description
-    quoted = isinstance(given, str) and _is_number(given) and "number" in str(wanted)
-    mend = " (remove the quotes)" if quoted else ""
-    return f"{path}:{lines[key]} {key}: got {_shown(given)}, need {wanted}{mend}"
+def _describe(path: Path, lines: dict[str, int], key: str, values: dict[str, Any]) -> str:
+    given, wanted = values[key], _wanted(key)
+    quoted = isinstance(given, str) and _is_number(given) and "number" in wanted
+    fix = " (remove the quotes)" if quoted else ""
+    return f"{path}:{lines[key]} {key}: got {_shown(given)}, need {wanted}{fix}"
 
 
 def _shown(value: Any) -> str:

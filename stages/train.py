@@ -9,12 +9,10 @@ from refit.training import distributed
 def train() -> dict[str, Any]:
     """Write models/finetuned, the best epoch's model, and the curves metrics/history.csv and steps.csv."""
     from refit import params
-    from refit.training import sharding
 
     chosen = params.load(params.Train)
     launches = distributed.must_launch(chosen.processes)
     distributed.check(chosen, launches=launches)
-    sharding.check(chosen, is_alone=not launches and distributed.count() == 1)
     if launches:
         return distributed.launch(chosen.processes, "stages.train")
     with heavy_imports():

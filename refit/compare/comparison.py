@@ -10,6 +10,7 @@ from refit import paths
 from refit.compare.runs import Run
 from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
+from refit.params import formatted
 
 REAL = "real"
 CHANCE = "may be chance"
@@ -211,17 +212,10 @@ def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
     """Each param with more than one value, as one text a group; the seeds of a group stand together."""
     names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
     values = {
-        name: [", ".join(dict.fromkeys(_shown(run.params.get(name)) for run in group.runs)) for group in groups]
+        name: [", ".join(dict.fromkeys(formatted(run.params.get(name, "-")) for run in group.runs)) for group in groups]
         for name in names
     }
     return {name: of for name, of in values.items() if len(set(of)) > 1 or (name == "seed" and "," in of[0])}
-
-
-def _shown(value: Any) -> str:
-    """A value as params.yaml has it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "-" if value is None else str(value)
 
 
 def _inputs_that_differ(groups: list[Group]) -> list[str]:

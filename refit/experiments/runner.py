@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from refit import locking, paths
+from refit.data.task_record import TaskRecord
 from refit.errors import RefitError
 from refit.experiments import evaluations, workcopy
+from refit.params import formatted
 from refit.repo import Revision, experiment
 
 Poll = Callable[[list[dict[str, Any]]], bool]
@@ -48,7 +50,7 @@ def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hope
     file = (folder / f"{name}.evaluations").resolve()
     file.unlink(missing_ok=True)
     log = folder / f"{name}.log"
-    settings = [part for key, value in changes.items() for part in ("-S", f"{key}={_setting(value)}")]
+    settings = [part for key, value in changes.items() for part in ("-S", f"{key}={formatted(value)}")]
     with log.open("w") as output:
         process = subprocess.Popen(
             ["dvc", "exp", "run", "--name", name, *settings],
@@ -71,10 +73,6 @@ def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hope
         raise ExperimentFailedError(f"{reason} (full log: {log})")
     workcopy.fetch(name)
     return True
-
-
-def _setting(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _reason(log: str) -> str:

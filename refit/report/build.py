@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refit import paths
 from refit.escaping import visible
+from refit.params import formatted
 from refit.report import data_section, examples_section, scores_section, wording
 from refit.report.run_data import Run
 from refit.storage import files
@@ -25,7 +26,7 @@ def write(params: dict[str, Any], target: Path) -> None:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {function.__name__: function for function in wording.FILTERS} | {"yaml": shown}
+    environment.filters |= {function.__name__: function for function in wording.FILTERS} | {"yaml": formatted}
     page = environment.get_template("page.html.j2").render(
         run=run, settings=settings(params), data_digest=files.sha256(paths.TASK), **scores_section.sections(run),
         examples=examples_section.examples(run), mistakes=examples_section.mistakes(run), data=data_section.data(run),
@@ -35,13 +36,4 @@ def write(params: dict[str, Any], target: Path) -> None:
 
 def settings(params: dict[str, Any]) -> list[str]:
     """The params as the arguments of `dvc exp run -S`, quoted for a shell."""
-    return [shlex.quote(f"{name}={shown(value)}") for name, value in params.items()]
-
-
-def shown(value: Any) -> str:
-    """A param as params.yaml and the command line have it."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{shown(of)}" for name, of in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(shown, value)) + "]"
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    return [shlex.quote(f"{name}={formatted(value)}") for name, value in params.items()]

@@ -40,11 +40,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 def write(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Record every named file of `folder` with its figures, size and hash."""
-    entries = {}
-    for name, of_file in figures.items():
-        path = folder / name
-        entries[name] = {**of_file, "bytes": path.stat().st_size, "sha256": files.sha256(path)}
-    write_record(folder / NAME, entries)
+    write_record(folder / NAME, {name: {**of_file, **entry(folder / name)} for name, of_file in figures.items()})
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
@@ -56,12 +52,25 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
         entries: dict[str, dict[str, Any]] = read_record(folder / NAME)
     except FileNotFoundError:
         raise damaged(folder / NAME, "is missing") from None
-    for name, entry in entries.items():
-        path = folder / name
-        if path.is_file() and path.stat().st_size != entry["bytes"]:
-            raise damaged(path, f"has {path.stat().st_size} bytes, {entry['bytes']} were written")
-        check(path, entry["sha256"])
+    for name, recorded in entries.items():
+        if found := problem(folder / name, recorded):
+            raise damaged(folder / name, found)
     return entries
+
+
+def entry(path: Path) -> dict[str, Any]:
+    """The size and SHA-256 of a file, as a record holds them."""
+    return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+
+
+def problem(path: Path, recorded: Mapping[str, Any]) -> str | None:
+    """How a file differs from its recorded size and hash, or None."""
+    if not path.is_file():
+        return "is missing"
+    if "bytes" in recorded and path.stat().st_size != recorded["bytes"]:
+        return f"has {path.stat().st_size} bytes, {recorded['bytes']} were written"
+    found, wanted = files.sha256(path), recorded["sha256"]
+    return None if found == wanted else f"differs from what was written (sha256 {found[:8]}.. is not {wanted[:8]}..)"
 
 
 def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -77,11 +86,8 @@ def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
 
 def check(path: Path, sha256: str) -> None:
     """Raise DataError when a file is missing or its bytes differ from the recorded ones."""
-    if not path.is_file():
-        raise damaged(path, "is missing")
-    found = files.sha256(path)
-    if found != sha256:
-        raise damaged(path, f"differs from what was written (sha256 {found[:8]}.. is not {sha256[:8]}..)")
+    if found := problem(path, {"sha256": sha256}):
+        raise damaged(path, found)
 
 
 def _seal(value: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""Training state that survives being killed: what is committed is whole, and what is not committed does not exist.
+"""Checkpoints that survive a kill: only a committed checkpoint counts, and a committed one is complete.
 
-A run lives in .refit/runs/<fingerprint>/. The Trainer writes a checkpoint's files; the commit record written last,
-MANIFEST.json with each file's size and SHA-256, makes it count. A killed run goes on from the newest committed
-checkpoint whose best checkpoint is whole too, and comes to the same weights as a run that was not killed.
+A run is stored in .refit/runs/<fingerprint>/. The Trainer writes a checkpoint's files; the commit record written last,
+MANIFEST.json with each file's size and SHA-256, commits it. A killed run resumes from the newest committed checkpoint
+whose best checkpoint is complete as well, and reaches the same weights as a run that was not killed.
 """
 
 import fcntl
@@ -18,21 +18,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from refit import locking
 from refit.errors import DataError, InterruptedRunError
 from refit.storage import files, manifest
-from refit.training import checkpoint_io, distributed, fingerprint
-from refit.training.trainer import ClassifierTrainer
+from refit.training import distributed, fingerprint
+from refit.training.trainer import SCHEDULER, ClassifierTrainer
 
 RECORD = "MANIFEST.json"
 LOOP = "loop_state.json"
 DONE = "DONE.json"
 DESCRIPTION = "FINGERPRINT.json"
 MODEL = {"model.safetensors", "config.json"}  # what is kept of a finished run
-RESUMABLE = MODEL | {"trainer_state.json", LOOP, checkpoint_io.SCHEDULER}  # at least; the record names every file
+RESUMABLE = MODEL | {"trainer_state.json", LOOP, SCHEDULER}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
 
@@ -47,20 +46,20 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process alone; a second one waits until the first is done or dead."""
+        """Hold the run for this process alone; a second one waits until the first has exited."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with locking.locked(self.folder / ".lock", "train: another process is training the same run; waiting for it"):
             marker = self.folder / DESCRIPTION
             if not marker.is_file():
                 self._say_what_differs()
                 files.write_json(marker, self.description)
-            os.utime(marker)  # the run that was used last is the last to be forgotten
+            os.utime(marker)  # the run that was used last is removed last
             _sweep(self.folder)
             yield
             _forget_old_runs(self.folder)
 
     def result(self) -> dict[str, Any] | None:
-        """What a finished run left, if this one finished: its best step and its log."""
+        """The result of this run if it has finished: its best step, its log and its figures."""
         record = self.folder / DONE
         if not record.is_file():
             return None
@@ -94,28 +93,28 @@ class Run:
         return self.folder / f"checkpoint-{step}"
 
     def newest(self) -> Path | None:
-        """The checkpoint to go on from; every one that is not whole is moved away, and said so."""
-        whole: dict[int, Path] = {}
+        """The checkpoint to resume from; incomplete ones are removed, with a message."""
+        complete: dict[int, Path] = {}
         for step, path in _checkpoints(self.folder):
             problem = _problem(path, self.fingerprint)
             if problem is None:
-                whole[step] = path
+                complete[step] = path
             else:
                 _say(f"{path.name} is not used: {problem}")
                 _discard(path)
-        for step in sorted(whole, reverse=True):
-            best = files.read_json(whole[step] / LOOP)["best_step"]
-            if best in whole:
-                return whole[step]
-            _say(f"{whole[step].name} is not used: its best checkpoint-{best} is gone")
-            _discard(whole[step])
+        for step in sorted(complete, reverse=True):
+            best = files.read_json(complete[step] / LOOP)["best_step"]
+            if best in complete:
+                return complete[step]
+            _say(f"{complete[step].name} is not used: its best checkpoint-{best} is gone")
+            _discard(complete[step])
         return None
 
     def _say_what_differs(self) -> None:
         """Name what sets this run apart from the last one, when there was one."""
         others = [path for path in self.folder.parent.glob(f"*/{DESCRIPTION}") if path.parent != self.folder]
         for marker in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
-            with suppress(ValueError):  # a damaged one tells us nothing
+            with suppress(ValueError):  # a damaged one says nothing
                 different = fingerprint.differences(files.read_json(marker), self.description)
                 verb = "differs" if len(different) == 1 else "differ"
                 _say(f"starting from scratch: {', '.join(different[:6])} {verb} from the last run")
@@ -123,14 +122,19 @@ class Run:
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
-    """Commits what the Trainer saves, keeps the best, stops early, and stops in order when asked to."""
+    """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to.
 
-    def __init__(self, run: Run, best_key: str, patience: int) -> None:
+    `resumed_from` is the checkpoint that the run starts from, if any.
+    """
+
+    def __init__(
+        self, run: Run, trainer: ClassifierTrainer, best_score: str, patience: int, resumed_from: Path | None
+    ) -> None:
         self.run = run
-        self.best_key = best_key
+        self.trainer = trainer
+        self.best_key = f"eval_{best_score}"
         self.patience = patience
-        self.trainer: ClassifierTrainer | None = None
-        self.resumed_from: Path | None = None
+        self.resumed_from = resumed_from
         self.stop_asked = False
 
     @contextmanager
@@ -160,33 +164,29 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Give the loop the sums that the Trainer forgets on resuming: they go into the next logged loss."""
+        """Restore the sums that the Trainer loses when it resumes."""
         if self.patience and state.is_world_process_zero and state.max_steps <= (self.patience + 1) * args.eval_steps:
             count = math.ceil(state.max_steps / args.eval_steps)
             evaluations = f"{count} evaluation{'s' * (count > 1)}"
             _say(f"early_stopping: {self.patience} has no effect: the run has only {evaluations}")
-        if self.resumed_from is None or self.trainer is None:
-            return
-        sums = files.read_json(self.resumed_from / LOOP)
-        self.trainer._tr_loss = torch.tensor(sums["loss"], device=args.device)
-        self.trainer._total_loss_scalar = sums["total_loss"]
-        self.trainer._globalstep_last_logged = sums["last_logged"]
+        if self.resumed_from is not None:
+            self.trainer.restore_loss_sums(files.read_json(self.resumed_from / LOOP))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Log with every evaluation, so that each has its training loss; save and stop when asked to.
 
-        The last step is evaluated always: it may be the best, and there has to be one.
+        The last step is always evaluated: it may be the best, and there has to be one.
         """
         if state.global_step >= state.max_steps:
             control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True
-        if distributed.mean(float(self.stop_asked)) > 0:  # all stop after the same step
+        if distributed.any_of(self.stop_asked):  # all stop after the same step
             control.should_save = True
             control.should_training_stop = True
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save a new best at once: the best model is always a committed checkpoint."""
+        """Save a new best immediately: the best model is always a committed checkpoint."""
         if self.best_step(state) == state.global_step:
             control.should_save = True
         if self._has_stalled(state):
@@ -194,24 +194,15 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Make the checkpoint that the Trainer has just written count, then let go of older ones."""
-        if self.trainer is None:
-            return
-        self.trainer.accelerator.wait_for_everyone()  # each process has written its own generators by now
-        loss = distributed.mean(self.trainer._tr_loss.item())
+        """Commit the checkpoint that the Trainer has just written, then remove older ones."""
+        sums = self.trainer.loss_sums()
         if not state.is_world_process_zero:
             return
         folder = self.run.checkpoint(state.global_step)
         best = self.best_step(state)
-        sums = {
-            "loss": loss,
-            "total_loss": self.trainer._total_loss_scalar,
-            "last_logged": self.trainer._globalstep_last_logged,
-            "best_step": best if best is not None else state.global_step,
-        }
-        files.write_json(folder / LOOP, sums)
+        files.write_json(folder / LOOP, {**sums, "best_step": state.global_step if best is None else best})
         _commit(folder, self.run.fingerprint, state.global_step)
-        self._let_go(keep={best, state.global_step})
+        self._remove_old(keep={best, state.global_step})
 
     def best_step(self, state: TrainerState) -> int | None:
         """The step of the best evaluation so far, the first of equals; None before the first evaluation."""
@@ -219,7 +210,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
         return max(scores, key=lambda entry: entry[1])[0] if scores else None
 
     def last_good(self) -> str:
-        """The newest committed checkpoint, in words."""
+        """The newest committed checkpoint, for a message."""
         steps = [step for step, path in _checkpoints(self.run.folder) if (path / RECORD).is_file()]
         return f"the last checkpoint is of step {max(steps)}" if steps else "no checkpoint has been saved yet"
 
@@ -231,7 +222,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     def _scores(self, state: TrainerState) -> list[tuple[int, float]]:
         return [(entry["step"], entry[self.best_key]) for entry in state.log_history if self.best_key in entry]
 
-    def _let_go(self, keep: set[int | None]) -> None:
+    def _remove_old(self, keep: set[int | None]) -> None:
         others = [(step, path) for step, path in _checkpoints(self.run.folder) if step not in keep]
         for _, path in others[KEEP_NEWEST - 1 :]:
             _discard(path)
@@ -243,23 +234,23 @@ def load_state(folder: Path) -> TrainerState:
 
 
 def interrupted(state: TrainerState, *, is_resumable: bool) -> InterruptedRunError:
-    """The error to leave with when a run was asked to stop."""
-    then = "progress saved; run the same command to resume" if is_resumable else "which DeepSpeed cannot resume from"
+    """The error to raise when a run was asked to stop."""
+    then = "progress saved; run the same command to resume" if is_resumable else "and cannot be resumed (trainer:)"
     return InterruptedRunError(f"stopped at step {state.global_step} of {state.max_steps}, {then}")
 
 
 def _commit(folder: Path, run_fingerprint: str, step: int) -> None:
-    sums = {}
+    entries = {}
     for path in _files(folder):
         files.flush_to_disk(path)
-        sums[str(path.relative_to(folder))] = [path.stat().st_size, files.sha256(path)]
+        entries[str(path.relative_to(folder))] = manifest.entry(path)
     files.flush_to_disk(folder)
-    manifest.write_record(folder / RECORD, {"fingerprint": run_fingerprint, "step": step, "files": sums})
+    manifest.write_record(folder / RECORD, {"fingerprint": run_fingerprint, "step": step, "files": entries})
     files.flush_to_disk(folder.parent)
 
 
 def _problem(folder: Path, run_fingerprint: str, kept: set[str] | None = None) -> str | None:
-    """What keeps a checkpoint from being used, or None; with `kept`, only these of its files are looked at."""
+    """Why a checkpoint cannot be used, or None; with `kept`, only these of its files are checked."""
     try:
         record = manifest.read_record(folder / RECORD)
     except FileNotFoundError:
@@ -267,25 +258,21 @@ def _problem(folder: Path, run_fingerprint: str, kept: set[str] | None = None) -
     except DataError:
         return "its record is damaged"
     if record["fingerprint"] != run_fingerprint:
-        return "it is of another run"
+        return "it belongs to another run"
     if folder.name != f"checkpoint-{record['step']}":
         return f"it is of step {record['step']}"
-    lacking = (kept or RESUMABLE) - record["files"].keys()
-    if lacking:
-        return f"its record lacks {', '.join(sorted(lacking))}"
-    for name, (size, digest) in record["files"].items():
-        path = folder / name
-        if kept is not None and name not in kept:
-            continue
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != size or files.sha256(path) != digest:
-            return f"{name} is damaged"
+    missing = (kept or RESUMABLE) - record["files"].keys()
+    if missing:
+        return f"its record lacks {', '.join(sorted(missing))}"
+    for name, entry in record["files"].items():
+        found = manifest.problem(folder / name, entry) if kept is None or name in kept else None
+        if found:
+            return f"{name} {found}"
     return None
 
 
 def _files(folder: Path) -> list[Path]:
-    """Every file of a checkpoint but its record; sharded optimizers have folders of their own."""
+    """Every file of a checkpoint except its record."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
 
 
@@ -298,14 +285,14 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _discard(folder: Path) -> None:
-    """Remove a folder so that a kill on the way cannot leave half of it under its own name."""
+    """Remove a folder so that a kill meanwhile cannot leave a part of it under its own name."""
     trash = folder.with_name(f".trash-{folder.name}-{os.getpid()}-{time.monotonic_ns()}")
     folder.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed process left half removed or half written."""
+    """Remove what a killed process left partly removed or partly written."""
     for left in [*folder.glob(".trash-*"), *folder.glob(".*.tmp"), *folder.parent.glob(".trash-*")]:
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -314,7 +301,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _forget_old_runs(current: Path) -> None:
-    """Keep the few runs that were used last; one that another process holds is left alone."""
+    """Keep the runs that were used last, and those that another process holds."""
     runs = sorted(current.parent.glob(f"*/{DESCRIPTION}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for marker in runs[KEEP_RUNS:]:
         if marker.parent == current:

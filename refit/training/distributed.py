@@ -1,7 +1,8 @@
-"""Several processes that train one model: started by torchrun, each with its share of every batch.
+"""Several processes that train one model, started by torchrun; each computes a part of every batch.
 
-`processes: 2` in params.yaml starts two on this machine. On a cluster torchrun's own variables say the rest, the same
-on every node but PET_NODE_RANK: PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT (docs/cluster.md).
+`processes: 2` in params.yaml starts two on this machine. On a cluster torchrun's own variables say the rest; on every
+node they are the same, except PET_NODE_RANK: PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT
+(docs/cluster.md).
 """
 
 import logging
@@ -129,7 +130,7 @@ def from_main(work: Callable[[], Found]) -> Found:
 
 
 def mean(value: float) -> float:
-    """The mean of a value over all processes, which all have to ask for it."""
+    """The mean of a value over all processes; every process has to call this."""
     if count() == 1:
         return value
     from torch import distributed
@@ -137,3 +138,15 @@ def mean(value: float) -> float:
     values: list[float] = [0.0] * count()
     distributed.all_gather_object(values, value)
     return sum(values) / len(values)
+
+
+def any_of(flag: bool) -> bool:
+    """Whether a flag is set in any process; every process has to call this."""
+    if count() == 1:
+        return flag
+    import torch
+    from accelerate import PartialState
+
+    box = torch.tensor(int(flag), device=PartialState().device)
+    torch.distributed.all_reduce(box, torch.distributed.ReduceOp.MAX)
+    return bool(box.item())

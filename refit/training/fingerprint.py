@@ -1,6 +1,6 @@
-"""What a training run is, as one hash: everything that can change its weights.
+"""The fingerprint of a training run: one hash of everything that can change its weights.
 
-A run goes on from a checkpoint only if this is the same, so that new params, data, code, versions or threads never
+A run resumes from a checkpoint only if this is the same, so that new params, data, code, versions or threads never
 continue old weights; and going back to the old ones finds the old checkpoints again.
 """
 
@@ -8,12 +8,12 @@ import hashlib
 import json
 import os
 import platform
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from refit import paths
 from refit.model import device
@@ -22,12 +22,11 @@ from refit.storage import files, manifest
 
 LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
 NUMERIC_PREFIXES = ("OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "KMP_", "CUBLAS_", "NVIDIA_TF32")
-# Neither of these reaches the weights.
-IRRELEVANT = ("report_to",)
+IRRELEVANT = ("report_to",)  # does not reach the weights
 
 
 def describe(params: Train, number: device.Format, threads: int) -> dict[str, Any]:
-    """Everything that can change the weights, by name; call it when all of train's modules are imported."""
+    """Everything that can change the weights, by name."""
     chosen = {name: value for name, value in params.model_dump().items() if name not in IRRELEVANT}
     sampled = manifest.read(paths.SAMPLED)
     return {
@@ -54,7 +53,7 @@ def digest(description: dict[str, Any]) -> str:
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """The names of the values that two descriptions do not share, like `params.lr`."""
+    """The names of the values that differ between two descriptions, such as `params.lr`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
         return [
@@ -64,10 +63,11 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
 
 
 def _sources() -> dict[str, str]:
-    loaded = {
-        name: module.__file__ for name, module in sys.modules.items() if name.split(".")[0] in ("refit", "stages")
-    }
-    return {name: files.sha256(Path(file)) for name, file in sorted(loaded.items()) if file}
+    """The hashes of the code that dvc.yaml lists as deps of train."""
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    deps = [Path(dep) for dep in pipeline["stages"]["train"]["deps"] if dep.startswith(("refit/", "stages/"))]
+    found = [file for dep in deps for file in ([dep] if dep.is_file() else dep.rglob("*.py"))]
+    return {file.as_posix(): files.sha256(file) for file in sorted(found)}
 
 
 def _device_name() -> str:

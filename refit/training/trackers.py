@@ -22,7 +22,7 @@ class DvcLiveLogs(integrations.DVCLiveCallback):  # type: ignore[misc]
 
 
 class WandbLogs(integrations.WandbCallback):  # type: ignore[misc]
-    """The Trainer's callback for wandb, with a clear error if the user is not logged in or the server is unreachable."""
+    """The Trainer's callback for wandb, with a clear error where the login or the server fails."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -1,9 +1,11 @@
-"""Hugging Face's Trainer, with our loss, our order of batches, and evaluation that leaves no trace.
+"""Hugging Face's Trainer with refit's loss, order of batches, evaluation and checkpoint files.
 
-Everything that the Trainer brings (GPUs, FSDP, DeepSpeed, accelerate, torchrun) stays.
+This is the only file that uses private attributes and methods of the Trainer, and the reason why transformers is pinned
+to one minor version. Whatever the Trainer brings (GPUs, FSDP, DeepSpeed, accelerate, torchrun) stays.
 """
 
-import random
+import math
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -11,24 +13,30 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, Sampler
-from transformers import EvalPrediction
+from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
+from refit.errors import TrainingDivergedError
 from refit.evaluation import hf_evaluate, metrics
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.model.inference import Inference
 from refit.stage import bar
+from refit.storage import files
 from refit.storage.arrow import Rows
-from refit.training.checkpoint_io import StateFiles
-from refit.training.finite import FiniteOnly
+from refit.training import checkpoint_io, distributed
+
+SCHEDULER = "scheduler.json"
+SCALER = "scaler.json"
 
 
-class ClassifierTrainer(FiniteOnly, StateFiles):
+class ClassifierTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for sequence classification and regression.
 
     `class_weights` (labels,) weigh the loss of each class; `label_smoothing` is taken from the weight of the true
-    label and spread over all. Both shape the training loss alone: the validation loss stays comparable. Validation is
-    answered by `answering`, as `evaluate` will do it; without, by the Trainer's own loop.
+    label and spread over all. Both shape the training loss alone, so that validation losses can be compared.
+    `inference` computes the logits of validation as the evaluate stage does; without it, the Trainer's own loop does.
+    Raises TrainingDivergedError at a loss, gradient or validation loss that is NaN or infinite, before it reaches the
+    weights; the Trainer's own filter would only hide such a loss in the log.
     """
 
     loss_is_scaled_for_ga = False
@@ -39,14 +47,16 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
         class_weights: torch.Tensor | None,
         label_smoothing: float,
         grouped: bool,
-        answering: Inference | None,
+        inference: Inference | None,
+        is_resumable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
         self.grouped = grouped
-        self.answering = answering
+        self.inference = inference
+        self.is_resumable = is_resumable
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
@@ -57,37 +67,58 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
         loss = self._loss(outputs.logits.float(), labels, training=model.training)
         return (loss, outputs) if return_outputs else loss
 
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One forward and backward pass."""
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)
+        self._check(loss.item(), "the loss", self.state.global_step + 1)
+        return loss
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate without moving any random generator, so that how often we look does not change the weights."""
-        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        """The validation loss and scores; random generators keep their state, so that looking changes no weights."""
+        states = checkpoint_io.generators()
         try:
-            return super().evaluate(*args, **kwargs)
+            measured: dict[str, float] = super().evaluate(*args, **kwargs)
         finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-            torch.set_rng_state(states[2])
-            if cuda:
-                torch.cuda.set_rng_state_all(cuda)
+            checkpoint_io.restore_generators(states)
+        self._check(measured.get("eval_loss", 0.0), "the validation loss", self.state.global_step)
+        return measured
 
     def evaluation_loop(self, dataloader: DataLoader[Example], *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Score a dataset; the loss is that of all rows at once, also where processes' shares repeat some."""
+        """Score a dataset; the loss is that of all rows, also if some are repeated to fill the processes' batches."""
         prefix = kwargs.get("metric_key_prefix", "eval")
-        if self.answering is None:
+        if self.inference is None:
             output = super().evaluation_loop(dataloader, *args, **kwargs)
         else:
-            output = self._answer(self.answering, cast(Examples, dataloader.dataset).rows, prefix)
+            output = self._infer(self.inference, cast(Examples, dataloader.dataset).rows, prefix)
         logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
         loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
         output.metrics[f"{prefix}_loss"] = loss.item()
         return output
 
-    def _answer(self, answering: Inference, rows: Rows, prefix: str) -> EvalLoopOutput:
+    def loss_sums(self) -> dict[str, float]:
+        """The sums from which the next logged loss is computed, which the Trainer loses when it resumes.
+
+        Every process has to call this; it waits until all have written their part of a checkpoint.
+        """
+        self.accelerator.wait_for_everyone()
+        return {
+            "loss": distributed.mean(self._tr_loss.item()),
+            "total_loss": self._total_loss_scalar,
+            "last_logged": self._globalstep_last_logged,
+        }
+
+    def restore_loss_sums(self, sums: dict[str, Any]) -> None:
+        """Set what `loss_sums` returned."""
+        self._tr_loss = torch.tensor(sums["loss"], device=self.args.device)
+        self._total_loss_scalar = sums["total_loss"]
+        self._globalstep_last_logged = sums["last_logged"]
+
+    def _infer(self, inference: Inference, rows: Rows, prefix: str) -> EvalLoopOutput:
         with bar(total=len(rows), desc="validation") as progress:
-            logits = answering.logits(rows, progress)
+            logits = inference.logits(rows, progress)
         measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=rows.label))
-        metrics = {f"{prefix}_{name}": value for name, value in measured.items()}
-        return EvalLoopOutput(predictions=logits, label_ids=rows.label, metrics=metrics, num_samples=len(rows))
+        found = {f"{prefix}_{name}": value for name, value in measured.items()}
+        return EvalLoopOutput(predictions=logits, label_ids=rows.label, metrics=found, num_samples=len(rows))
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         if logits.shape[-1] == 1:
@@ -96,6 +127,18 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
             return functional.cross_entropy(logits, labels)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
         return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.label_smoothing)
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """The norm that the Trainer logs, computed before every step; fp16's loss scaling skips bad steps by itself."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.accelerator.scaler is None:
+            self._check(float(norm), "the gradient's norm", self.state.global_step + 1)
+        return norm
+
+    def _check(self, value: float, what: str, step: int) -> None:
+        if not math.isfinite(value):
+            rate = self._get_learning_rate()
+            raise TrainingDivergedError(f"training diverged at step {step}: {what} is {value} (lr {rate:g})")
 
     def _get_train_sampler(self, train_dataset: Examples | None = None) -> Sampler[int] | None:
         examples = train_dataset if train_dataset is not None else self.train_dataset
@@ -109,11 +152,45 @@ class ClassifierTrainer(FiniteOnly, StateFiles):
         longest_first: list[int] = by_length(eval_dataset.rows).tolist()
         return longest_first
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        """Write the model alone: the Trainer would add pickled arguments with the hub token in them."""
+        if self.args.should_save:
+            model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+            model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.args.should_save and self.is_resumable:
+            checkpoint_io.save_optimizer(self.optimizer.state_dict(), Path(output_dir))
+            files.write_json(Path(output_dir) / SCHEDULER, self.lr_scheduler.state_dict())
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            self.optimizer.load_state_dict(checkpoint_io.load_optimizer(Path(checkpoint)))
+            self.lr_scheduler.load_state_dict(files.read_json(Path(checkpoint) / SCHEDULER))
+
+    def _save_scaler(self, output_dir: str) -> None:
+        if self.accelerator.scaler is not None and self.args.should_save:
+            files.write_json(Path(output_dir) / SCALER, self.accelerator.scaler.state_dict())
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(files.read_json(Path(checkpoint) / SCALER))
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        files.write_json(Path(output_dir) / self._rng_file(), checkpoint_io.generators())
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            checkpoint_io.restore_generators(files.read_json(Path(checkpoint) / self._rng_file()))
+
+    def _rng_file(self) -> str:
+        return f"rng_state_{self.args.process_index}.json"
+
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tensor:
     """The weight of each class, rows / (classes × rows of the class): scikit-learn's `balanced`.
 
-    A class without rows gets 1: no row has its loss weighed by it.
+    A class without rows gets 1, which weighs nothing.
     """
     counts = np.bincount(labels, minlength=classes)
     weights = np.divide(len(labels), classes * counts, out=np.ones(classes), where=counts > 0)
@@ -126,7 +203,7 @@ def score_function(names: list[str], *, is_regression: bool) -> Any:
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         outputs = prediction.predictions
         logits = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
-        answers = metrics.predictions_of(logits, is_regression=is_regression)
-        return hf_evaluate.compute(names, np.asarray(prediction.label_ids), answers)
+        predictions = metrics.predictions_of(logits, is_regression=is_regression)
+        return hf_evaluate.compute(names, np.asarray(prediction.label_ids), predictions)
 
     return compute

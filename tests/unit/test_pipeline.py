@@ -22,7 +22,9 @@ WITHOUT_EFFECT = {
         "params",
         "paths",
         "stage",
-        "training/live",
+        "training/callbacks",
+        "training/trackers",
+        "experiments/evaluations",
     )
 }
 ENTRY = {"download": ("download", "download"), "download_model": ("download", "download_model")}
