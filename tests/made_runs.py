@@ -1,5 +1,6 @@
 """Runs for the tests of the report: the outs of a whole pipeline, made in a moment with made-up answers of a model."""
 
+import contextlib
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,8 @@ from conftest import ROOT, change_params
 
 from refit import paths
 from refit.data.task_record import SplitRecord, TaskRecord
-from refit.evaluation import calibration, evaluate
-from refit.evaluation.metrics import score
-from refit.model import inference
-from refit.storage import files, manifest
+from refit.evaluation import evaluate
+from refit.storage import manifest
 from refit.storage.arrow import Rows
 from refit.training import curves
 
@@ -77,7 +76,7 @@ def write(folder: Path, made: Made) -> Path:
     weights = {"model.safetensors": "0" * 64}
     model = {"model": "models/tiny", "source": "folder", "revision": "local", "files": weights}
     manifest.write_record(folder / paths.BASE_MODEL / "model.json", model)
-    summaries, details, tables = {}, {}, []
+    results = {}
     for split, rows in SPLITS.items():
         _write_rows(folder, split, rows, made, generator)
         if split == "train":
@@ -86,17 +85,9 @@ def write(folder: Path, made: Made) -> Path:
         logits = generator.normal(size=(rows, max(len(made.labels), 1))).astype(np.float32)
         if not regression:
             logits[np.arange(rows), used.label] += 1.0
-        answers = logits[:, 0] if regression else logits.argmax(axis=1)
-        values = {name: score(name, used.label, answers) for name in scores}
-        summaries[split] = {**values, "loss": evaluate.loss(logits, used.label), "rows": rows}
-        details[split] = evaluate._details(task, used.label, answers, values)
-        if not regression:
-            bins = calibration.bins(inference.probabilities(logits), used.label)
-            details[split]["calibration_error"] = calibration.error(bins)
-        tables.append(evaluate._table(split, used, logits, answers, is_regression=regression))
-    files.write_json(folder / paths.SCORES, {"own/made": summaries})
-    files.write_json(folder / paths.DETAILS, {"own/made": details})
-    pq.write_table(pa.concat_tables(tables), folder / paths.PREDICTIONS)
+        results[split] = evaluate.evaluate_split(task, split, used, logits)
+    with contextlib.chdir(folder):
+        evaluate.write(task, results)
     _write_curves(folder, scores)
     shutil.copy(ROOT / "params.yaml", folder)
     change_params(folder / "params.yaml", task="own/made", model="models/tiny", max_length=made.max_length)

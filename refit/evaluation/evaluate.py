@@ -1,17 +1,17 @@
-"""Scoring a fine-tuned model on every labelled split: scores, their details, predictions, confusion."""
+"""Score a fine-tuned model on every labelled split: scores, their details, predictions and the files DVC plots."""
 
 import csv
 import io
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from refit import paths
@@ -25,12 +25,21 @@ from refit.stage import bar
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
-Split = dict[str, Any]
-DECIMALS = 6  # of the scores that stand in git
+DECIMALS = 6  # in scores.json and details.json
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """The scores of one split, rounded, with its loss and number of rows; their details; and every prediction."""
+
+    scores: dict[str, float]
+    details: dict[str, Any]
+    predictions: pa.Table
+    calibration_bins: list[calibration.Bin]  # empty for a regression
 
 
 def evaluate(params: Evaluate) -> dict[str, Any]:
-    """Score models/finetuned on the validation and test splits that have labels; write the four metric files."""
+    """Score models/finetuned on validation and test, where labelled; write the files in metrics/, return timings."""
     task = TaskRecord.read(paths.TASK)
     manifest.read(paths.SAMPLED)
     manifest.read(paths.FINETUNED_MODEL)
@@ -39,36 +48,48 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     model = classifier.finetuned(paths.FINETUNED_MODEL)
     cpu_kernels.install(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
-    answering = Inference(model, collate, params.eval_batch_size, number)
-    is_regression = task.is_regression
-    summaries, details, tables = {}, {}, []
+    inference = Inference(model, collate, params.eval_batch_size, number)
+    results = {}
     rows_done, tokens, seconds = 0, 0, 0.0
     for split in task.scored_splits:
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
         started = time.perf_counter()
         with bar(total=len(rows), desc=f"evaluate {split}") as progress:
-            logits = answering.logits(rows, progress)
+            logits = inference.logits(rows, progress)
         seconds += time.perf_counter() - started
         rows_done += len(rows)
         tokens += int(rows.length.sum())
-        predictions = metrics.predictions_of(logits, is_regression=is_regression)
-        values = hf_evaluate.compute(task.scores, rows.label, predictions)
-        measured = {**values, "loss": loss(logits, rows.label)}
-        summaries[split] = {**{name: round(value, DECIMALS) for name, value in measured.items()}, "rows": len(rows)}
-        details[split] = _details(task, rows.label, predictions, values)
-        if not is_regression:
-            bins = calibration.bins(probabilities(logits), rows.label)
-            details[split]["calibration_error"] = round(calibration.error(bins), DECIMALS)
-        tables.append(_table(split, rows, logits, predictions, is_regression=is_regression))
-    files.write_json(paths.SCORES, {task.name: summaries})
-    files.write_json(paths.DETAILS, {task.name: details})
-    predicted = pa.concat_tables(tables)
-    with files.replaced_file(paths.PREDICTIONS) as path:
-        pq.write_table(predicted, path, compression="zstd")
-    _write_plots(predicted.filter(pc.equal(predicted["split"], "validation")), task)
-    written = (paths.SCORES, paths.DETAILS, paths.PREDICTIONS, paths.CONFUSION, paths.CALIBRATION, paths.SCATTER)
-    manifest.write(paths.METRICS_MANIFEST.parent, {path.name: {} for path in written})
+        results[split] = evaluate_split(task, split, rows, logits)
+    write(task, results)
     return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
+
+
+def evaluate_split(task: TaskRecord, split: str, rows: Rows, logits: npt.NDArray[np.float32]) -> SplitResult:
+    """Score the logits (rows, labels) of a split."""
+    predictions = metrics.predictions_of(logits, is_regression=task.is_regression)
+    values = hf_evaluate.compute(task.scores, rows.label, predictions)
+    summary: dict[str, float] = {**_rounded({**values, "loss": loss(logits, rows.label)}), "rows": len(rows)}
+    ends = {name: bootstrap.interval(name, rows.label, predictions) for name in values}
+    details: dict[str, Any] = {
+        "intervals": {name: [round(end, DECIMALS) for end in both] for name, both in ends.items()}
+    }
+    columns = {
+        "split": pa.array([split] * len(rows)),
+        "row": pa.array(rows.row),  # in data/raw
+        "label": pa.array(rows.label),
+        "prediction": pa.array(predictions),
+    }
+    if task.is_regression:
+        if metrics.is_undefined(rows.label, predictions):
+            print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0",
+                  file=sys.stderr)  # fmt: skip
+        return SplitResult(summary, details, pa.table(columns), [])
+    chances = probabilities(logits)
+    bins = calibration.bins(chances, rows.label)
+    details |= _class_details(task.labels, rows.label, predictions)
+    details["calibration_error"] = round(calibration.error(bins), DECIMALS)
+    columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
+    return SplitResult(summary, details, pa.table(columns), bins)
 
 
 def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
@@ -81,21 +102,24 @@ def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
     return float(np.mean(total - wide[np.arange(len(labels)), labels]))
 
 
-def _details(
-    task: TaskRecord, labels: npt.NDArray[Any], predictions: npt.NDArray[Any], values: dict[str, float]
-) -> Split:
-    """Intervals of the headline scores and, for classes, each class's scores and the confusion matrix."""
-    details: Split = {
-        "intervals": {
-            name: [round(end, DECIMALS) for end in bootstrap.interval(name, labels, predictions)] for name in values
-        },
-    }
-    if task.is_regression:
-        if metrics.is_undefined(labels, predictions):
-            print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0",
-                  file=sys.stderr)  # fmt: skip
-        return details
-    names = task.labels
+def write(task: TaskRecord, results: dict[str, SplitResult]) -> None:
+    """Write the results of each split to metrics/."""
+    files.write_json(paths.SCORES, {task.name: {split: result.scores for split, result in results.items()}})
+    files.write_json(paths.DETAILS, {task.name: {split: result.details for split, result in results.items()}})
+    with files.replaced_file(paths.PREDICTIONS) as path:
+        table = pa.concat_tables(result.predictions for result in results.values())
+        pq.write_table(table, path, compression="zstd")
+    _write_plots(task, results["validation"])
+    written = (paths.SCORES, paths.DETAILS, paths.PREDICTIONS, paths.CONFUSION, paths.CALIBRATION, paths.SCATTER)
+    manifest.write(paths.METRICS_MANIFEST.parent, {path.name: {} for path in written})
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, DECIMALS) for name, value in values.items()}
+
+
+def _class_details(names: list[str], labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> dict[str, Any]:
+    """The scores of each class, and the confusion matrix as {label: {prediction: rows}} without its zeros."""
     counts = metrics.count(labels, predictions, classes=len(names))
     columns = {
         "precision": metrics.precision_of_each(counts),
@@ -103,50 +127,29 @@ def _details(
         "f1": metrics.f1_of_each(counts),
         "rows": counts.labels,
     }
-    details["classes"] = {
+    classes = {
         label: {name: column[index].item() for name, column in columns.items()} for index, label in enumerate(names)
     }
-    matrix: dict[str, dict[str, int]] = {}  # label, prediction, rows; without the zeros, which grow with labels squared
+    matrix: dict[str, dict[str, int]] = {}
     cells, rows = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)
     for label, prediction, count in zip(*cells.tolist(), rows.tolist(), strict=True):
         matrix.setdefault(names[label], {})[names[prediction]] = count
-    details["confusion"] = matrix
-    return details
+    return {"classes": classes, "confusion": matrix}
 
 
-def _table(
-    split: str, rows: Rows, logits: npt.NDArray[np.float32], predictions: npt.NDArray[Any], *, is_regression: bool
-) -> pa.Table:
-    """split, row (in data/raw), label, prediction and, for classes, probabilities (float32 each), in row order."""
-    columns = {
-        "split": pa.array([split] * len(rows)),
-        "row": pa.array(rows.row),
-        "label": pa.array(rows.label),
-        "prediction": pa.array(predictions),
-    }
-    if not is_regression:
-        chances = probabilities(logits)
-        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
-    return pa.table(columns)
+def _write_plots(task: TaskRecord, validation: SplitResult) -> None:
+    """Write the CSV files that DVC plots: confusion and calibration of classes, or the scatter of a regression.
 
-
-def _write_plots(validation: pa.Table, task: TaskRecord) -> None:
-    """What DVC plots of validation: confusion and calibration of classes, or the scatter of a regression.
-
-    The files of the other kind have their header alone, and DVC leaves their plots out.
+    The files of the other problem type have only their header, and DVC leaves out their plots.
     """
-    pairs = list(zip(validation["label"].to_pylist(), validation["prediction"].to_pylist(), strict=True))
+    pairs = [validation.predictions[name].to_pylist() for name in ("label", "prediction")]
     names = [csv_cell(name) for name in task.labels]
     is_regression = task.is_regression
-    called = [] if is_regression else [(names[label], names[prediction]) for label, prediction in pairs]
-    _write_csv(paths.CONFUSION, ("actual", "predicted"), called)
-    _write_csv(paths.SCATTER, ("actual", "predicted"), pairs if is_regression else [])
-    bins: list[calibration.Bin] = []
-    if not is_regression:
-        chances = validation["probabilities"].combine_chunks().flatten().to_numpy().reshape(len(pairs), -1)
-        bins = calibration.bins(chances, validation["label"].to_numpy())
-    rows = [(part.confidence, part.accuracy, part.confidence, part.rows) for part in bins]
-    _write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), rows)
+    classes = [] if is_regression else [[names[index] for index in column] for column in pairs]
+    _write_csv(paths.CONFUSION, ("actual", "predicted"), zip(*classes, strict=True))
+    _write_csv(paths.SCATTER, ("actual", "predicted"), zip(*(pairs if is_regression else []), strict=True))
+    bins = [(part.confidence, part.accuracy, part.confidence, part.rows) for part in validation.calibration_bins]
+    _write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), bins)
 
 
 def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
