@@ -49,8 +49,8 @@ def test_table_has_every_error_and_the_spread_of_seeds() -> None:
     assert glue.table(results).splitlines()[1:] == [
         "cola    validation matthews_correlation  2        55.5 ± 7.1",
         "rte     seed 1                                    no network",
-        "GLUE    average                                   needs all nine tasks with the same seed; missing: sst2, mrpc, "
-        "stsb, qqp, mnli, qnli, rte, wnli",
+        "GLUE    average                                   needs all nine tasks with the same seed; missing: sst2, "
+        "mrpc, stsb, qqp, mnli, qnli, rte, wnli",
     ]
 
 
