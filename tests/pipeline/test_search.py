@@ -60,7 +60,7 @@ def workspace(folder: Path) -> dict[str, str]:
 
 
 def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model: Path) -> None:
-    """The search must leave the workspace alone, name its trials, never repeat one, and its models must be usable."""
+    """Prevents a search that changes the workspace, repeats a trial, or whose models cannot be used."""
     folder = prepared(tmp_path / "project", tiny_model, 2)
     before = workspace(folder)
     done = run("python", "-m", "refit.search", cwd=folder)
@@ -93,7 +93,7 @@ def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_clones_share_one_study(tmp_path: Path, tiny_model: Path) -> None:
-    """Two machines at one study must share the work: no trial twice, none lost, none more than asked for."""
+    """Prevents two machines from running a trial twice, losing one, or running too many."""
     url = f"sqlite:///{tmp_path}/study.db"
     clones = [prepared(tmp_path / name, tiny_model, 4) for name in ("one", "two")]
     running = [
@@ -129,7 +129,7 @@ def wait_for_log(folder: Path, trial: int, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
-    """A killed search must neither lose nor repeat a trial: those that ended, the one cut off, one that outlives it."""
+    """Prevents a killed search from losing or repeating a trial: finished, interrupted, or still running."""
     folder = prepared(tmp_path / "project", tiny_model, 3, epochs=60)
     command = ("python", "-m", "refit.search")
     journal = folder / ".refit/search/journal.log"
@@ -167,7 +167,7 @@ def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_hopeless_trial_ends_early(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial that learns nothing must not take the time of one that does, nor be taken for a failure."""
+    """Prevents a trial that learns nothing from running to its end, or from counting as failed."""
     monkeypatch.chdir(tmp_path)
     hopeless = 1e-7
     seed = next(seed for seed in range(1000) if last_tried(seed, [0.01, 0.008, 0.006, hopeless]) == hopeless)
