@@ -1,11 +1,11 @@
-"""Run many tasks with many seeds, and print the GLUE table with the averages that the leaderboard counts.
+"""Run several tasks with several seeds, and print the GLUE table with the leaderboard's average.
 
 python -m refit.glue                                     every recipe in recipes/glue, seed 42
 python -m refit.glue --tasks cola rte --seeds 1 2 3      some of them
-python -m refit.glue --set train_rows=1000 epochs=1      the same change to each
+python -m refit.glue --set train_rows=1000 epochs=1      change these params of every recipe
 
-Each run is a DVC experiment in a temporary copy. The same command goes on where it was stopped: what is finished is not
-run again, what failed is. Every task has its scores or its error in the table.
+Each run is a DVC experiment in a temporary clone. The same command resumes after a stop: finished runs are not
+repeated, failed ones are. The table shows the scores or the error of every run.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from tabulate import tabulate
+
 from refit import params, repo, targets
 from refit.errors import InterruptedRunError, ParamsError, RefitError
 from refit.experiments import runner
@@ -25,7 +27,7 @@ from refit.stage import run
 RECIPES = Path("recipes/glue")
 LOGS = Path(".refit/glue")
 
-# The nine columns of the leaderboard's average, each with the scores that it is the mean of: (split, score).
+# The nine columns of the leaderboard's average, each the mean of these scores: (split, score).
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "cola": (("validation", "matthews_correlation"),),
     "sst2": (("validation", "accuracy"),),
@@ -43,34 +45,28 @@ Key = tuple[str, int]  # the task and the seed of a run
 
 
 class SomeFailedError(RefitError):
-    """Some of the runs ended with an error."""
+    """Some of the runs failed."""
 
     exit_code = 70
 
 
-def arguments() -> argparse.Namespace:
-    """The command line."""
+def main() -> None:
+    """Run whatever has not finished yet, then print the table. Raises SomeFailedError if a run failed."""
     parser = argparse.ArgumentParser(
         prog="python -m refit.glue", description="Run tasks × seeds, print the GLUE table."
     )
     parser.add_argument("--tasks", nargs="+", help="names of recipes in --recipes (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
-    parser.add_argument("--recipes", type=targets.path, default=RECIPES)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Run what has not been run, then print the table. Raises SomeFailedError when a run failed."""
-    chosen = arguments()
+    parser.add_argument("--recipes", type=targets.path, default=RECIPES, help="folder (default: recipes/glue)")
+    chosen = parser.parse_args()
     repo.check_repository()
-    recipes = [_recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _all(chosen.recipes)]
-    runs = {(recipe["task"], seed): {**recipe, "seed": seed} for recipe in recipes for seed in chosen.seeds}
+    tasks = [recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _recipes(chosen.recipes)]
+    runs = {(task["task"], seed): {**task, "seed": seed} for task in tasks for seed in chosen.seeds}
     try:
-        failures = _one_by_one(runs)
+        results = {key: _run(key, changes) for key, changes in runs.items()}
     except KeyboardInterrupt:
-        raise InterruptedRunError("stopped as asked; run the same command to go on") from None
-    results = {key: failures.get(key) or runner.scores(_name(changes))[0] for key, changes in runs.items()}
+        raise InterruptedRunError("stopped as asked; run the same command to resume") from None
     print("\n" + table(results))
     failed = [f"{task} seed {seed}" for (task, seed), result in results.items() if isinstance(result, str)]
     if failed:
@@ -79,82 +75,11 @@ def main() -> None:
         )
 
 
-def average(scores: dict[str, Scores]) -> float | None:
-    """The leaderboard's average of {task: scores.json of the task}, in percent; None unless all nine are there.
-
-    A task with two scores counts with their plain mean, MNLI with that of matched and mismatched, AX not at all (GLUE:
-    Wang et al. 2018, section 5: unweighted averages).
-    """
-    if not COLUMNS.keys() <= scores.keys():
-        return None
-    return fmean(column(task, scores[task]) for task in COLUMNS)
-
-
-def column(task: str, scores: Scores) -> float:
-    """What a task counts with, in percent."""
-    wanted = COLUMNS.get(task)
-    if wanted is None:
-        return 100 * float(next(iter(scores["validation"].values())))
-    return 100 * fmean(scores[split][name] for split, name in wanted)
-
-
-def table(results: dict[Key, Scores | str]) -> str:
-    """A line a task: its scores (mean and standard deviation over the seeds), or the error of each seed that failed."""
-    seeds = sorted({seed for _, seed in results})
-    lines = [("task", "score", "value", "seeds")]
-    for task in dict.fromkeys(task for task, _ in results):
-        of_task = {seed: results[task, seed] for seed in seeds if (task, seed) in results}
-        done = [found for found in of_task.values() if not isinstance(found, str)]
-        lines += [
-            (task, f"{split} {name}", _spread([100 * found[split][name] for found in done]), str(len(done)))
-            for split, name in (COLUMNS.get(task) or _all_scores(done))
-            if done
-        ]
-        lines += [(task, f"seed {seed}", str(found), "") for seed, found in of_task.items() if isinstance(found, str)]
-    averages = [
-        average({task: found for (task, own), found in results.items() if own == seed and not isinstance(found, str)})
-        for seed in seeds
-    ]
-    whole = [value for value in averages if value is not None]
-    missing = [task for task in COLUMNS if not any(isinstance(results.get((task, seed)), dict) for seed in seeds)]
-    counted = (
-        _spread(whole) if whole else f"needs all nine tasks with one seed; without: {', '.join(missing) or 'none'}"
-    )
-    lines.append(("GLUE", "average", counted, str(len(whole)) if whole else ""))
-    widths = [max(len(line[place]) for line in lines) if place < 2 else 0 for place in range(4)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-
-
-def _one_by_one(runs: Mapping[Key, dict[str, Any]]) -> dict[Key, str]:
-    """Run what has no result yet; returns the error of each that failed."""
-    failures = {}
-    for key, changes in runs.items():
-        name = _name(changes)
-        _say(key, f"finished before, as {name}" if repo.experiment(name) else f"runs as {name}")
-        try:
-            runner.run(name, changes, LOGS)
-        except RefitError as error:
-            failures[key] = str(error)
-            _say(key, failures[key])
-    return failures
-
-
-def _name(changes: dict[str, Any]) -> str:
-    """The experiment of a run: another one for every change, so that a finished one is never another's result."""
-    digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:6]
-    return f"glue-{changes['task'].replace('/', '-')}-seed-{changes['seed']}-{digest}"
-
-
-def _say(key: Key, what: str) -> None:
-    print(f"{key[0]} seed {key[1]}: {what}", flush=True)
-
-
-def _recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
+def recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
+    """The params of a recipe with the changes of --set. Raises ParamsError."""
     path = folder / f"{task}.yaml"
     if not path.is_file():
-        raise ParamsError(f"--tasks {task}: {path} is not there; choose from: {', '.join(_all(folder))}")
+        raise ParamsError(f"--tasks {task}: {path} does not exist; choose from: {', '.join(_recipes(folder))}")
     values = params.values(path)
     for change in changes:
         key, equals, value = change.partition("=")
@@ -165,30 +90,84 @@ def _recipe(folder: Path, task: str, changes: list[str]) -> dict[str, Any]:
         try:
             values[key] = repo.parse_yaml(value)
         except ValueError:
-            raise ParamsError(f"--set {change}: the value is not YAML; quote what is text") from None
+            raise ParamsError(f"--set {change}: the value is not YAML; put text in quotes") from None
     return values
 
 
-def _all(folder: Path) -> list[str]:
-    """The recipes that give a column of their own: AX has no labels, and mnli scores both of its halves."""
+def average(scores: Mapping[str, Scores]) -> float | None:
+    """The leaderboard's average of {task: scores.json of the task}, in percent; None unless all nine are there.
+
+    A task with two scores counts with their mean, MNLI with the mean of matched and mismatched, AX not at all (GLUE:
+    Wang et al. 2018, section 5: unweighted averages).
+    """
+    if not COLUMNS.keys() <= scores.keys():
+        return None
+    return 100 * fmean(fmean(scores[task][split][name] for split, name in columns) for task, columns in COLUMNS.items())
+
+
+def table(results: Mapping[Key, Scores | str]) -> str:
+    """One line per task and score (mean and standard deviation over the seeds), and one per failed run."""
+    finished: dict[str, dict[int, Scores]] = {task: {} for task, _ in results}
+    lines = []
+    for (task, seed), result in results.items():
+        if isinstance(result, str):
+            lines.append((task, f"seed {seed}", "", result))
+        else:
+            finished[task][seed] = result
+    for task, of_seeds in finished.items():
+        runs = list(of_seeds.values())
+        lines += [
+            (task, f"{split} {name}", str(len(runs)), _mean([100 * found[split][name] for found in runs]))
+            for split, name in (COLUMNS.get(task) or _all_scores(runs[:1]))
+            if runs
+        ]
+    tasks = list(finished)
+    lines.sort(key=lambda line: tasks.index(line[0]))
+    seeds = sorted({seed for _, seed in results})
+    averages = [average({task: found[seed] for task, found in finished.items() if seed in found}) for seed in seeds]
+    known = [value for value in averages if value is not None]
+    missing = ", ".join(task for task in COLUMNS if not finished.get(task)) or "none"
+    value = _mean(known) if known else f"needs all nine tasks with the same seed; missing: {missing}"
+    lines.append(("GLUE", "average", str(len(known)) if known else "", value))
+    return str(tabulate(lines, ("task", "score", "seeds", "value"), tablefmt="plain", disable_numparse=True))
+
+
+def _run(key: Key, changes: dict[str, Any]) -> Scores | str:
+    """Run an experiment unless it has finished; returns its scores or the error."""
+    digest = hashlib.sha256(json.dumps(changes, sort_keys=True).encode()).hexdigest()[:6]  # other changes, other name
+    name = f"glue-{changes['task'].replace('/', '-')}-seed-{changes['seed']}-{digest}"
+    prefix = f"{key[0]} seed {key[1]}:"
+    print(prefix, f"finished before, as {name}" if repo.experiment(name) else f"runs as {name}", flush=True)
+    try:
+        runner.run(name, changes, LOGS)
+        return runner.scores(name)[0]
+    except RefitError as error:
+        print(prefix, error, flush=True)
+        return str(error)
+
+
+def _recipes(folder: Path) -> list[str]:
+    """The recipes in a folder, without those that have no column: ax has no labels, mnli scores mnli-mm, too."""
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if not names:
-        raise ParamsError(f"--recipes {folder}: no recipes there")
+        raise ParamsError(f"--recipes {folder}: has no recipes")
     return [name for name in names if name not in ("ax", "mnli-mm")]
 
 
-def _all_scores(done: list[Scores]) -> list[tuple[str, str]]:
+def _all_scores(runs: list[Scores]) -> list[tuple[str, str]]:
+    """(split, score) of every score of a task that is not on the leaderboard."""
     return [
         (split, name)
-        for split, found in (done[0] if done else {}).items()
-        for name in found
+        for found in runs
+        for split, values in found.items()
+        for name in values
         if name not in ("rows", "loss")
     ]
 
 
-def _spread(values: list[float]) -> str:
+def _mean(values: list[float]) -> str:
     return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":
-    run("glue", main, network=True, record=False)  # its runs download
+    run("glue", main, network=True, record=False)  # the stages of its runs may download

@@ -1,9 +1,9 @@
-"""Search for better params: Optuna proposes, every trial is a DVC experiment, the score on validation decides.
+"""Search for better params: Optuna proposes values, each trial is a DVC experiment, its validation score decides.
 
 python -m refit.search
 python -m refit.search --storage mysql://user@host/searches          many machines, one study
 
-What is tried stands under `search:` in params.yaml. The same command goes on with a search that was stopped.
+`search:` in params.yaml says what to try. The same command resumes a search that was stopped.
 """
 
 import argparse
@@ -32,114 +32,91 @@ from refit.stage import run
 from refit.storage import files
 
 FOLDER = Path(".refit/search")
-STARTUP_TRIALS = 3  # random before TPE models the scores, and whole before the pruner compares
-OPENINGS = 4  # of a database
-ATTEMPTS = 100  # to find values that were not tried yet
-GUIDED_ATTEMPTS = 10  # of these by TPE
-FAILURES = 3  # in a row, and something other than the values is wrong
-NAME = 120  # letters of a trial's values in its name: files are named after it
-
-
-def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m refit.search", description="Search for better params.")
-    parser.add_argument("--study", help="its name (default: from the task and all that params.yaml says)")
-    parser.add_argument(
-        "--storage", default=str(FOLDER / "journal.log"), help="a file, or a database URL that Optuna takes"
-    )
-    return parser.parse_args()
+STARTUP_TRIALS = 3  # random trials before TPE models the scores, and complete ones before the pruner compares
+OPENING_ATTEMPTS = 4
+PROPOSALS = 100  # attempts to find values that were not tried yet
+GUIDED_PROPOSALS = 10  # of these by TPE, the others at random
+MOST_FAILURES = 3  # in a row; then the values are not the cause
+MOST_LETTERS = 120  # of the values in a trial's name, which is also a file name
 
 
 def main() -> None:
     """Run trials until there are as many as params.yaml asks for, then print the best."""
-    chosen = arguments()
+    parser = argparse.ArgumentParser(prog="python -m refit.search", description="Search for better params.")
+    parser.add_argument("--study", help="name of the study (default: derived from the task and params.yaml)")
+    parser.add_argument(
+        "--storage", default=str(FOLDER / "journal.log"), help="a file, or a database URL that Optuna supports"
+    )
+    chosen = parser.parse_args()
     search = params.load_search()
     repo.check_repository()
     fixed = params.values()
     name = chosen.study or study_name(fixed, search)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise UsageError(f"--study {name}: need letters, digits, - and _; experiments and files are named after it")
-    rows = train_rows(fixed["train_rows"], search.train_share)
+        raise UsageError(f"--study {name}: need letters, digits, - and _, because experiments and files get this name")
+    rows = train_rows(fixed["task"], fixed["train_rows"], search.train_share)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        with locking.locked(FOLDER / "lock", "another search runs in this clone; waiting for it"):
+        with locking.locked(FOLDER / "lock", "another search is running in this clone; waiting for it"):
             study = open_study(name, chosen.storage, search)
             print(f"study {name}: {search.trials} trials on {rows} training rows; every trial is a DVC experiment")
-            _search(study, search, rows)
-            _conclude(study)
+            run_trials(study, search, rows)
+            _print_best(study)
     except KeyboardInterrupt:
-        raise InterruptedRunError("stopped as asked; run the same command to go on") from None
+        raise InterruptedRunError("stopped as asked; run the same command to resume") from None
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
-        said = str(error.__cause__ or error).splitlines()[0]
-        raise DiskError(f"--storage {chosen.storage}: {said}; run the same command to go on") from None
-
-
-def _conclude(study: optuna.Study) -> None:
-    """Print the best trial and how to take it."""
-    if not study.get_trials(states=(TrialState.COMPLETE,)):
-        raise DataError("no trial came to its end yet")
-    best = study.best_trial
-    name = best.user_attrs["experiment"]
-    print(f"\nbest: {best.value:.4f}  {_shown(best.params)}")
-    if repo.experiment(name):
-        print(f"take it with: dvc exp apply {name}")
-    else:
-        print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise DiskError(f"--storage {chosen.storage}: {reason}; run the same command to resume") from None
 
 
 def study_name(fixed: dict[str, Any], search: Search) -> str:
-    """A name that changes with all that the scores depend on, so that one study never mixes two questions."""
+    """A name derived from everything that the scores depend on, so that a study never mixes different questions."""
     searched = search.model_dump(exclude={"trials"})
     others = {key: value for key, value in fixed.items() if key not in search.space}
     digest = hashlib.sha256(json.dumps([others, searched], sort_keys=True, default=str).encode()).hexdigest()
     return f"{re.sub('[^A-Za-z0-9_-]', '-', fixed['task'])}-{digest[:6]}"
 
 
+def train_rows(task: str, given: int | str, share: float) -> int | str:
+    """The `train_rows` of a trial: a fraction of those that params.yaml asks for, or of all if there are fewer.
+
+    Raises DataError if it is a fraction of all, and the task has not been downloaded.
+    """
+    if share == 1:
+        return given
+    described = files.read_json(paths.TASK) if paths.TASK.is_file() else {}
+    if described.get("task") == task:
+        available = described["splits"]["train"]["rows"]
+        given = available if given == "all" else min(int(given), available)
+    elif given == "all":
+        raise DataError(f"train_rows is all, and {paths.TASK} does not say how many; run: dvc repro download")
+    return max(1, math.ceil(int(given) * share))
+
+
 def open_study(name: str, storage: str, search: Search) -> optuna.Study:
-    """The study of this name, made if it is not there yet, in a journal file or a database."""
-    if "://" in storage:
-        place: Any = storage
-    else:
+    """Open or create the study in a journal file or a database. Raises UsageError, ParamsError."""
+    place: Any = storage
+    if "://" not in storage:
         journal = targets.checked("--storage", targets.path(storage), _is_journal)
         journal.parent.mkdir(parents=True, exist_ok=True)
         place = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS) if search.prune else optuna.pruners.NopPruner()
-    for attempt in range(OPENINGS):
+    for attempt in range(OPENING_ATTEMPTS):
         try:
             return optuna.create_study(
                 study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True
             )
         except (ImportError, optuna.exceptions.OptunaError, ValueError, SQLAlchemyError) as error:
-            # Machines that start together make the database's tables together: all but the first try again.
-            if attempt == OPENINGS - 1 or not isinstance(error, SQLAlchemyError):
+            # If several machines create the database's tables at the same time, all but one fail and have to retry.
+            if attempt == OPENING_ATTEMPTS - 1 or not isinstance(error, SQLAlchemyError):
                 raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
             time.sleep(attempt + 1)
-    raise AssertionError("not reached")
-
-
-def _is_journal(path: Path) -> bool:
-    """Whether Optuna began this file."""
-    with path.open("rb") as file:
-        first = file.readline(1_000)
-    return not first or b'"op_code"' in first
-
-
-def train_rows(given: int | str, share: float) -> int | str:
-    """How many training rows a trial uses: a share of those that params.yaml names."""
-    if share == 1:
-        return given
-    if given == "all":
-        if not paths.TASK.is_file():
-            raise DataError(
-                f"train_rows is all, and their number is in {paths.TASK}, which is not there; run: dvc repro download"
-            )
-        given = files.read_json(paths.TASK)["splits"]["train"]["rows"]
-    return max(1, math.ceil(int(given) * share))
+    raise AssertionError("unreachable")
 
 
 def propose(trial: Trial, search: Search, *, is_random: bool = False) -> dict[str, Any]:
-    """The values of a trial; for the same seed, number and history they are the same ones."""
+    """The values of a trial, which depend only on the seed, the trial's number and the study's history."""
     seed = (search.seed * 1_000_003 + trial.number) % 2**32
     trial.study.sampler = (
         optuna.samplers.RandomSampler(seed)
@@ -157,59 +134,60 @@ def propose(trial: Trial, search: Search, *, is_random: bool = False) -> dict[st
     return values
 
 
-def _search(study: optuna.Study, search: Search, rows: int | str) -> None:
-    """Run trials until enough came to an end. Raises ExperimentFailedError when one after the other fails."""
-    left = [(Trial(study, trial._trial_id), trial.params) for trial in _left_behind(study)]
+def run_trials(study: optuna.Study, search: Search, rows: int | str) -> None:
+    """Run trials on `rows` training rows until enough have finished, beginning with those that were interrupted.
+
+    Raises ParamsError for a study of another space, ExperimentFailedError if one trial after the other fails.
+    """
+    interrupted = _interrupted(study)
     failures = 0
-    while left or len(_counted(study)) < search.trials:
-        if left:
-            trial, values = left.pop(0)
-        elif (asked := _ask(study, search)) is not None:
-            trial, values = asked, asked.params
-        else:
+    while interrupted or len(_counted(study)) < search.trials:
+        trial = interrupted.pop(0) if interrupted else _ask(study, search)
+        if trial is None:
             return
-        failures = 0 if _try(study, trial, values, rows) else failures + 1
-        if failures == FAILURES:
+        failures = 0 if _run_trial(study, trial, rows) else failures + 1
+        if failures == MOST_FAILURES:
             raise runner.ExperimentFailedError(
-                f"{FAILURES} trials in a row failed; mend what the last one says and run the same command to go on"
+                f"{MOST_FAILURES} trials in a row failed; fix what the last one reports and run the same command again"
             )
 
 
 def _ask(study: optuna.Study, search: Search) -> Trial | None:
-    """A new trial with values that no other has, or None when there are enough or none such are left."""
-    for attempt in range(ATTEMPTS):
+    """A new trial with values that no other trial has; None if there are enough trials or no such values are found."""
+    for attempt in range(PROPOSALS):
         trial = study.ask()
         trial.set_user_attr("owner", _owner())
         try:
-            # In a small space TPE proposes its favourite again and again, and never what is left.
-            values = propose(trial, search, is_random=attempt >= GUIDED_ATTEMPTS)
+            # In a small space TPE keeps proposing its favourite, and never the values that are left.
+            values = propose(trial, search, is_random=attempt >= GUIDED_PROPOSALS)
         except ValueError as error:
             _skip(study, trial, "another space")
             raise ParamsError(
-                f"params.yaml search.space: study {study.study_name} was begun with another space ({error}); "
-                "give this one a name of its own with --study"
+                f"params.yaml search.space: study {study.study_name} has another space ({error}); "
+                "choose another name with --study"
             ) from None
         others = [other for other in _counted(study) if other.number != trial.number]
         if sum(other.number < trial.number for other in others) >= search.trials:
             _skip(study, trial, "enough trials")
             return None
-        # Of two machines that propose the same at once, whoever looks last sees the other's: it must look at all.
+        # If two machines propose the same values, at least the later of the two sees the other's trial here, because
+        # trials with higher numbers are compared, too.
         if all(other.params != values for other in others):
             trial.set_user_attr("experiment", _experiment_name(study, trial))
             return trial
         _skip(study, trial, "tried before")
-    print(f"search: {ATTEMPTS} proposals in a row were tried before; the space has no more to give", file=sys.stderr)
+    print(f"search: the last {PROPOSALS} proposals were tried before; stopping early", file=sys.stderr)
     return None
 
 
 def _skip(study: optuna.Study, trial: Trial, why: str) -> None:
-    """Take a trial out of those that count."""
+    """Exclude a proposal from the trials that count."""
     trial.set_user_attr("skipped", why)
     study.tell(trial, state=TrialState.FAIL)
 
 
-def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | str) -> bool:
-    """Run one trial and tell its score, that it was pruned, or its error; False when it failed."""
+def _run_trial(study: optuna.Study, trial: Trial, rows: int | str) -> bool:
+    """Run a trial and store its score, its error, or that it was pruned; False if it failed."""
     name = trial.user_attrs["experiment"]
     reported = set(study.trials[trial.number].intermediate_values)
 
@@ -221,39 +199,46 @@ def _try(study: optuna.Study, trial: Trial, values: dict[str, Any], rows: int | 
         return trial.should_prune()
 
     try:
-        if not runner.run(name, {"train_rows": rows, **values}, FOLDER, is_hopeless):
+        if not runner.run(name, {"train_rows": rows, **trial.params}, FOLDER, is_hopeless):
             study.tell(trial, state=TrialState.PRUNED)
-            _say(trial, f"pruned after {max(reported)} evaluations", values)
+            _print_result(trial, f"pruned after {max(reported)} evaluations")
             return True
         scores, task = runner.scores(name)
     except runner.ExperimentFailedError as error:
         trial.set_user_attr("error", str(error))
         study.tell(trial, state=TrialState.FAIL)
-        _say(trial, str(error), values)
+        _print_result(trial, str(error))
         return False
     value = scores["validation"][task.best_score]
     study.tell(trial, value)
-    _say(trial, f"{task.best_score} {value:.4f}", values)
+    _print_result(trial, f"{task.best_score} {value:.4f}")
     return True
 
 
 def _counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count: not those that failed, whose values may be tried again, nor proposals not run."""
+    """The trials that count: all but those that failed or were skipped, whose values may be proposed again."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
 
 
-def _left_behind(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that an earlier search of this clone began and did not end; what was not yet one is given up."""
-    begun = study.get_trials(states=(TrialState.RUNNING,))
-    ours = [trial for trial in begun if trial.user_attrs.get("owner") == _owner()]
-    for trial in ours:
+def _interrupted(study: optuna.Study) -> list[Trial]:
+    """The trials that an earlier search of this clone started and did not finish; proposals not started are failed."""
+    running = study.get_trials(states=(TrialState.RUNNING,))
+    own = [trial for trial in running if trial.user_attrs.get("owner") == _owner()]
+    for trial in own:
         if "experiment" not in trial.user_attrs:
-            _skip(study, Trial(study, trial._trial_id), "stopped while it was proposed")
-    return [trial for trial in ours if "experiment" in trial.user_attrs]
+            study.tell(trial.number, state=TrialState.FAIL)
+    return [Trial(study, trial._trial_id) for trial in own if "experiment" in trial.user_attrs]
+
+
+def _is_journal(path: Path) -> bool:
+    """Whether a file is Optuna's journal, or empty."""
+    with path.open("rb") as file:
+        first = file.readline(1_000)
+    return not first or b'"op_code"' in first
 
 
 def _owner() -> str:
-    """This clone, whichever machine works in it: a job that starts anew on another one goes on with its trials."""
+    """An id of this clone that does not depend on the machine, so that a job restarted elsewhere resumes its trials."""
     path = FOLDER / "clone"
     if not path.is_file():
         files.write_text(path, f"{platform.node()}-{secrets.token_hex(4)}")
@@ -261,22 +246,35 @@ def _owner() -> str:
 
 
 def _experiment_name(study: optuna.Study, trial: Trial) -> str:
-    values = "-".join(
-        f"{key}-{value:.3g}" if isinstance(value, float) else f"{key}-{value}" for key, value in trial.params.items()
-    )
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in values)
-    return f"{study.study_name}-{trial.number:02}-{kept[:NAME]}"
+    values = "-".join(f"{key}-{_shown(value)}" for key, value in trial.params.items())
+    letters = re.sub(r"[^\w.-]", "-", values)[:MOST_LETTERS]
+    return f"{study.study_name}-{trial.number:02}-{letters}"
 
 
-def _say(trial: Trial, result: str, values: dict[str, Any]) -> None:
-    print(f"trial {trial.number:>3}  {result}  {_shown(values)}", flush=True)
+def _print_result(trial: Trial, result: str) -> None:
+    print(f"trial {trial.number:>3}  {result}  {_all_shown(trial.params)}", flush=True)
 
 
-def _shown(values: dict[str, Any]) -> str:
-    return " ".join(
-        f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
-    )
+def _print_best(study: optuna.Study) -> None:
+    """Print the best trial and how to apply it. Raises DataError if no trial has finished."""
+    if not study.get_trials(states=(TrialState.COMPLETE,)):
+        raise DataError("no trial has finished yet; run the same command again")
+    best = study.best_trial
+    name = best.user_attrs["experiment"]
+    print(f"\nbest: {best.value:.4f}  {_all_shown(best.params)}")
+    if repo.experiment(name):
+        print(f"apply it with: dvc exp apply {name}")
+    else:
+        print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")
+
+
+def _all_shown(values: dict[str, Any]) -> str:
+    return " ".join(f"{key}={_shown(value)}" for key, value in values.items())
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":
-    run("search", main, network=True, record=False)  # its trials download
+    run("search", main, network=True, record=False)  # the stages of a trial may download

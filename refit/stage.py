@@ -77,6 +77,12 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
     except BrokenPipeError:
         discard_output()
         sys.exit(128 + signal.SIGPIPE)
+    except SystemExit:
+        try:
+            print(end="", flush=True)
+        except BrokenPipeError:  # the reader of --help has left; Python would complain at its end
+            discard_output()
+        raise
     except Exception as error:
         disk_error = _disk_error(error)
         if disk_error is None:

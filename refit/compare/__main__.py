@@ -1,10 +1,9 @@
-"""Set the scores of commits, branches, experiments and the workspace side by side, and say which differences are real.
+"""Compare the scores of commits, branches, experiments and the workspace, and say which differences are real.
 
 python -m refit.compare [REV ...]
 """
 
 import argparse
-import math
 import sys
 
 from refit.compare import comparison, runs
@@ -15,23 +14,23 @@ from refit.stage import discard_output, run
 
 EXAMPLES = """\
 examples:
-  python -m refit.compare                         what you have now against the last commit
-  python -m refit.compare main                    what you have now against main
-  python -m refit.compare v1 v2 gummy-pion        two tags and a DVC experiment; differences are to the first
+  python -m refit.compare                         the workspace with the last commit
+  python -m refit.compare main                    the workspace with main
+  python -m refit.compare v1 v2 gummy-pion        two tags and a DVC experiment, each with the first
   python -m refit.compare main~10..main           every commit of the range that changed the scores
-  python -m refit.compare main --flips            the rows that became right or wrong, as text
-  python -m refit.compare origin/main --md --fail-if-worse      a pull request's check and comment
-  python -m refit.compare --fail-under 0.55       a bar for the score that the task goes by, on test if it has one
+  python -m refit.compare main --flips            the examples that became right or wrong
+  python -m refit.compare origin/main --md --fail-if-worse      check and comment of a pull request
+  python -m refit.compare --fail-under 0.55       minimum for the task's main score (on test if it has labels)
 
-A score of several seeds is their mean and standard deviation: runs that differ only in `seed` are pooled.
-Nothing in the workspace changes; predictions come from DVC's cache or its remote.
+Runs that differ only in `seed` are pooled: their score is the mean and standard deviation.
+The workspace is not changed; predictions come from DVC's cache or its remote.
 
-exit codes: 0 fine; 1 a --fail option says no; 2 and 64 the command is wrong; 65 the runs cannot be compared;
-69 a file that is needed could not be fetched"""
+exit codes: 0 success; 1 a --fail option is not met; 2 and 64 wrong arguments; 65 the runs cannot be compared;
+69 a file could not be fetched"""
 
 
 def main() -> None:
-    """Compare, print, and leave with exit code 1 where a --fail option says so."""
+    """Print the comparison; exit with code 1 if a --fail option is not met."""
     chosen = _parser().parse_args()
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
     compared = comparison.compare(read)
@@ -61,37 +60,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "revisions", nargs="*", metavar="REV",
-        help="a commit, tag, branch, DVC experiment, range A..B, or `workspace`; one alone is set against the "
+        help="a commit, tag, branch, DVC experiment, range A..B, or `workspace`; a single one is compared with the "
         "workspace (default: HEAD)",
     )  # fmt: skip
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--md", dest="shape", action="store_const", const="md", help="print Markdown, for a comment")
     shape.add_argument("--json", dest="shape", action="store_const", const="json", help="print JSON, for programs")
     parser.add_argument(
-        "--flips", action="store_true", help="list the rows that one of two revisions gets wrong, as text"
+        "--flips", action="store_true", help="list the examples that only one of two revisions gets right"
     )
     parser.add_argument(
-        "--fail-under", type=_number, metavar="SCORE",
-        help="exit 1 where the last revision's score, the task's best_score, is below this",
+        "--fail-under", type=float, metavar="SCORE",
+        help="exit 1 if the last revision's main score (best_score of the task) is below this",
     )  # fmt: skip
     parser.add_argument(
-        "--fail-if-worse", action="store_true", help="exit 1 where a score of the last revision is really worse"
+        "--fail-if-worse", action="store_true", help="exit 1 if a score of the last revision is really worse"
     )
     return parser
 
 
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError
-    return value
-
-
-_number.__name__ = "number"  # argparse puts it in its message
-
-
 def _show(text: str) -> None:
-    """Print; a reader that has left, such as `head`, is no reason to skip the checks."""
+    """Print, and continue with the checks if the reader of the output, such as `head`, has exited."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -105,7 +94,7 @@ def _are_two(read: list[runs.Run]) -> bool:
 
 
 def _refuse_where_nothing_was_compared(compared: Comparison) -> None:
-    """Raise DataError where there was something to compare and every comparison had to be refused."""
+    """Raise DataError if there were runs to compare and no two of them are comparable."""
     if len(compared.groups) < 2 or any(line.difference is not None for line in compared.lines):
         return
     first, last = compared.first.runs[0], compared.last.runs[0]

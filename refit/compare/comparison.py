@@ -1,4 +1,4 @@
-"""Runs set against the first of them: which may be compared, what differs, and which differences are real."""
+"""Compare runs with the first of them: which are comparable, what differs, and which differences are real."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,20 +15,20 @@ from refit.params import formatted
 REAL = "real"
 CHANCE = "may be chance"
 SAME = "same predictions"
-UNKNOWN = "unknown"  # the predictions cannot be had
-REFUSED = "not compared"  # the rows are not the same
+UNKNOWN = "unknown"  # the predictions are not available
+REFUSED = "not compared"  # the examples are not the same
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One run, or several that differ only in `seed`; `repeats` are runs of a seed that is counted already."""
+    """One run, or several that differ only in `seed`; `repeats` are further runs of the same seeds, not counted."""
 
     runs: list[Run]
     repeats: list[Run]
 
     @property
     def name(self) -> str:
-        """The first run's name, and how many more there are."""
+        """The name of the first run, and the number of others."""
         others = len(self.runs) - 1
         return self.runs[0].name + (f" and {others} other seed{'s' * (others > 1)}" if others else "")
 
@@ -37,9 +37,9 @@ class Group:
 class Line:
     """One score of one group on one split, and its difference to the first group of the task.
 
-    `against` is that first group, None where this is it. `deviation` is the standard deviation over seeds of a group
-    of runs; `low` and `high` are the ends of a single run's 95% interval. `corrected` is the p-value of
-    `difference` after Holm's correction over all lines. What cannot be had is None, and `reason` says why.
+    `against` is that first group, or None if this is it. `deviation` is the standard deviation over the seeds of a
+    group; `low` and `high` are the ends of a single run's 95% interval. `corrected` is the p-value of `difference`
+    after Holm's correction over all lines. Unavailable values are None; `reason` says why.
     """
 
     task: str
@@ -61,13 +61,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that compare shows. `first` and `last` are the groups of the first and the last revision given."""
+    """Everything that compare prints. `first` and `last` are the groups of the first and the last revision given."""
 
     groups: list[Group]
     lines: list[Line]
     first: Group
     last: Group
-    params: dict[str, list[str]]  # of those that differ, one value a group
+    params: dict[str, list[str]]  # those that differ, with one value per group
     inputs: list[str]  # code and data that differ
     notes: list[str]
 
@@ -77,13 +77,13 @@ class Comparison:
         return [run for group in self.groups for run in [*group.runs, *group.repeats]]
 
     def headline(self) -> Line | None:
-        """The line of the score that the task goes by, of the last group, on test where there is one."""
+        """The line of the task's main score for the last group, on test if it has labels."""
         lines = [line for line in self.lines if line.group is self.last]
         return next((line for line in lines if line.score == self.last.runs[0].best_score), None)
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Group the runs, then set every group against the first one of its task."""
+    """Group the runs, then compare every group with the first one of its task."""
     groups = grouped(runs)
     lines = [line for task in dict.fromkeys(run.task_name for run in runs) for line in _lines_of_task(task, groups)]
     tested = [line.test.p for line in lines if line.test]
@@ -101,7 +101,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Pool runs that differ only in `seed`, each seed once; every other run is a group of its own."""
+    """Pool runs that differ only in `seed`, counting each seed once; every other run is its own group."""
     alike: dict[str, list[Run]] = {}
     for place, run in enumerate(runs):
         others = {name: value for name, value in run.params.items() if name != "seed"}
@@ -122,7 +122,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 
 
 def why_not(first: Run, second: Run, split: str) -> str | None:
-    """Why the scores of two runs on a split must not be compared; None where they may."""
+    """Why the scores of two runs on a split are not comparable; None if they are."""
     if first.task and second.task:
         names = [run.task.labels or ["numbers"] for run in (first, second) if run.task]
         if names[0] != names[1]:
@@ -136,7 +136,7 @@ def why_not(first: Run, second: Run, split: str) -> str | None:
     else:
         described = [(run.inputs or {}).get(paths.TASK.as_posix()) for run in (first, second)]
         if described[0] != described[1]:
-            return f"other data: {paths.TASK} is not the same, and cannot be fetched to see in what"
+            return f"other data: {paths.TASK} differs, and cannot be fetched to see how"
     counts = [int(run.scores[split]["rows"]) for run in (first, second)]
     if first.predicted and second.predicted:
         one, other = first.predicted[split], second.predicted[split]
@@ -153,7 +153,7 @@ def why_not(first: Run, second: Run, split: str) -> str | None:
 def _lines_of_task(task: str, groups: list[Group]) -> Iterator[Line]:
     groups = [group for group in groups if group.runs[0].task_name == task]
     splits = dict.fromkeys(split for group in groups for split in group.runs[0].scores)
-    for split in sorted(splits, key=lambda name: name != "test"):  # test first: no model was chosen on it
+    for split in sorted(splits, key=lambda name: name != "test"):  # test first, because no model was chosen on it
         having = [group for group in groups if split in group.runs[0].scores]
         for name in dict.fromkeys(name for group in having for name in _score_names(group.runs[0], split)):
             with_score = [group for group in having if name in group.runs[0].scores[split]]
@@ -180,7 +180,7 @@ def _line(task: str, split: str, name: str, group: Group) -> Line:
 
 
 def _compared(line: Line, first: Group) -> Line:
-    """The line with its difference to the first group and the test of it, or the reason why there is none."""
+    """The line with its difference to the first group and a significance test, or the reason why there is none."""
     line = replace(line, against=first)
     split, name = line.split, line.score
     runs = [*first.runs, *line.group.runs]
@@ -209,7 +209,7 @@ def _judged(line: Line, corrected: float) -> Line:
 
 
 def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
-    """Each param with more than one value, as one text a group; the seeds of a group stand together."""
+    """Each param with more than one value: one text per group, which lists all seeds of the group."""
     names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
     values = {
         name: [", ".join(dict.fromkeys(formatted(run.params.get(name, "-")) for run in group.runs)) for group in groups]
@@ -219,7 +219,7 @@ def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
 
 
 def _inputs_that_differ(groups: list[Group]) -> list[str]:
-    """Code and data that are not the same in all runs, but for what the pipeline makes of them."""
+    """The code and data that differ between the runs, without what the pipeline computes from them."""
     made = (paths.TOKENIZED, paths.SAMPLED)
     inside = (paths.RAW, paths.BASE_MODEL)
     known = [run.inputs for group in groups for run in group.runs if run.inputs is not None]
@@ -248,4 +248,4 @@ def _repeats(groups: list[Group]) -> Iterator[str]:
 
 def _only_seeds(groups: list[Group]) -> Iterator[str]:
     if len(groups) == 1 and len(groups[0].runs) > 1:
-        yield "These runs differ only in their seed: there is nothing to compare, and their spread is what chance does"
+        yield "These runs differ only in their seed: there is nothing to compare; their spread is due to chance"

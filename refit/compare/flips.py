@@ -1,4 +1,4 @@
-"""The rows on which one of two runs is right and the other wrong, with their texts."""
+"""The examples that only one of two runs predicts right, with their texts."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from refit.errors import DataError, NetworkError
 
 @dataclass(frozen=True)
 class Flip:
-    """A row of data/raw: the names of its label and of the two runs' predictions, and its text or pair of texts."""
+    """An example of data/raw: its row, label, both runs' predictions by name, and its text or pair of texts."""
 
     split: str
     row: int
@@ -23,9 +23,9 @@ class Flip:
 
 
 def between(first: Run, second: Run) -> list[Flip]:
-    """The rows that flipped, those that became wrong first.
+    """The examples that flipped, those that became wrong first.
 
-    Raises DataError where the runs may not be compared row by row, and NetworkError where a text cannot be fetched.
+    Raises DataError if the runs are not comparable example by example, NetworkError if a text cannot be fetched.
     """
     for run in (first, second):
         if run.missing:
@@ -35,7 +35,7 @@ def between(first: Run, second: Run) -> list[Flip]:
     if first.task_name != second.task_name:
         raise DataError(f"--flips: {first.name} is of {first.task_name}, {second.name} of {second.task_name}")
     if first.task.is_regression:
-        raise DataError(f"--flips: {first.task_name} predicts numbers; rows can flip only between classes")
+        raise DataError(f"--flips: {first.task_name} predicts numbers; only classes can flip")
     flips = []
     for split in first.predicted.keys() & second.predicted.keys():
         reason = why_not(first, second, split)

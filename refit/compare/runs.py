@@ -1,4 +1,4 @@
-"""A run as one revision holds it: its scores and params out of git, its predictions out of DVC's cache or remote."""
+"""Read the run of a revision: scores and params from git, predictions from DVC's cache or remote."""
 
 import json
 from contextlib import suppress
@@ -17,13 +17,13 @@ from refit.evaluation.metrics import score
 from refit.repo import Revision, parse_yaml
 
 LOCK = Path("dvc.lock")
-TOLERANCE = 2e-6  # scores.json holds six decimals
+TOLERANCE = 2e-6  # scores.json has six decimals
 Column = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """The scored rows of one split: their ids in the raw data, labels and predictions, by id."""
+    """The predictions on one split, sorted by row: rows of the raw data, labels and predictions."""
 
     rows: Column
     labels: Column
@@ -32,12 +32,12 @@ class Predicted:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One revision's run.
+    """The run of one revision.
 
-    `scores` is split → score → value, with `rows`. `params` are those that the scores were made with. `inputs` are
-    the hashes (path → md5) of all code and data of the run that do not follow from `seed`; None without a dvc.lock.
-    `task` is data/raw/task.json and `predicted` the rows of each split; both are None, and `missing` says why, where
-    they cannot be had. `notes` are what the user should know before trusting the numbers.
+    `scores` maps split → score → value, including `rows`. `params` are those that the scores were computed with.
+    `inputs` maps path → md5 for all code and data that do not depend on `seed`; None without a dvc.lock. `task` is
+    data/raw/task.json, `predicted` the predictions on each split; if they are None, `missing` says why. `notes` are
+    warnings about these numbers.
     """
 
     revision: Revision
@@ -52,12 +52,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """The name of the revision."""
         return self.revision.name
 
     @property
     def best_score(self) -> str | None:
-        """The score that the task goes by; of the task table where data/raw/task.json cannot be had, or else None."""
+        """The task's main score, from the task table if data/raw/task.json is not available; None if unknown."""
         if self.task:
             return self.task.best_score
         try:
@@ -67,7 +67,7 @@ class Run:
         return best if all(best in values for values in self.scores.values()) else None
 
     def texts(self, split: str, rows: Column) -> list[dict[str, str]]:
-        """The text, and text_pair of pairs, of raw rows of a split. Raises NetworkError."""
+        """The text, and text_pair if there is one, of rows of data/raw. Raises NetworkError."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -77,17 +77,17 @@ class Run:
 
 
 def read(revision: Revision) -> Run:
-    """Read a revision's run. Raises DataError where it has no scores or they are not refit's."""
+    """Read the run of a revision. Raises DataError if it has no valid scores."""
     content = revision.from_git(paths.SCORES)
     if content is None:
-        raise DataError(f"{revision.name}: {paths.SCORES} is not there; run dvc repro and commit what it made")
+        raise DataError(f"{revision.name}: {paths.SCORES} does not exist; run dvc repro and commit what it wrote")
     task_name, scores = _one_task(revision, content)
     lock, given = _yaml(revision.from_git(LOCK)).get("stages", {}), _yaml(revision.from_git(paths.PARAMS))
     used = {name: value for stage in lock.values() for name, value in _stage_params(stage).items()}
     notes = []
     stale = sorted(name for name, value in used.items() if name in given and given[name] != value)
     if stale:
-        notes.append(f"{revision.name}: params.yaml has another {', '.join(stale)} than these scores were made with")
+        notes.append(f"{revision.name}: these scores were made with another {', '.join(stale)} than params.yaml has")
     task, predicted, missing = None, None, ""
     try:
         task = TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
@@ -102,7 +102,7 @@ def read(revision: Revision) -> Run:
 
 
 def inputs(stages: dict[str, Any]) -> dict[str, str]:
-    """The hashes in dvc.lock of what stages read, but for what follows from the param `seed`."""
+    """The hashes in dvc.lock of everything that stages read, except outputs that depend on the param `seed`."""
     seeded = {name for name, stage in stages.items() if "seed" in _stage_params(stage)}
     made: set[str] = set()
     while True:
@@ -169,7 +169,7 @@ def _check(
     scores: dict[str, dict[str, float]],
     predicted: dict[str, Predicted],
 ) -> None:
-    """Raise DataError where the predictions are not those that the scores were taken of."""
+    """Raise DataError unless the predictions give these scores."""
     wrong = task.name != task_name or scores.keys() != predicted.keys()
     for split, rows in {} if wrong else predicted.items():
         found = {name: score(name, rows.labels, rows.predictions) for name in task.scores}

@@ -1,4 +1,4 @@
-"""What kills, full disks and bad disks leave of DVC's own state is found, fixed, and the pipeline runs again."""
+"""refit.doctor finds and fixes what kills and full or bad disks leave of DVC's state; then the pipeline runs again."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from conftest import clone, environment, run
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DVC project of one quick stage with our code beside it, run once and committed."""
+    """A DVC project of one quick stage in a clone of this repository, run once and committed."""
     project = clone(tmp_path_factory.mktemp("doctor") / "project")
     (project / "source.txt").write_text("words\n")
     (project / "dvc.yaml").write_text(
@@ -45,7 +45,7 @@ def doctor(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def found_and_fixed(project: Path, *wanted: str) -> None:
-    """The doctor names the problem, exits 65, mends it, finds nothing more, and dvc repro works."""
+    """The doctor names the problem, exits with 65, fixes it, finds no more, and dvc repro works."""
     first = doctor(project)
     assert first.returncode == 65, first.stdout + first.stderr
     for text in wanted:
@@ -61,7 +61,7 @@ def found_and_fixed(project: Path, *wanted: str) -> None:
 
 
 def test_a_healthy_project_is_left_alone(project: Path) -> None:
-    # A doctor that finds something in the healthy would have users fix what works.
+    """Prevents users from fixing what works."""
     run("git", "update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD", cwd=project)  # as DVC leaves it after each experiment
     before = run("git", "status", "--porcelain", cwd=project).stdout
     done = doctor(project, "--fix")
@@ -71,7 +71,7 @@ def test_a_healthy_project_is_left_alone(project: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "schema: '2.0'\nsta", "\x00\x01"])
 def test_a_cut_dvc_lock_is_restored(content: str, project: Path) -> None:
-    # A full disk leaves it empty, and DVC refuses to do anything even when there is space again.
+    """Prevents a full disk from blocking every DVC command, also after space was freed."""
     (project / "dvc.lock").write_text(content)
     assert run("dvc", "repro", cwd=project, check=False).returncode != 0
     found_and_fixed(project, "dvc.lock is damaged")
@@ -79,7 +79,7 @@ def test_a_cut_dvc_lock_is_restored(content: str, project: Path) -> None:
 
 
 def test_an_uncommitted_cut_dvc_lock_is_removed(project: Path) -> None:
-    # Before the first commit there is nothing to restore it from.
+    """Prevents the same before the first commit, when git has no copy."""
     run("git", "rm", "--quiet", "--cached", "dvc.lock", cwd=project)
     run("git", "commit", "--quiet", "--message", "no lock", cwd=project)
     (project / "dvc.lock").write_text("")
@@ -88,14 +88,14 @@ def test_an_uncommitted_cut_dvc_lock_is_removed(project: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", '{"data/out": {"wri'])
 def test_a_cut_rwlock_is_removed(content: str, project: Path) -> None:
-    # DVC calls this a corrupted structure, in every command, for ever.
+    """Prevents every DVC command from failing with a corrupted structure."""
     (project / ".dvc/tmp/rwlock").write_text(content or "{")
     assert run("dvc", "repro", "--force", cwd=project, check=False).returncode != 0
     found_and_fixed(project, "rwlock is damaged")
 
 
 def test_a_lock_of_a_dead_process_is_removed(project: Path) -> None:
-    # A zombie's pid counts as alive for DVC, which then is busy for ever.
+    """Prevents a lock that nobody holds."""
     dead = subprocess.Popen(["true"])
     dead.wait()
     held = {str(project / "data/out"): {"write": {"pid": dead.pid, "cmd": "dvc repro"}}}
@@ -104,7 +104,7 @@ def test_a_lock_of_a_dead_process_is_removed(project: Path) -> None:
 
 
 def test_a_zombie_does_not_hold_a_lock(project: Path) -> None:
-    # DVC says "is busy, blocked by" as long as the zombie's parent lives.
+    """Prevents DVC from waiting for a zombie as long as its parent lives."""
     zombie = subprocess.Popen(["true"])
     try:
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
@@ -116,7 +116,7 @@ def test_a_zombie_does_not_hold_a_lock(project: Path) -> None:
 
 
 def test_a_damaged_site_database_is_removed(project: Path) -> None:
-    # Every DVC command ends in "unexpected error - file is not a database".
+    """Prevents every DVC command from failing with: file is not a database."""
     for path in (project.parent / "site").rglob("*.db"):
         path.write_bytes(os.urandom(5000))
     assert run("dvc", "status", cwd=project, check=False).returncode != 0
@@ -125,7 +125,7 @@ def test_a_damaged_site_database_is_removed(project: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o444, 0o644])
 def test_a_damaged_cache_object_is_made_again(mode: int, project: Path) -> None:
-    # DVC trusts a write-protected object, hands out the damaged bytes and says that all is up to date.
+    """Prevents DVC from using a damaged object that is write-protected, which it does not check."""
     (stored,) = [path for path in (project / ".dvc/cache/files/md5").glob("??/*") if path.suffix != ".dir"]
     stored.chmod(0o644)
     stored.write_bytes(b"wrong\n")
@@ -137,7 +137,7 @@ def test_a_damaged_cache_object_is_made_again(mode: int, project: Path) -> None:
 
 
 def test_what_a_killed_experiment_left_is_removed(project: Path) -> None:
-    # HEAD stays detached after a SIGKILL of dvc exp run, and the next commits are on no branch.
+    """Prevents commits on no branch after a killed dvc exp run."""
     branch = run("git", "branch", "--show-current", cwd=project).stdout.strip()
     head = run("git", "rev-parse", "HEAD", cwd=project).stdout.strip()
     for name in ("EXEC_BASELINE", "EXEC_HEAD", "EXEC_MERGE"):
@@ -150,7 +150,7 @@ def test_what_a_killed_experiment_left_is_removed(project: Path) -> None:
 
 
 def test_orphaned_folders_are_removed_and_used_ones_are_not(project: Path) -> None:
-    # Each is a whole copy of the project; but one of a running experiment must not be touched.
+    """Prevents copies from filling the disk, and the removal of a running experiment."""
     orphan, used = project / ".dvc/tmp/exps/standalone/tmpabc", project / ".dvc/tmp/exps/tmpdef"
     half, users = project / "data/.raw.999999999.tmp", project / "data/own/.notes.999999999.tmp"
     for folder in (orphan, used, half, users):
@@ -168,8 +168,7 @@ def test_orphaned_folders_are_removed_and_used_ones_are_not(project: Path) -> No
 
 
 def test_what_the_user_has_to_set_up_is_found_and_its_cure_named(project: Path, tmp_path: Path) -> None:
-    # "All is well" in a folder without .git, without an identity or without the environment sends the user in circles.
-    # Packages of another Python, no configuration of git's, and no .git:
+    """Prevents a clean report without .git, identity or environment."""
     venv.create(tmp_path / "bare", symlinks=True)
     path = f"{tmp_path / 'bare/bin'}{os.pathsep}{os.environ['PATH']}"
     alone = {name: value for name, value in environment().items() if not name.startswith("GIT_")}

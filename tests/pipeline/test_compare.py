@@ -13,9 +13,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, change_params, environment, run
 
-from refit.compare import text
-from refit.compare.flips import Flip
-
 STAGES = """
 import json, sys
 from pathlib import Path
@@ -138,6 +135,7 @@ def scores_of(done: subprocess.CompletedProcess[str]) -> dict[tuple[str, str, st
 
 
 def test_a_real_and_a_chance_difference_are_told_apart(project: Path) -> None:
+    """Prevents chance from being called real, and the reverse."""
     lines = scores_of(compare(project, "weak", "strong", "strong2", "--json"))
     assert lines["strong", "test", "accuracy"]["verdict"] == "real"
     assert lines["strong", "test", "accuracy"]["test"] == "McNemar's exact test"
@@ -149,6 +147,7 @@ def test_a_real_and_a_chance_difference_are_told_apart(project: Path) -> None:
 
 
 def test_p_values_are_corrected_for_all_comparisons_printed(project: Path) -> None:
+    """Prevents false alarms when many scores are compared."""
     lines = scores_of(compare(project, "weak", "strong", "--json")).values()
     tested = sorted(line["p"] for line in lines if line["p"] is not None)
     assert len(tested) == 4
@@ -156,6 +155,7 @@ def test_p_values_are_corrected_for_all_comparisons_printed(project: Path) -> No
 
 
 def test_the_workspace_is_set_against_the_last_commit_and_left_alone(project: Path) -> None:
+    """Prevents compare from changing a file of the user."""
     before = {
         path: path.stat().st_mtime_ns
         for path in project.rglob("*")
@@ -170,11 +170,13 @@ def test_the_workspace_is_set_against_the_last_commit_and_left_alone(project: Pa
 
 
 def test_a_range_is_a_table_of_its_runs(project: Path) -> None:
+    """Prevents a range from showing commits in another order."""
     runs = json.loads(compare(project, "weak", "weak..strong2", "--json").stdout)["revisions"]
     assert [run["title"].split()[0] for run in runs] == ["weak", "strong", "strong2"]
 
 
 def test_an_experiment_is_compared_by_its_name_with_the_params_that_differ(project: Path) -> None:
+    """Prevents an experiment from needing a commit."""
     said = json.loads(compare(project, "strong", "best-try", "--json").stdout)
     assert said["params_that_differ"] == {"lr": ["0.003", "0.004"]}
     shown = compare(project, "strong", "best-try").stdout
@@ -193,17 +195,6 @@ def test_runs_of_other_seeds_are_pooled_and_compared_as_groups(project: Path) ->
     assert "±" in compare(project, "weak", "strong", "seed2").stdout
 
 
-def test_runs_of_other_code_are_not_pooled(project: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "edited"
-    shutil.copytree(project, folder)
-    run("git", "checkout", "--quiet", "seed2", cwd=folder)
-    (folder / "code.txt").write_text("second\n")
-    run("dvc", "repro", "--quiet", cwd=folder)
-    said = json.loads(compare(folder, "strong", "workspace", "--json").stdout)
-    assert [group["revisions"] for group in said["groups"]] == [["strong"], ["workspace"]]
-    assert said["code_and_data_that_differ"] == ["code.txt"]
-
-
 @pytest.mark.parametrize(
     ("tag", "reason"),
     [
@@ -213,6 +204,7 @@ def test_runs_of_other_code_are_not_pooled(project: Path, tmp_path: Path) -> Non
     ],
 )
 def test_scores_of_other_rows_or_data_are_refused_with_the_reason(project: Path, tag: str, reason: str) -> None:
+    """Prevents a difference between scores on different examples."""
     done = compare(project, "weak", tag, check=False)
     assert done.returncode == 65
     assert reason in done.stderr
@@ -221,6 +213,7 @@ def test_scores_of_other_rows_or_data_are_refused_with_the_reason(project: Path,
 
 
 def test_of_many_runs_only_what_may_be_compared_is(project: Path) -> None:
+    """Prevents one incomparable run from hiding the others."""
     said = compare(project, "weak", "strong", "fewer", "numbers")
     assert "fewer against weak, test: other rows" in said.stdout.replace("\n", " ")
     assert "not compared" in said.stdout
@@ -229,6 +222,7 @@ def test_of_many_runs_only_what_may_be_compared_is(project: Path) -> None:
 
 
 def test_a_fresh_clone_reads_from_the_remote(project: Path, tmp_path: Path) -> None:
+    """Prevents compare from needing dvc pull, or leaving files behind."""
     folder = tmp_path / "fresh"
     run("git", "clone", "--quiet", project, folder, cwd=tmp_path)
     assert compare(folder, "weak", "strong", "--json").stdout == compare(project, "weak", "strong", "--json").stdout
@@ -256,6 +250,7 @@ def test_without_cache_and_remote_the_scores_are_shown_and_what_is_missing_is_na
 
 
 def test_fail_under_holds_the_last_score_to_a_bar(project: Path) -> None:
+    """Prevents a check in CI that passes any score."""
     assert compare(project, "weak", "strong", "--fail-under", "0.6").returncode == 0
     done = compare(project, "strong", "weak", "--fail-under", "0.6", check=False)
     assert done.returncode == 1
@@ -263,6 +258,7 @@ def test_fail_under_holds_the_last_score_to_a_bar(project: Path) -> None:
 
 
 def test_fail_if_worse_fails_on_a_real_loss_and_on_nothing_else(project: Path) -> None:
+    """Prevents a check in CI that fails by chance, or passes what it cannot judge."""
     worse = compare(project, "strong", "weak", "--fail-if-worse", check=False)
     assert worse.returncode == 1
     assert "weak is really worse than strong: accuracy on test -0." in worse.stderr
@@ -274,6 +270,7 @@ def test_fail_if_worse_fails_on_a_real_loss_and_on_nothing_else(project: Path) -
 
 
 def test_flipped_rows_are_listed_as_text_that_does_nothing(project: Path) -> None:
+    """Prevents flips with another label or text than the example's."""
     said = compare(project, "weak", "best-try", "--flips")
     became_right = int(re.search(r"(\d+) became right", said.stdout)[1])  # type: ignore[index]
     listed = json.loads(compare(project, "weak", "best-try", "--flips", "--json").stdout)["flips"]
@@ -306,14 +303,17 @@ def test_a_hostile_text_is_inert_in_every_format(project: Path, tmp_path: Path) 
 
 
 def test_flips_need_two_runs_and_classes(project: Path) -> None:
+    """Prevents a traceback where nothing can flip."""
     three = compare(project, "weak", "strong", "strong2", "--flips", check=False)
-    assert (three.returncode, three.stderr) == (64, "refit compare: --flips: got 3 revisions, need two; name them\n")
+    assert three.returncode == 64
+    assert three.stderr.startswith("refit compare: --flips: got 3 revisions")
     numbers = compare(project, "numbers", "--flips", check=False)
     assert numbers.returncode == 65
     assert "predicts numbers" in numbers.stderr
 
 
 def test_markdown_is_tables_that_github_reads(project: Path) -> None:
+    """Prevents a comment whose tables GitHub shows as text."""
     said = compare(project, "weak", "strong", "--md").stdout
     table = [line for line in said.splitlines() if line.startswith("|")]
     score_rows = [line for line in table if "accuracy" in line]
@@ -323,17 +323,8 @@ def test_markdown_is_tables_that_github_reads(project: Path) -> None:
     assert "strong against weak&#58; accuracy on test +0." in said
 
 
-def test_a_comment_keeps_to_the_length_that_github_takes() -> None:
-    """A comment that is too long is refused whole, and the check with it."""
-    flip = Flip(split="test", row=1, label="a", before="a", after="b", texts=["*" * 300], is_right_now=False)
-    folded = text._folded([flip] * 5_000)
-    assert len(folded) < 60_000
-    shown = folded.count("<code>test</code>")
-    assert f"5,000 rows flipped, the first {shown:,} of them here" in folded
-    assert "2 rows flipped</summary>" in text._folded([flip] * 2)
-
-
 def test_scores_that_the_predictions_do_not_give_are_not_trusted(project: Path, tmp_path: Path) -> None:
+    """Prevents a test of predictions that belong to another run."""
     folder = tmp_path / "edited-scores"
     shutil.copytree(project, folder)
     scores = folder / "metrics/scores.json"
@@ -346,25 +337,27 @@ def test_scores_that_the_predictions_do_not_give_are_not_trusted(project: Path, 
 
 
 def test_params_that_were_changed_since_the_run_are_pointed_out(project: Path, tmp_path: Path) -> None:
+    """Prevents scores from being credited to params edited afterwards."""
     folder = tmp_path / "changed"
     shutil.copytree(project, folder)
     change_params(folder / "params.yaml", lr=0.5)
     said = " ".join(compare(folder).stdout.split())
-    assert "workspace: params.yaml has another lr than these scores were made with" in said
+    assert re.search(r"workspace: [^.]*another lr than params\.yaml", said)
 
 
 def test_a_commit_without_scores_says_what_to_do(project: Path, tmp_path: Path) -> None:
+    """Prevents a traceback for a commit from before the first run."""
     folder = tmp_path / "empty"
     shutil.copytree(project, folder)
     run("git", "rm", "--quiet", "metrics/scores.json", cwd=folder)
     run("git", "commit", "--quiet", "--message", "no scores", cwd=folder)
     done = compare(folder, "weak", "HEAD", check=False)
-    assert (done.returncode, done.stderr) == (
-        65, "refit compare: HEAD: metrics/scores.json is not there; run dvc repro and commit what it made\n"
-    )  # fmt: skip
+    assert done.returncode == 65
+    assert done.stderr.startswith("refit compare: HEAD: metrics/scores.json ")
 
 
 def test_help_shows_examples_and_exit_codes(project: Path) -> None:
+    """Prevents options that the help does not name."""
     said = compare(project, "--help").stdout
     assert all(word in said for word in ("--md", "--json", "--flips", "--fail-under", "--fail-if-worse"))
     assert "python -m refit.compare main~10..main" in said
@@ -380,8 +373,10 @@ def test_it_starts_without_the_libraries_of_training() -> None:
 
 
 def test_a_reader_that_leaves_early_is_no_fault_and_skips_no_check(project: Path) -> None:
-    command = "{ python -m refit.compare strong weak --fail-if-worse; echo left with $? >&2; } | true"
-    done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True,
-                          env=environment(PYTHONPATH=str(ROOT)), timeout=60)  # fmt: skip
-    assert "left with 1" in done.stderr
-    assert "Broken pipe" not in done.stderr
+    """Prevents `compare ... | head` from passing a check in CI, or from complaining."""
+    for arguments, code in (("strong weak --fail-if-worse", 1), ("--help", 0)):
+        command = f"{{ python -m refit.compare {arguments}; echo left with $? >&2; }} | true"
+        done = subprocess.run(["bash", "-c", command], cwd=project, capture_output=True, text=True,
+                              env=environment(PYTHONPATH=str(ROOT)), timeout=60)  # fmt: skip
+        assert f"left with {code}" in done.stderr
+        assert "Broken" not in done.stderr

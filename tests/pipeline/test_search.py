@@ -1,4 +1,4 @@
-"""refit.search: real trials in a real clone, each once, and a study that goes on where it was stopped."""
+"""refit.search with real experiments in a real clone; tests/unit/test_search.py has the rest."""
 
 import subprocess
 import time
@@ -8,14 +8,13 @@ import numpy as np
 import optuna
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, change_params, environment, kill_tree, run, start, tiny_project
+from conftest import change_params, environment, kill_tree, run, start, tiny_project
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from refit import params, search
-from refit.errors import ParamsError, UsageError
 from refit.experiments import runner
-from refit.params import Range, Search
+from refit.params import Search
 from refit.storage import files
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -61,7 +60,7 @@ def workspace(folder: Path) -> dict[str, str]:
 
 
 def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model: Path) -> None:
-    """The search must leave the workspace alone, name its trials, never repeat one, and its models must be usable."""
+    """Prevents a search that changes the workspace, repeats a trial, or whose models cannot be used."""
     folder = prepared(tmp_path / "project", tiny_model, 2)
     before = workspace(folder)
     done = run("python", "-m", "refit.search", cwd=folder)
@@ -94,7 +93,7 @@ def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_two_clones_share_one_study(tmp_path: Path, tiny_model: Path) -> None:
-    """Two machines at one study must share the work: no trial twice, none lost, none more than asked for."""
+    """Prevents two machines from running a trial twice, losing one, or running too many."""
     url = f"sqlite:///{tmp_path}/study.db"
     clones = [prepared(tmp_path / name, tiny_model, 4) for name in ("one", "two")]
     running = [
@@ -130,7 +129,7 @@ def wait_for_log(folder: Path, trial: int, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
-    """A killed search must neither lose nor repeat a trial: those that ended, the one cut off, one that outlives it."""
+    """Prevents a killed search from losing or repeating a trial: finished, interrupted, or still running."""
     folder = prepared(tmp_path / "project", tiny_model, 3, epochs=60)
     command = ("python", "-m", "refit.search")
     journal = folder / ".refit/search/journal.log"
@@ -168,10 +167,10 @@ def test_a_killed_search_goes_on(tmp_path: Path, tiny_model: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_hopeless_trial_ends_early(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trial that learns nothing must not take the time of one that does, nor be taken for a failure."""
+    """Prevents a trial that learns nothing from running to its end, or from counting as failed."""
     monkeypatch.chdir(tmp_path)
     hopeless = 1e-7
-    seed = next(seed for seed in range(1000) if order(seed, [0.01, 0.008, 0.006, hopeless])[-1] == hopeless)
+    seed = next(seed for seed in range(1000) if last_tried(seed, [0.01, 0.008, 0.006, hopeless]) == hopeless)
     folder = prepared(
         tmp_path / "project", tiny_model, 4, epochs=60,
         prune=True, seed=seed, space={"lr": [0.01, 0.008, 0.006, hopeless]},
@@ -189,141 +188,17 @@ def test_a_hopeless_trial_ends_early(tmp_path: Path, tiny_model: Path, monkeypat
     assert name not in revisions(folder)
 
 
-def order(seed: int, choices: list[float]) -> list[float]:
-    """The order in which a search with this seed tries the learning rates."""
-    asked = Search.model_validate({**space(len(choices)), "seed": seed, "space": {"lr": choices}})
-    study = optuna.create_study(direction="maximize")
-    while trial := search._ask(study, asked):
-        study.tell(trial, 0.5)
-    return [trial.params["lr"] for trial in search._counted(study)]
+def last_tried(seed: int, choices: list[float]) -> float:
+    """The learning rate that a search with this seed tries last."""
+    tried: list[float] = []
 
+    def run(name: str, changes: dict[str, float], *others: object) -> bool:
+        tried.append(changes["lr"])
+        return True
 
-def test_proposals_are_the_same_for_the_same_history() -> None:
-    """A search that was stopped must go on as it would have, and two processes must not propose the same."""
-    asked = Search.model_validate(space(4))
-
-    def first_three() -> list[dict[str, object]]:
-        study = optuna.create_study(direction="maximize")
-        proposed = []
-        for _ in range(3):
-            trial = study.ask()
-            proposed.append(search.propose(trial, asked))
-            study.tell(trial, 0.5)
-        return proposed
-
-    assert first_three() == first_three()
-    assert len({str(values) for values in first_three()}) == 3
-
-
-def test_what_a_search_left_half_proposed_gives_its_place_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that was killed while it asked for values would count a trial that nobody can run."""
-    monkeypatch.chdir(tmp_path)
-    study = optuna.create_study(direction="maximize")
-    for attributes in ({"owner": search._owner()}, {"owner": search._owner(), "experiment": "a"}, {"owner": "another"}):
-        trial = study.ask()
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
-    assert [trial.number for trial in search._left_behind(study)] == [1]
-    assert [trial.number for trial in search._counted(study)] == [1, 2]
-
-
-def test_values_that_another_machine_is_about_to_try_are_not_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other may have asked later and be faster; looking at earlier trials alone, both would run the same."""
-    monkeypatch.chdir(tmp_path)
-    asked = Search.model_validate({**space(3), "space": {"seed": [1, 2]}})
-    study = optuna.create_study(direction="maximize")
-    for _ in range(2):
-        study.enqueue_trial({"seed": 2})
-    propose = search.propose
-
-    def interrupted(trial: optuna.Trial, asked: Search, *, is_random: bool) -> dict[str, object]:
-        if trial.number == 0:  # while this one is proposed, another machine asks, and is first
-            propose(study.ask(), asked)
-        return propose(trial, asked, is_random=is_random)
-
-    monkeypatch.setattr(search, "propose", interrupted)
-    trial = search._ask(study, asked)
-    assert trial is not None
-    assert trial.params == {"seed": 1}
-    assert [other.params for other in search._counted(study)] == [{"seed": 2}, {"seed": 1}]
-
-
-def test_what_is_left_of_a_small_space_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TPE alone proposes its favourite a hundred times over, and the search ends with values untried."""
-    monkeypatch.chdir(tmp_path)
-    asked = Search.model_validate({**space(4), "space": {"lr": [0.01, 0.008, 0.006, 1e-7]}})
-    study = optuna.create_study(direction="maximize")
-    for score in (0.9, 0.8, 1.0, 0.5):
-        trial = search._ask(study, asked)
-        assert trial is not None
-        study.tell(trial, score)
-    assert len({trial.params["lr"] for trial in search._counted(study)}) == 4
-
-
-def test_a_study_of_another_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Optuna's own answer is a traceback, and says nothing of what to do."""
-    monkeypatch.chdir(tmp_path)
-    study = optuna.create_study(direction="maximize", study_name="mine")
-    assert search._ask(study, Search.model_validate({**space(3), "space": {"seed": [1, 2]}}))
-    with pytest.raises(ParamsError, match="study mine was begun with another space"):
-        search._ask(study, Search.model_validate({**space(3), "space": {"seed": [1, 2, 3]}}))
-
-
-def test_a_broken_setup_ends_the_search_and_costs_no_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten trials that fail for want of disk space would use the study up, and none could be tried again."""
-    monkeypatch.chdir(tmp_path)
-    asked = Search.model_validate(space(4))
-    study = optuna.create_study(direction="maximize")
-
-    def fail(*given: object) -> bool:
-        raise runner.ExperimentFailedError("no space left")
-
-    monkeypatch.setattr(runner, "run", fail)
-    with pytest.raises(runner.ExperimentFailedError, match="3 trials in a row failed"):
-        search._search(study, asked, 10)
-    monkeypatch.setattr(runner, "run", lambda *given: True)
-    monkeypatch.setattr(runner, "scores", lambda name: ({"validation": {"f1": 0.5}}, {"best_score": "f1"}))
-    search._search(study, asked, 10)
-    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 4
-
-
-def test_a_file_of_the_users_is_no_storage(tmp_path: Path) -> None:
-    """Optuna appends to any file that it is given, and ends in a traceback when it cannot read the rest."""
-    users, journal = tmp_path / "notes.jsonl", tmp_path / "new/journal.log"
-    users.write_text('{"text": "a"}\n')
-    with pytest.raises(UsageError, match="refit did not write it"):
-        search.open_study("a", str(users), Search())
-    assert users.read_text() == '{"text": "a"}\n'
-    for _ in range(2):
-        assert search.open_study("a", str(journal), Search()).study_name == "a"
-    with pytest.raises(UsageError, match="is a folder"):
-        search.open_study("a", str(tmp_path), Search())
-
-
-def test_default_is_the_tutorials_search() -> None:
-    """The file that a newcomer runs must ask for the tutorials' search, and so must one without `search:`."""
-    assert params.load_search(ROOT / "params.yaml") == Search()
-    assert Search().trials == 10
-    assert search.train_rows(1000, Search().train_share) == 100
-    assert Search().space["lr"] == Range(low=1e-6, high=1e-4, log=True)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"trials": 0}, "search.trials"),
-        ({"space": {"learning": [1]}}, "no such param"),
-        ({"space": {"lr": {"low": 0.1, "high": 0.01}}}, "need low < high"),
-        ({"space": {"lr": [2.0]}}, "cannot be tried"),
-        ({"speed": 1}, "search.speed"),
-    ],
-)
-def test_bad_search_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
-    """A typo in the space would be searched for hours, or fail in every trial."""
-    path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text())
-    change_params(path, search={**space(2), **changes})
-    with pytest.raises(ParamsError, match=said):
-        params.load(params.Evaluate, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "run", run)
+        patch.setattr(runner, "scores", lambda name: ({"validation": {"f1": 0.5}}, {"best_score": "f1"}))
+        asked = Search.model_validate({**space(len(choices)), "seed": seed, "space": {"lr": choices}})
+        search.run_trials(optuna.create_study(direction="maximize"), asked, 10)
+    return tried[-1]

@@ -1,4 +1,4 @@
-"""The copy in which an experiment runs: what git knows of is in it, and the workspace notices nothing of it."""
+"""The clone in which an experiment runs has everything that git tracks, and does not change the workspace."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_copy_has_what_git_knows_of_and_shares_the_cache(repository: Path) -> None:
-    """An experiment on other files than those that a person sees would be another experiment."""
+    """Prevents an experiment on other files than those in the workspace."""
     before = run("git", "status", "--porcelain", cwd=repository).stdout
     copy = workcopy.make("trial")
     assert (copy / "params.yaml").read_bytes() == b"lr: 2\r\nseed: 1\r\n"
@@ -57,7 +57,7 @@ def test_the_copy_has_what_git_knows_of_and_shares_the_cache(repository: Path) -
 
 
 def test_an_experiment_that_outlived_its_command_is_taken_over(repository: Path) -> None:
-    """It would be run a second time, or lost with its copy."""
+    """Prevents its result from being lost with the clone, or computed twice."""
     copy = workcopy.make("trial")
     name = "refs/exps/ab/cdef/trial"
     run("git", "update-ref", name, "HEAD", cwd=copy)
@@ -68,7 +68,7 @@ def test_an_experiment_that_outlived_its_command_is_taken_over(repository: Path)
 
 
 def test_a_dvc_lock_whose_outs_are_not_here_is_left_out(repository: Path) -> None:
-    """A fresh clone has the committed dvc.lock and none of its outs: DVC broke the second seed of a task off at it."""
+    """Prevents dvc exp run from failing in a fresh clone, which has the committed dvc.lock and none of its outs."""
     lock = "stages:\n  train:\n    outs:\n    - {path: model, md5: 0123456789.dir}\n"
     (repository / "dvc.lock").write_text(lock)
     run("git", "add", "dvc.lock", cwd=repository)

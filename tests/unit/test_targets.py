@@ -1,4 +1,4 @@
-"""Where commands may write: what refit wrote before may be replaced, what the user, git or DVC keeps may not."""
+"""Output paths: what refit wrote may be replaced, what the user, git or DVC keeps may not."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""comparing/comparison.py on runs made in memory: what may be compared, what is pooled, what is called real."""
+"""Comparisons of runs made in memory: what is comparable, what is pooled, what is called real."""
 
 from typing import Any
 
@@ -8,7 +8,9 @@ from made_runs import splits, task_record
 
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
+from refit.compare.flips import Flip
 from refit.compare.runs import Predicted, Run
+from refit.compare.text import pull_request
 from refit.repo import Revision
 
 LABELS = np.random.default_rng(0).integers(0, 2, 200)
@@ -37,6 +39,7 @@ def lines_of(compared: Comparison, name: str) -> list[Line]:
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group() -> None:
+    """Prevents runs of other params or code from being pooled as seeds."""
     groups = grouped(
         [made("a"), made("b", seed=2), made("c", params={"lr": 2, "seed": 1}), made("d", inputs={"code.py": "2"})]
     )
@@ -44,6 +47,7 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group() -> None:
 
 
 def test_a_seed_that_comes_twice_counts_once() -> None:
+    """Prevents a repeated run from shrinking the spread over seeds."""
     compared = compare([made("a"), made("again"), made("b", seed=2)])
     assert [run.name for run in compared.groups[0].runs] == ["a", "b"]
     assert [run.name for run in compared.groups[0].repeats] == ["again"]
@@ -51,6 +55,7 @@ def test_a_seed_that_comes_twice_counts_once() -> None:
 
 
 def test_the_same_run_twice_is_no_group_of_seeds() -> None:
+    """Prevents a group whose spread is 0."""
     same = made("a")
     twin = made("twin", predicted=same.predicted, scores=same.scores)
     compared = compare([same, twin])
@@ -59,6 +64,7 @@ def test_the_same_run_twice_is_no_group_of_seeds() -> None:
 
 
 def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
+    """Prevents pooling runs that may differ in code."""
     assert len(grouped([made("a", inputs=None), made("b", inputs=None, seed=2)])) == 2
 
 
@@ -76,10 +82,12 @@ def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
     ],
 )
 def test_scores_of_other_rows_labels_or_data_are_not_compared(changes: dict[str, Any], reason: str) -> None:
+    """Prevents a difference between scores of different questions."""
     assert str(why_not(made("a"), made("b", **changes), "test")).startswith(reason)
 
 
 def test_other_data_is_refused_on_the_split_that_it_is_in() -> None:
+    """Prevents one changed split from hiding the comparison on the others."""
     other = splits({"validation": 200}) | splits({"test": 200}, sha256="2")
     first, second = made("a"), made("b", task=task_record(splits=other))
     assert "other data: the test rows have the sha256 1… and 2…" in str(why_not(first, second, "test"))
@@ -87,6 +95,7 @@ def test_other_data_is_refused_on_the_split_that_it_is_in() -> None:
 
 
 def test_a_difference_without_predictions_is_shown_and_not_judged() -> None:
+    """Prevents a verdict without a test."""
     compared = compare([made("a"), made("b", 0.9, predicted=None, missing="b: cannot be fetched")])
     for line in lines_of(compared, "b"):
         assert line.verdict == comparison.UNKNOWN
@@ -95,11 +104,13 @@ def test_a_difference_without_predictions_is_shown_and_not_judged() -> None:
 
 
 def test_one_run_is_compared_with_a_group_by_the_test_for_groups() -> None:
+    """Prevents a paired test of one seed from standing for all."""
     compared = compare([made("a"), made("b", seed=2), made("c", 0.95, params={"lr": 2, "seed": 1})])
     assert all(line.test and line.test.test.startswith("Welch") for line in lines_of(compared, "c"))
 
 
 def test_the_headline_is_the_best_score_on_test_of_the_last_run() -> None:
+    """Prevents a conclusion about another score than the task's."""
     compared = compare([made("a", 0.5), made("b", 0.9, params={"lr": 2, "seed": 1})])
     headline = compared.headline()
     assert headline is not None
@@ -108,8 +119,19 @@ def test_the_headline_is_the_best_score_on_test_of_the_last_run() -> None:
 
 
 def test_each_task_has_a_first_run_of_its_own() -> None:
+    """Prevents differences between scores of two tasks."""
     other = {"task_name": "own/u", "params": {"lr": 3, "seed": 1}}
     compared = compare([made("a"), made("b", **other), made("c", 0.9, **{**other, "params": {"lr": 4, "seed": 1}})])
     assert all(line.difference is None for line in lines_of(compared, "b"))
     assert all(line.against and line.against.name == "b" for line in lines_of(compared, "c"))
     assert compared.params == {"lr": ["1", "3", "4"]}
+
+
+def test_the_flips_in_markdown_fit_in_a_comment() -> None:
+    """Prevents a comment that GitHub refuses because it is too long, and the check with it."""
+    compared = compare([made("a"), made("b", 0.9, params={"lr": 2, "seed": 1})])
+    flip = Flip(split="test", row=1, label="a", before="a", after="b", texts=["*" * 300], is_right_now=False)
+    said = pull_request(compared, [flip] * 5_000)
+    assert len(said) < 60_000
+    assert f"the first {said.count('<code>test</code>'):,} of them" in said
+    assert pull_request(compared, [flip] * 2).count("<code>test</code>") == 2

@@ -73,13 +73,13 @@ def test_chance_is_called_real_in_at_most_5_percent(name: str, monkeypatch: pyte
     monkeypatch.setattr(significance, "DRAWS", 400)
     generator = np.random.default_rng(3)
     p_values = []
-    for _ in range(200):
+    for _ in range(100):
         labels = generator.integers(0, 3, 200)
         first, second = simulated(generator, labels, 0.5), simulated(generator, labels, 0.5)
         p_values.append(significance.difference(name, labels, first, second).p)
-    assert np.mean(np.array(p_values) < 0.05) <= 0.097  # 5% plus three standard errors of 200 tries
+    assert np.mean(np.array(p_values) < 0.05) <= 0.116  # 5% plus three standard errors of 100 tries
     if name != "accuracy":  # an exact test of counts is conservative; the bootstrap should be near its level
-        assert kstest(p_values, "uniform").statistic < 0.12
+        assert kstest(p_values, "uniform").statistic < 0.17
 
 
 @pytest.mark.parametrize(("before", "after"), [(2, 2), (3, 5), (1, 4), (5, 1)])
@@ -87,7 +87,7 @@ def test_groups_of_equal_settings_are_called_different_in_at_most_5_percent(befo
     """Prevents a test of the examples alone: it calls seeds of one setting different, because their skill varies."""
     generator = np.random.default_rng(4)
     p_values = []
-    for _ in range(200):
+    for _ in range(100):
         labels = generator.integers(0, 3, 300)
         runs = [simulated(generator, labels, generator.normal(0.6, 0.06)) for _ in range(before + after)]
         p_values.append(significance.group_difference("accuracy", labels, runs[:before], runs[before:]).p)
