@@ -28,6 +28,7 @@ DECIDED = {
 }  # fmt: skip
 # Their state is more than one set of tensors in one process, which checkpoint_io.py can save.
 NOT_RESUMABLE = ("deepspeed", "fsdp", "optim", "parallelism_config")
+RESUMABLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 
 
 def training_arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
@@ -70,7 +71,8 @@ def check(given: dict[str, Any]) -> None:
 
 def is_resumable(params: Train) -> bool:
     """Whether a run with these params can be resumed from a checkpoint; with a warning if not."""
-    names = [name for name in NOT_RESUMABLE if params.trainer.get(name)]
+    given = {name: value for name, value in params.trainer.items() if name in NOT_RESUMABLE and value}
+    names = [name for name, value in given.items() if value not in RESUMABLE_OPTIMIZERS]
     if names and distributed.is_main():
         print(
             f"train: trainer.{names[0]}: this run cannot be resumed; if it is stopped, it starts again", file=sys.stderr

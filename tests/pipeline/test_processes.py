@@ -57,7 +57,25 @@ def test_two_processes_train_as_one_does(tmp_path: Path, tiny_model: Path) -> No
 
 
 @pytest.mark.slow
-def test_goes_on_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -> None:
+def test_fsdp_on_two_processes_trains_as_one_does(tmp_path: Path, tiny_model: Path) -> None:
+    """Prevents a sharded model from being another model, and pickled pieces in place of its weights."""
+    folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"), max_grad_norm=0.1)
+    run("python", "-m", "stages.train", cwd=folder)
+    alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
+    wrapped = {"fsdp": "full_shard", "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}
+    change_params(folder / "params.yaml", processes=2, trainer=wrapped)
+    torchrun = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = run(*torchrun, ROOT / "tests/fsdp_on_cpu.py", cwd=folder, env=environment(PYTHONPATH=str(folder)))
+    assert "trainer.fsdp: this run cannot be resumed" in done.stderr
+    assert not [path for path in (folder / ".refit").rglob("*") if path.suffix in (".pt", ".bin", ".distcp")]
+    assert (folder / "models/finetuned/model.safetensors").is_file()
+    for name, expected in alone.items():
+        for ours, theirs in zip(curve(folder, name), expected, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -> None:
     """When one process dies the others must not wait for ever, and the next start must end as if nothing had been."""
     folder = sampled(tmp_path / "project", tiny_model, processes=2, epochs=30)
     started = subprocess.Popen(["python", "-m", "stages.train"], cwd=folder, env=environment(), start_new_session=True)

@@ -61,7 +61,7 @@ def test_all_problems_come_at_once(tmp_path: Path) -> None:
         ("epochs: 3", "num_train_epochs: 3", "unknown key num_train_epochs; did you mean epochs?"),
         ("epochs: 3", "epoch: 3", "unknown key epoch; did you mean epochs?"),
         ("epochs: 3", "epochs: 3\nepochs: 4", "key epochs appears twice; keep one of them"),
-        ("batch_size: 16", "batch_size: 4.0", "batch_size: got 4.0 (number), need a whole number >= 1"),
+        ("batch_size: 16", "batch_size: 4.0", "batch_size: got 4.0 (number), need a whole number from 1 to 1000000"),
         ("model_revision: pinned", "model_revision: main", "need pinned, or a 40-hex commit of the model"),
         ("task: movie_stars ", "", "key task is missing; need text"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 import pytest
 from conftest import ROOT, change_params
+from made_runs import task_record
 from optuna.trial import TrialState
 
 from refit import params, paths, search
@@ -34,7 +35,7 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
         return True
 
     monkeypatch.setattr(runner, "run", run)
-    monkeypatch.setattr(runner, "scores", lambda name: ({"validation": {"f1": 0.5}}, {"best_score": "f1"}))
+    monkeypatch.setattr(runner, "scores", lambda name: ({"validation": {"f1": 0.5}}, task_record(best_score="f1")))
     return done
 
 

@@ -57,7 +57,7 @@ def make(
         class_weights=weights,
         label_smoothing=smoothing,
         grouped=True,
-        answering=Inference(model, collate, 8, "fp32") if alone else None,
+        inference=Inference(model, collate, 8, "fp32") if alone else None,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import ROOT, change_params
@@ -16,7 +16,7 @@ from transformers import TrainerControl, TrainerState
 from refit import params, paths
 from refit.errors import DataError, InterruptedRunError, TrainingDivergedError
 from refit.storage import files
-from refit.training import checkpoint, distributed, fine_tuning
+from refit.training import arguments, checkpoint, distributed, fine_tuning
 from refit.training.checkpoint import Checkpoints
 
 
@@ -81,11 +81,9 @@ def test_killed_three_times_gives_the_same_bytes(
     project: Path, setting: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Without exact data order, generators and loss sums, a resumed run ends in other weights or another curve.
-    chosen = fine_tuning.argument_values
-    # Logging is out of step with saving.
-    others = {"dataloader_num_workers": setting["workers"], "logging_steps": 3}
-    monkeypatch.setattr(fine_tuning, "argument_values", lambda *given: chosen(*given) | others)
     changes = {key: value for key, value in setting.items() if key != "workers"}
+    # Logging is out of step with saving.
+    changes["trainer"] = {"dataloader_num_workers": setting["workers"], "logging_steps": 3}
     # Dropout draws from the generators in every step.
     steps = 4 if setting["grad_accum"] == 3 else 10  # of an epoch: 38 rows, 4 a batch
     changes |= {"attention_dropout": 0.1, "save_every": 2, "eval_every": "epoch"}
@@ -144,10 +142,15 @@ def test_the_end_of_a_run_is_explained(project: Path, capfd: pytest.CaptureFixtu
     assert "train: early_stopping: 2 has no effect: the run has only 3 evaluations\n" in capfd.readouterr().err
 
 
+def listening() -> Checkpoints:
+    """Checkpoints of a run that is not training."""
+    return Checkpoints(checkpoint.Run(paths.state_folder(), {}), cast(Any, None), "accuracy", 0, None)
+
+
 def test_torchrun_may_pass_a_ctrl_c_on(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a Ctrl-C from ending several processes in mid-step, because each of them gets it twice."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    checkpoints = Checkpoints(checkpoint.Run(paths.state_folder(), {}), "eval_accuracy", 0)
+    checkpoints = listening()
     with checkpoints.listening():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -156,13 +159,13 @@ def test_torchrun_may_pass_a_ctrl_c_on(project: Path, monkeypatch: pytest.Monkey
 
 def test_a_stop_that_is_asked_for_while_processes_agree_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents training from going on after SIGTERM: most of a step of several processes may be spent in agreeing."""
-    checkpoints = Checkpoints(checkpoint.Run(Path(), {}), "eval_accuracy", 0)
+    checkpoints = listening()
 
-    def mean(value: float) -> float:
+    def any_of(flag: bool) -> bool:
         checkpoints.stop_asked = True
-        return value
+        return flag
 
-    monkeypatch.setattr(distributed, "mean", mean)
+    monkeypatch.setattr(distributed, "any_of", any_of)
     state, control = TrainerState(global_step=1, max_steps=3), TrainerControl()
     for stops in (False, True):
         checkpoints.on_step_end(SimpleNamespace(), state, control)  # type: ignore[arg-type]
@@ -317,7 +320,7 @@ def test_after_damage_the_end_is_the_same(
         damage(run_folder() / f"checkpoint-{step}" / "model.safetensors", "bit", tmp_path)
     assert train() == whole
     said = capfd.readouterr().err
-    assert "checkpoint-20 is not used: model.safetensors is damaged" in said
+    assert "checkpoint-20 is not used: model.safetensors differs" in said
     assert ("resuming from step 10" in said) == (spoiled == "newest")
 
 
@@ -326,7 +329,7 @@ def test_a_damaged_finished_run_is_trained_again(project: Path, capfd: pytest.Ca
     whole = train()
     damage(next(run_folder().glob("checkpoint-*")) / "model.safetensors", "bit", project)
     assert train() == whole
-    assert "the finished run's weights are not used: model.safetensors is damaged" in capfd.readouterr().err
+    assert "the finished run's weights are not used: model.safetensors differs" in capfd.readouterr().err
     damage(run_folder() / "DONE.json", "bit", project)
     assert train() == whole
     assert "not used: DONE.json is damaged" in capfd.readouterr().err
@@ -354,7 +357,7 @@ def test_changed_params_do_not_resume_and_old_ones_do(
     [
         ("threads", "threads"),
         ("versions", "versions.torch"),
-        ("code", "code.refit.training.fine_tuning"),
+        ("code", "code.refit/training/fine_tuning.py"),
         ("data", "data.train.arrow"),
         ("environment", "environment.MKL_CBWR"),
     ],
@@ -378,7 +381,7 @@ def test_other_machines_code_and_data_do_not_resume(
             monkeypatch.setattr(fingerprint, "version", lambda name: "0.0" if name == "torch" else "same")
         case "code":
             sources = fingerprint._sources()
-            monkeypatch.setattr(fingerprint, "_sources", lambda: sources | {"refit.training.fine_tuning": "edited"})
+            monkeypatch.setattr(fingerprint, "_sources", lambda: sources | {"refit/training/fine_tuning.py": "edited"})
         case "data":
             recorded = manifest.read(paths.SAMPLED)
             recorded["train.arrow"]["sha256"] = "other rows"
@@ -455,8 +458,8 @@ def test_a_number_that_is_not_finite_ends_training_at_once(
 
 def test_a_learning_rate_far_too_high_ends_in_one_line(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real thing, without injection: what a typo in lr does to a model, past the bounds of params.yaml.
-    chosen = fine_tuning.argument_values
-    monkeypatch.setattr(fine_tuning, "argument_values", lambda *given: chosen(*given) | {"learning_rate": 1e30})
+    chosen = arguments.values
+    monkeypatch.setattr(arguments, "values", lambda *given: chosen(*given) | {"learning_rate": 1e30})
     with pytest.raises(TrainingDivergedError, match=r"training diverged at step \d+: .* \(lr .*; lower lr in params"):
         train(max_grad_norm=0.0, warmup=0.0)
     assert not paths.FINETUNED_MODEL.exists()

@@ -1,0 +1,93 @@
+"""Training through DVC: the notebook's numbers, the card, and trackers inside an experiment."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import HUB, ROOT, environment, reviews, run, tiny_project, write_csv
+from huggingface_hub import metadata_load
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from refit.storage import files
+from refit.training import curves
+
+SHARED_NOTEBOOK = HUB.parent / "bench/notebook.py"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A tiny project whose stages up to train have run with the notebook's settings."""
+    settings = {
+        "max_length": 48, "train_rows": 40, "eval_rows": 30, "padding": "max_length", "precision": "fp32",
+        "sampling": "random", "attention_dropout": "model", "lr": 5e-5, "epochs": 3, "batch_size": 16,
+        "eval_batch_size": 8, "weight_decay": 0.0, "warmup": 0.0, "threads": "auto",
+    }  # fmt: skip
+    folder = tiny_project(tmp_path_factory.mktemp("faithful") / "project", tiny_model, **settings)
+    write_csv(folder / "data/own/tiny/train.csv", ["text", "label"], reviews(80))
+    write_csv(folder / "data/own/tiny/validation.csv", ["text", "label"], reviews(50, seed=1))
+    write_csv(folder / "data/own/tiny/test.csv", ["text", "label"], reviews(20, seed=2))
+    run("dvc", "repro", "evaluate", cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("notebook", [ROOT / "benchmarks/notebook.py", SHARED_NOTEBOOK], ids=["ours", "the given one"])
+def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, notebook: Path, tmp_path: Path) -> None:
+    """Prevents a pipeline that is faster because it computes something else: equal to 4 decimals."""
+    if not notebook.is_file():
+        pytest.skip("../shared/bench/notebook.py is not there; benchmarks/notebook.py makes the same calls")
+    for split in ("train", "validation"):
+        table = pq.read_table(trained / f"data/raw/{split}.parquet")
+        pq.write_table(pa.table({name: table[name] for name in ("text", "label")}), tmp_path / f"{split}.parquet")
+    command = [sys.executable, notebook, tmp_path / "train.parquet", tmp_path / "validation.parquet"]
+    options = ["--rows", "40", "--eval-rows", "30", "--epochs", "3", "--lr", "5e-5", "--max-length", "48"]
+    env = environment(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hf"))
+    done = run(*command, trained / "models/base", *options, cwd=tmp_path, env=env)
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    lines = (trained / "metrics/history.csv").read_text().splitlines()
+    last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
+    log = files.read_json(next((trained / ".refit/runs").glob("*/DONE.json")))["log"]
+    ours = curves.train_loss([entry for entry in log if "loss" in entry])
+    assert ours == pytest.approx(theirs["train_loss"], abs=5e-5)
+    assert float(last["validation_loss"]) == pytest.approx(theirs["metrics"]["eval_loss"], abs=5e-5)
+    assert float(last["validation_accuracy"]) == pytest.approx(theirs["metrics"]["eval_accuracy"], abs=5e-5)
+
+
+def test_a_trained_model_has_a_card_with_the_scores_that_evaluate_finds(project: Path) -> None:
+    """Two numbers for one thing, one of them on the hub, would make both worthless."""
+    run("dvc", "repro", cwd=project)
+    metadata = metadata_load(project / "models/finetuned/README.md")
+    assert metadata is not None
+    (result,) = metadata["model-index"][0]["results"]
+    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
+    by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
+    assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
+
+
+def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path: Path, tiny_model: Path) -> None:
+    """DVCLive likes to write dvc.yaml and make an experiment of its own, which would end up in the user's commits."""
+    folder = tiny_project(tmp_path / "project", tiny_model)
+    pipeline = (folder / "dvc.yaml").read_bytes()
+    run("dvc", "exp", "run", "--name", "first", "-S", "report_to=dvclive", cwd=folder)
+    (metrics,) = (folder / ".refit/dvclive").glob("*first*/plots/metrics")
+    steps = [int(row["step"]) for row in csv.DictReader((metrics / "eval/loss.tsv").open(), delimiter="\t")]
+    history = list(csv.DictReader((folder / "metrics/history.csv").open()))
+    assert steps == [int(row["step"]) for row in history]
+    assert (folder / "dvc.yaml").read_bytes() == pipeline
+    assert [path for path in folder.rglob("dvc.yaml") if ".venv" not in path.parts] == [folder / "dvc.yaml"]
+    listed = run("dvc", "exp", "list", "--name-only", cwd=folder).stdout.split()
+    assert listed == ["first"]
+    plots = json.loads(run("dvc", "plots", "show", "--json", cwd=folder).stdout)["data"]
+    drawn = {name for name, pictures in plots.items() if pictures}
+    assert drawn == {"loss", "metrics/history.csv", "learning_rate", "confusion", "confusion_shares", "calibration"}
+    assert "report_to=dvclive" in (folder / "metrics/report.html").read_text()
+
+    run("dvc", "exp", "run", "--name", "second", "-S", "report_to=tensorboard", "-S", "seed=7", cwd=folder)
+    (logs,) = (folder / ".refit/tensorboard").glob("*second*")
+    events = EventAccumulator(str(logs)).Reload()
+    assert [entry.step for entry in events.Scalars("eval/loss")] == steps
+    changed = run("git", "status", "--porcelain", cwd=folder).stdout.split("\n")
+    assert {line[3:] for line in changed if line} <= {"dvc.lock", "metrics/scores.json", "params.yaml"}

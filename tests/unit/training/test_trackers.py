@@ -1,0 +1,105 @@
+"""Trackers: TensorBoard, DVCLive and Weights & Biases get each entry at its step, and only if asked for."""
+
+import csv
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import ROOT, environment, run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from refit.errors import ParamsError
+from refit.training import trackers
+
+
+def arguments(folder: Path) -> TrainingArguments:
+    return TrainingArguments(output_dir=str(folder), per_device_train_batch_size=8, use_cpu=True, report_to="none")
+
+
+def test_dvclive_writes_each_entry_at_its_step_while_training_runs(tmp_path: Path) -> None:
+    """Logs that appear at the end only are of no use to who watches."""
+    (callback,) = trackers.trackers("dvclive", tmp_path)
+    args, control = arguments(tmp_path), TrainerControl()
+    state = TrainerState(max_steps=9, num_train_epochs=1, is_world_process_zero=True)
+    callback.on_train_begin(args, state, control)
+    for step in (3, 6):
+        state.global_step, state.epoch = step, step / 9
+        callback.on_log(args, state, control, logs={"loss": 1 / step})
+        (curve,) = (tmp_path / "dvclive").glob("*/plots/metrics/loss.tsv")
+        rows = list(csv.DictReader(curve.open(), delimiter="\t"))
+        assert int(rows[-1]["step"]) == step
+    assert len(rows) == 2
+    assert list((tmp_path / "dvclive").rglob("dvc.yaml")) == []
+    callback.on_train_end(args, state, control)
+    assert list((tmp_path / "dvclive").rglob("dvc.yaml")) == []
+
+
+def test_tensorboard_has_each_entry_at_its_step_while_training_runs(tmp_path: Path) -> None:
+    """The same for TensorBoard, which would keep entries to itself for two minutes."""
+    (callback,) = trackers.trackers("tensorboard", tmp_path)
+    args, control = arguments(tmp_path), TrainerControl()
+    state = TrainerState(max_steps=9, num_train_epochs=1, is_world_process_zero=True, is_hyper_param_search=False)
+    callback.on_train_begin(args, state, control, model=None)
+    state.global_step = 3
+    callback.on_log(args, state, control, logs={"loss": 0.5})
+    (folder,) = (tmp_path / "tensorboard").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    assert [(entry.step, entry.value) for entry in events.Scalars("train/loss")] == [(3, 0.5)]
+    callback.on_train_end(args, state, control)
+
+
+def test_no_tracker_is_the_default(tmp_path: Path) -> None:
+    """Nobody who did not ask should find log folders, or be asked for an account."""
+    assert trackers.trackers("none", tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "dvclive", "wandb"])
+def test_a_tracker_that_is_not_installed_is_named(
+    tracker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents a traceback in place of the one command that installs it."""
+    monkeypatch.setattr(trackers.integrations, f"is_{tracker}_available", lambda: False)
+    message = rf"report_to: {tracker} is not installed; run: \.venv/bin/pip install {tracker}"
+    with pytest.raises(ParamsError, match=message):
+        trackers.trackers(tracker, tmp_path)
+
+
+def test_who_is_not_logged_in_to_wandb_is_told_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run of most who try it; a stand-in for wandb, because it is no requirement."""
+
+    class RefusedError(Exception):
+        """What wandb raises."""
+
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RefusedError("No API key configured. Use `wandb login` to log in.")
+
+    def start(callback: Any) -> None:
+        callback._wandb, callback._initialized = SimpleNamespace(Error=RefusedError), False
+
+    monkeypatch.setattr(trackers.WandbLogs, "__init__", start)
+    monkeypatch.setattr(trackers.integrations.WandbCallback, "on_train_begin", refuse)
+    with pytest.raises(ParamsError, match=r"Use `wandb login` to log in\. Or, .* export WANDB_MODE=offline"):
+        trackers.WandbLogs().on_train_begin(arguments(tmp_path), TrainerState(), TrainerControl())
+
+
+def test_wandb_logs_offline_without_a_pickle_or_a_key(tmp_path: Path) -> None:
+    """The files are meant to be sent away: a key among them would be known to all who see the run."""
+    pytest.importorskip("wandb", reason="wandb is not installed; run: pip install wandb")
+    keys = {"WANDB_API_KEY": "0123456789abcdef" * 3, "HF_TOKEN": "hf_" + "a" * 30}
+    code = (
+        "import sys; from pathlib import Path; sys.path[:0] = ['tests', 'tests/unit/training']\n"
+        "import test_callbacks; from refit.training import trackers\n"
+        "home = Path(sys.argv[1])\n"
+        "(callback,) = trackers.trackers('wandb', home)\n"
+        "test_callbacks.drive(callback, home); import wandb; wandb.finish()"
+    )
+    run(sys.executable, "-c", code, tmp_path, cwd=ROOT,
+        env=environment(**keys, WANDB_MODE="offline", WANDB_SILENT="true", PYTHONPATH=str(ROOT)))  # fmt: skip
+    written = [path for path in (tmp_path / "wandb").rglob("*") if path.is_file()]
+    assert any(path.name.startswith("run-") for path in written)
+    assert not [path for path in written if path.suffix in (".pkl", ".pickle", ".pt", ".bin")]
+    assert not [path for path in written for key in keys.values() if key.encode() in path.read_bytes()]
