@@ -15,7 +15,7 @@ from conftest import HUB, ROOT, environment, reviews, run, tiny_project, write_c
 from ruamel.yaml import YAML
 
 from refit.errors import ParamsError, TrainingDivergedError
-from refit.model import classifier, device
+from refit.model import device
 from refit.model.batching import Examples
 from refit.params import Train
 from refit.storage import files
@@ -117,9 +117,3 @@ def test_a_polynomial_schedule_needs_a_learning_rate_above_its_end() -> None:
     """Prevents a traceback out of transformers for two values that are allowed one by one."""
     with pytest.raises(ParamsError, match="lr: got 1e-07, but scheduler: polynomial ends at 1e-07; need a higher lr"):
         fine_tuning._check(chosen(scheduler="polynomial", lr=1e-7), {}, {}, is_regression=False)
-
-
-def test_batches_on_a_gpu_are_multiples_of_eight(tiny_model: Path) -> None:
-    """Prevents widths that a GPU's tensor cores cannot use."""
-    assert classifier.collator(tiny_model, device=torch.device("cuda")).multiple == 8
-    assert classifier.collator(tiny_model, device=torch.device("cpu")).multiple == 1
