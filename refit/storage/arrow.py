@@ -1,8 +1,8 @@
 """Token ids on disk: Arrow IPC streams, written batch by batch and read by memory map.
 
 Columns: input_ids (list<int32>: truncated, not padded), label (int64, or float32 for regression), length (int32),
-row (int32: the row in data/raw), and for pairs first_length (int32: how many ids have token type 0). What can be
-recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files too.
+row (int32: the row in data/raw), and for pairs first_length (int32: the number of ids with token type 0). What can be
+recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files, too.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
 
 
 def open_batches(path: Path) -> list[pa.RecordBatch]:
-    """The record batches of a file, memory-mapped: no row is read until it is used. Raises DataError when damaged."""
+    """The record batches of a file, memory-mapped: a row is read when it is used. Raises DataError if damaged."""
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
             return list(stream)
@@ -43,11 +43,11 @@ def open_batches(path: Path) -> list[pa.RecordBatch]:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a tokenized file, or some of them in some order, as columns of numpy arrays.
+    """Tokenized examples, all of a file or a selection of them, as numpy arrays.
 
-    The token ids stay on disk; the columns of one number per row are in memory (28 bytes a row). `parts` are the
-    token ids of consecutive rows with the offset of each row, `starts` the first row of each part, and `position` where
-    each row is among them.
+    The token ids stay on disk; the other columns, one number per row, are in memory (28 bytes a row). `parts` are the
+    token ids and row offsets of each record batch, `starts` is the first row of each batch, and `position` is the
+    index of each selected row among the rows of all batches.
     """
 
     parts: Sequence[tuple[npt.NDArray[np.int32], Ints]]

@@ -72,19 +72,13 @@ def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 def longest_first(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], budget: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How many tokens of each text of a pair stay when both together may have `budget`: the longer one gives.
+    """The number of tokens to keep of the first and the second text of each pair, `budget` together.
 
-    The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): the longer text is cut down to what
-    is left, but not below the shorter one; if that is not enough, each gets half, the longer one the odd token.
+    The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): tokens are cut from the longer text until
+    both are of equal length, then from both; the longer one keeps the odd token.
     """
-    shorter, longer = np.minimum(first, second), np.maximum(first, second)
-    cut = np.where(shorter > budget, shorter, np.maximum(shorter, budget - shorter))
-    halve = shorter + cut > budget
-    keep_shorter = np.where(halve, budget // 2, shorter)
-    keep_longer = np.where(halve, budget // 2 + budget % 2, cut)
-    too_long = first + second > budget
-    keep_shorter = np.where(too_long, keep_shorter, shorter)
-    keep_longer = np.where(too_long, np.minimum(keep_longer, longer), longer)
+    keep_shorter = np.minimum(np.minimum(first, second), budget // 2)
+    keep_longer = np.minimum(np.maximum(first, second), budget - keep_shorter)
     swap = first > second
     return np.where(swap, keep_longer, keep_shorter), np.where(swap, keep_shorter, keep_longer)
 

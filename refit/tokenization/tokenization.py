@@ -1,7 +1,7 @@
 """The tokenize stage: raw parquet to token ids on disk, one batch at a time, checked against the model's tokenizer."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from refit.storage import arrow, files, manifest
 from refit.tokenization import engines, raw_batches
 from refit.tokenization.engines import Engine
 from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
-from refit.tokenization.raw_batches import Texts
 from refit.tokenization.token_batch import Encoded
 
 Figures = dict[str, dict[str, int]]  # counts, by file
@@ -90,9 +89,7 @@ def rows_of(encoded: Encoded) -> arrow.Rows:
     )  # fmt: skip
 
 
-def _write_splits(
-    folder: Path, raw: Path, task: TaskRecord, engine: Engine | CheckedEngine, max_length: int
-) -> Figures:
+def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, max_length: int) -> Figures:
     """Encode every batch and write it to its split's file; returns the counts of each file."""
     columns = arrow.schema(is_pair=task.is_pair, is_regression=task.is_regression)
     figures: Figures = {}
@@ -101,17 +98,14 @@ def _write_splits(
             name = f"{split}.arrow"
             counts = figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
             with pa.ipc.new_stream(str(folder / name), columns) as stream:
-                for texts, encoded in _encoded(of_split, engine):
+                for texts in of_split:
+                    encoded = engine.encode(texts.first, texts.second)
                     stream.write_batch(record_batch(encoded, texts.labels, counts["rows"], columns))
                     counts["rows"] += len(encoded)
                     counts["tokens"] += len(encoded.ids)
                     counts["at_max_length"] += int((encoded.lengths == max_length).sum())
                     progress.update(len(encoded))
     return figures
-
-
-def _encoded(batches: Iterable[Texts], engine: Engine | CheckedEngine) -> Iterator[tuple[Texts, Encoded]]:
-    return ((texts, engine.encode(texts.first, texts.second)) for texts in batches)
 
 
 def _rows(task: TaskRecord) -> int:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from refit.data import checks
-from refit.data.checks import Place
+from refit.data.checks import RawRow
 
 Rows = list[tuple[str, int]]
 
@@ -39,7 +39,7 @@ def test_each_kind_of_fault_is_found_where_it_is(tmp_path: Path) -> None:
     assert found.repeated == {"train": 1, "validation": 0, "test": 0}
     assert found.shared == {("train", "validation"): 1, ("train", "test"): 1, ("validation", "test"): 1}
     assert (found.contradicting_texts, found.contradicting_rows) == (1, 2)
-    assert found.contradictions == [[Place("train", 1), Place("validation", 0)]]
+    assert found.contradictions == [[RawRow("train", 1), RawRow("validation", 0)]]
     assert found.empty == {"train": 1, "validation": 0, "test": 0}
 
 
@@ -58,7 +58,7 @@ def test_pairs_are_the_same_only_if_both_texts_are_and_in_this_order(tmp_path: P
     pq.write_table(table, tmp_path / "train.parquet")
     found = checks.check(checks.read(tmp_path, {"train": True}), examples=5)
     assert found.repeated == {"train": 1}
-    assert found.contradictions == [[Place("train", 0), Place("train", 3)]]
+    assert found.contradictions == [[RawRow("train", 0), RawRow("train", 3)]]
 
 
 rows = st.lists(st.tuples(st.text("ab", max_size=2), st.integers(0, 2)), min_size=1, max_size=20)
