@@ -1,7 +1,7 @@
-"""The special tokens that a tokenizer puts around a text or the texts of a pair.
+"""The special tokens around a text or the texts of a pair.
 
-The fast engines encode single texts. What belongs around them is asked of the tokenizer's own post-processor, and
-pairs are put together here, column by column for all rows at once.
+The fast engines encode single texts. The tokenizer's own post-processor gives the special tokens, and pairs are joined
+here with numpy, all rows of a batch together.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
 class PairFrame:
     """The special ids before, between and after the texts of a pair, and their token types.
 
-    The first `middle_of_first` ids of the middle have type 0; what comes after them has `type_of_second`.
+    The first `middle_of_first` ids of `middle` have type 0, the others and the second text have `type_of_second`.
     """
 
     begin: list[int]
@@ -29,11 +29,11 @@ class PairFrame:
 
     @property
     def size(self) -> int:
-        """How many special tokens a pair has."""
+        """The number of special tokens of a pair."""
         return len(self.begin) + len(self.middle) + len(self.end)
 
     def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
-        """Both texts of each row with the special tokens around them; both are encoded without any, and not cut."""
+        """Join and truncate the texts of each pair, both encoded without special tokens and without truncation."""
         keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - self.size)
         lengths = keep_first + keep_second + self.size
         begins = offsets(lengths)
@@ -48,7 +48,7 @@ class PairFrame:
 
 
 def around_pair(tokenizer: Tokenizer) -> PairFrame:
-    """What a tokenizer puts around the texts of a pair."""
+    """The special tokens that a tokenizer adds to a pair."""
     pair = _bare(tokenizer).encode("a", "a")
     sequences: list[int | None] = list(pair.sequence_ids)
     first, second = sequences.index(0), sequences.index(1)
@@ -63,7 +63,7 @@ def around_pair(tokenizer: Tokenizer) -> PairFrame:
 
 
 def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids that a tokenizer puts before and after a single text."""
+    """The ids that a tokenizer adds before and after a single text."""
     text = _bare(tokenizer).encode("a")
     at = list(text.sequence_ids).index(0)
     return text.ids[:at], text.ids[at + 1 :]
@@ -84,7 +84,7 @@ def longest_first(
 
 
 def _bare(tokenizer: Tokenizer) -> Tokenizer:
-    """A tokenizer of the one word "a" with another one's special tokens, and without its vocabulary and its limit."""
+    """A tokenizer that knows only the word "a", with the given one's post-processor and without its truncation."""
     bare = Tokenizer(WordLevel({"a": 0}, "a"))
     if tokenizer.post_processor is not None:
         bare.post_processor = tokenizer.post_processor
@@ -92,13 +92,13 @@ def _bare(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _fill(target: Ids, at: Offsets, special: list[int]) -> Offsets:
-    """Write the same ids into every row from `at` on; returns where they end."""
+    """Write the same ids into every row, starting at `at`; returns the position after them."""
     for number, token in enumerate(special):
         target[at + number] = token
     return at + len(special)
 
 
 def _scatter(target: Ids, at: Offsets, source: Ids, start: Offsets, count: npt.NDArray[np.int64]) -> None:
-    """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for all rows at once."""
+    """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for every row i."""
     within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
     target[np.repeat(at, count) + within] = source[np.repeat(start, count) + within]

@@ -1,4 +1,4 @@
-"""A batch of tokenized texts: the token ids of all of them in one buffer."""
+"""A batch of tokenized texts, with the token ids of all texts in one buffer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Encoded:
         return Encoded(ids, offsets([len(piece) for piece in pieces]), first)
 
     def equals(self, other: "Encoded") -> bool:
-        """Whether ids, rows and token types are the same."""
+        """Whether ids, row lengths and token types are the same."""
         same = np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
         if self.first_lengths is None or other.first_lengths is None:
             return same and self.first_lengths is other.first_lengths
