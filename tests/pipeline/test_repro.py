@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,6 @@ def test_an_experiment_is_applied_committed_and_compared_in_a_clone(done: Path, 
 
 def wait_for_queue(folder: Path) -> None:
     """Wait until no queued experiment is left to run; fail with the first log when one has failed."""
-    import time
-
     for _ in range(120):
         status = run("dvc", "queue", "status", cwd=folder).stdout
         if "Failed" in status:
