@@ -1,6 +1,6 @@
 """Mistakes in params.yaml and in data: one line that says where and what was given, and the exit code of its kind.
 
-Eleven messages are compared word for word (EXACT_PARAMS, EXACT_DATA), the others by place and given value.
+Twelve messages are compared word for word (EXACT_PARAMS, EXACT_DATA), the others by place and given value.
 """
 
 import re
@@ -117,6 +117,8 @@ EXACT_DATA = [
      "data/own/t/train.csv: has a column text_pair, the other files lack it; all must have it or none"),
     ({"train.csv": FORTY, "test.csv": b"text,label\n"},
      "data/own/t/test.csv: has no rows; need a header and at least one row"),
+    ({"train.csv": TWO},
+     "test has 0 rows; train has none to spare because it keeps a text of every label: give more rows"),
 ]  # fmt: skip
 
 
@@ -216,19 +218,19 @@ def test_a_wrong_argument_of_the_trainer_is_located(given: dict[str, object], pl
 
 @pytest.mark.parametrize(
     ("content", "start"),
-    [(b"", ": need"), (b"- a\n", ": need"), (b"lr: \xff\n", ":1 is not UTF-8"), (None, ": not found")],
-)
-def test_a_file_that_is_not_params_is_located(content: bytes | None, start: str, params_file: Path) -> None:
+    [
+        (b"", ": need"), (b"- a\n", ": need"), (b"lr: \xff\n", ":1 is not UTF-8"), (None, ": not found"),
+        ("folder", ": is a folder"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_params_is_located(content: bytes | str | None, start: str, params_file: Path) -> None:
     """Prevents a traceback for what an editor, a merge or a full disk makes of the file, and in the wrong folder."""
-    params_file.unlink() if content is None else params_file.write_bytes(content)
-    assert params_error(params_file).startswith(f"params.yaml{start}")
-
-
-def test_a_folder_named_params_yaml_is_refused(params_file: Path) -> None:
-    """Prevents a traceback."""
     params_file.unlink()
-    params_file.mkdir()
-    assert params_error(params_file).startswith("params.yaml: is a folder; ")
+    if content == "folder":
+        params_file.mkdir()
+    elif content is not None:
+        params_file.write_bytes(content)
+    assert params_error(params_file).startswith(f"params.yaml{start}")
 
 
 def test_all_problems_are_in_one_message(params_file: Path) -> None:
@@ -266,12 +268,6 @@ def test_a_mistake_between_files_is_explained(content: dict[str, bytes], message
     for file, given in content.items():
         (own / file).write_bytes(given)
     assert download_error() == message
-
-
-def test_too_few_rows_for_a_test_split_are_refused(own: Path) -> None:
-    """Prevents an empty split."""
-    write_rows([("a", "x"), ("b", "y")])
-    assert download_error().startswith("test has 0 rows; ")
 
 
 def test_leaks_and_contradictions_are_reported(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
