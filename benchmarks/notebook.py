@@ -1,6 +1,6 @@
 """The baseline: fine-tuning as the well-known Yelp notebook does it, on any parquet file with text and label.
 
-Every row is tokenized with `datasets.map`, padded to the maximum length; the Trainer runs in fp32 with its default
+Every row is tokenized with `datasets.map` and padded to the maximum length; the Trainer runs in fp32 with its default
 order of rows. Prints one line of JSON: seconds and rows of each phase, the training loss and the scores.
 
 python benchmarks/notebook.py train.parquet test.parquet MODEL_FOLDER --rows 320 --epochs 1
@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 
 
 def main() -> None:
-    """Run the notebook's cells in their order, timing each."""
+    """Run the notebook's cells in order and time each."""
     options = parsed()
     transformers.utils.logging.disable_progress_bar()
     datasets.disable_progress_bars()
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def accuracy(prediction: Any) -> dict[str, float]:
-    """The share of rows that are right, as the notebook computes it."""
+    """The fraction of correct predictions, as the notebook computes it."""
     return {"accuracy": float((np.argmax(prediction.predictions, axis=-1) == prediction.label_ids).mean())}
 
 

@@ -1,43 +1,37 @@
-"""How many rows a second `refit.predict` labels, and transformers' own pipeline with its defaults, on the same file.
+"""Rows per second that `refit.predict` and transformers' pipeline with its defaults label, on the same file.
 
-python benchmarks/predict_throughput.py                    # models/finetuned on 2,000 rows of data/raw/train.parquet
-python benchmarks/predict_throughput.py --precision fp32   # the same number format on both sides
+python -m benchmarks.predict_throughput                    # models/finetuned on 2,000 rows of data/raw/train.parquet
+python -m benchmarks.predict_throughput --precision fp32   # the same number format on both sides
 
-Both read the file, label every row and keep the answers; loading the model is not counted. The two take turns, twice,
-and the best of each counts, so that other work on the machine weighs on both alike.
+Both read the file, label every row and keep the predictions; loading the model is not counted. They take turns, twice,
+and the best of each counts.
 """
 
 import argparse
 import dataclasses
-import os
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-os.environ["HF_HUB_OFFLINE"] = "1"
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import pyarrow.parquet as pq
+from transformers import pipeline
+
+from benchmarks.run import timed
+from refit.predict import batch, model_source
+from refit.predict.predictor import Predictor
 
 ROUNDS = 2
 
 
 def main() -> None:
-    """Print the two throughputs, their ratio, and in how many rows the labels agree."""
+    """Print the two throughputs, their ratio, and the number of equal labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=Path("models/finetuned"))
     parser.add_argument("--file", type=Path, default=Path("data/raw/train.parquet"))
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16"])
-    parser.add_argument("--threads", type=int, help="of both; 1 is steadier on a machine that others use too")
+    parser.add_argument("--threads", type=int, help="of both; 1 varies less on a machine with other work")
     parser.add_argument("--max-length", type=int, default=128)
     chosen = parser.parse_args()
-
-    import pyarrow.parquet as pq
-    from transformers import pipeline
-
-    from refit.predict import batch, model_source
-    from refit.predict.predictor import Predictor
 
     scratch = tempfile.TemporaryDirectory()
     source = Path(scratch.name) / "rows.parquet"
@@ -46,37 +40,30 @@ def main() -> None:
     settings = dataclasses.replace(settings, threads=chosen.threads or "auto")
     predictor = Predictor(model_source.Finished(str(chosen.model), chosen.model, settings, None, None))
     classify = pipeline("text-classification", model=str(chosen.model), device="cpu")
-    answers: dict[str, list[str]] = {}
+    predictions: dict[str, list[str]] = {}
 
     def with_pipeline() -> None:
         texts = [text for text, _ in batch.rows(source)]
         found = classify(texts, truncation=True, max_length=chosen.max_length)
-        answers["pipeline"] = [one["label"] for one in found]
+        predictions["pipeline"] = [one["label"] for one in found]
 
     def with_refit() -> None:
         target = Path(scratch.name) / "out.parquet"
         batch.write(predictor, chosen.model, source, target, is_pair=None)
-        answers["refit"] = pq.read_table(target)["label"].to_pylist()
+        predictions["refit"] = pq.read_table(target)["label"].to_pylist()
 
     rows = sum(1 for _ in batch.rows(source))
     classify([text for (text, _), _ in zip(batch.rows(source), range(32), strict=False)])
     best = {"pipeline": 0.0, "refit": 0.0}
     for _ in range(ROUNDS):
         for name, label in (("pipeline", with_pipeline), ("refit", with_refit)):
-            best[name] = max(best[name], rows / seconds(label))
-    same = sum(ours == theirs for ours, theirs in zip(answers["refit"], answers["pipeline"], strict=True))
+            best[name] = max(best[name], rows / timed(label))
+    same = sum(ours == theirs for ours, theirs in zip(predictions["refit"], predictions["pipeline"], strict=True))
     for name, rate in best.items():
         print(f"{name:<9} {rate:10,.0f} rows/s")
     print(
         f"ratio     {best['refit'] / best['pipeline']:10.1f}   ({predictor.number}; {same} of {rows} labels the same)"
     )
-
-
-def seconds(work: Callable[[], None]) -> float:
-    """The wall time of a call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Measure the pipeline against the notebook and against the machine, and write benchmarks/RESULTS.md.
+"""Measure refit against the notebook that most people start from, and write benchmarks/RESULTS.md.
 
-make bench
+python -m benchmarks.run                # everything; the same as make bench
+python -m benchmarks.run pipeline       # only one part, printed and not written
 
-Both sides of a ratio are measured in turns in this one run. Every figure is a median of three, but for two that take a
-moment: 21 idle `dvc repro`, and five times our tokenizing to one of the notebook's. Training in the notebook pads
-every row to the maximum length, so each of its steps costs the same: its rate is taken from 96 rows, ours from 320.
+Both sides of a ratio are measured in turns. Every figure is a median of three, except 21 idle `dvc repro` and five of
+refit's tokenizing per one of the notebook's. The notebook pads every document to the maximum length, so that each of
+its training steps takes the same time: its rate is measured on 96 documents, refit's on 320.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -33,19 +35,27 @@ from refit.storage import files
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks/RESULTS.md"
 RUNS = 3
-IDLE_RUNS = 21  # a second each, and a tenth of it is what differs
+IDLE_RUNS = 21  # about a second each, of which a tenth differs
 TOKENIZE_RUNS = 5  # a third of a second each
 MAX_LENGTH = 512
 THEIR_ROWS, OUR_ROWS = 96, 320
 
 
 def main() -> None:
-    """Run every measurement and write the table."""
+    """Run every measurement and write the table, or print those that were named."""
+    parts = {part.__name__: part for part in (newsgroups, tokenize_process, byte_pair, scale, pipeline)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(parts)}; default: all")
+    chosen = parser.parse_args().parts
+    if unknown := set(chosen) - parts.keys():
+        parser.error(f"unknown part {sorted(unknown)[0]!r}; need one of {', '.join(parts)}")
     os.chdir(ROOT)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        rows = newsgroups(folder) + tokenize_process(folder) + byte_pair(folder) + scale(folder) + pipeline(folder)
+        rows = [line for name in chosen or parts for line in parts[name](Path(scratch))]
+    if chosen:
+        print("\n".join(rows))
+        return
     minutes = (time.perf_counter() - started) / 60
     text = HEAD.format(
         date=datetime.now(UTC).date(),
@@ -76,7 +86,7 @@ def newsgroups(folder: Path) -> list[str]:
     encoding: list[float] = []
     for number in range(RUNS):
         say(f"newsgroups, run {number + 1} of {RUNS}")
-        os.sync()  # what one side has left to write is not to be the other's time
+        os.sync()  # so that one side's pending writes do not slow down the other
         few = ["--rows", THEIR_ROWS, "--eval-rows", THEIR_ROWS, "--epochs", 1, "--seed", number]
         theirs.append(notebook(train, test, model, *few))
         os.sync()
@@ -102,24 +112,30 @@ def newsgroups(folder: Path) -> list[str]:
 
 
 def tokenize_process(folder: Path) -> list[str]:
-    """Tokenizing as somebody waits for it: a process with its start and its imports, on both sides."""
+    """Tokenizing as a user waits for it: as a process, with its start and imports on both sides."""
     train, test = data.newsgroups()
+    tables = {
+        "train": pq.read_table(train),
+        "validation": pq.read_table(test).slice(0, 16),
+        "test": pq.read_table(test),
+    }
+    place = project(folder / "process", tables, 20)
     ours, theirs = in_turns(
         "tokenizing as a process",
-        lambda: timed(lambda: stage(folder / "small", "tokenize")),
+        lambda: timed(lambda: stage(place, "tokenize")),
         lambda: timed(lambda: notebook(train, test, data.minilm(), "--tokenize-only")),
     )
     return [row("tokenize as a process, start and imports too, s", ours, theirs, "", less=True)]
 
 
 def byte_pair(folder: Path) -> list[str]:
-    """Tokenizing the same documents for a model whose tokenizer is RoBERTa's kind, against the notebook."""
+    """Tokenizing the same documents with byte-level BPE, as RoBERTa does, against the notebook."""
     train, test = data.newsgroups()
     model = data.byte_pair()
-    raw = folder / "news/data/raw"
+    raw = data.raw_folder(folder / "bpe/data/raw", {"train": pq.read_table(train), "test": pq.read_table(test)}, 20)
     ours, theirs = in_turns(
         "byte-level BPE",
-        lambda: tokenized(raw, model, folder / "byte-pair"),
+        lambda: tokenized(raw, model, folder / "bpe"),
         lambda: float(notebook(train, test, model, "--tokenize-only")["seconds"]["tokenize"]),
     )
     documents = sum(pq.read_metadata(path).num_rows for path in (train, test))
@@ -127,7 +143,7 @@ def byte_pair(folder: Path) -> list[str]:
 
 
 def in_turns(what: str, ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[float, float]:
-    """The medians of our seconds and of theirs, TOKENIZE_RUNS of ours after each of theirs."""
+    """The median seconds of refit and of the notebook: TOKENIZE_RUNS of refit after each of the notebook."""
     of_ours: list[float] = []
     of_theirs: list[float] = []
     for number in range(RUNS):
@@ -140,7 +156,7 @@ def in_turns(what: str, ours: Callable[[], float], theirs: Callable[[], float]) 
 
 
 def scale(folder: Path) -> list[str]:
-    """Tokenize and sample many rows: time must grow with the rows, memory must not."""
+    """Tokenizing and sampling many rows: time must grow with the rows, memory must not."""
     documents = pq.read_table(data.newsgroups()[0])
     model = data.minilm()
     figures = []
@@ -171,9 +187,9 @@ def scale(folder: Path) -> list[str]:
 
 
 def pipeline(folder: Path) -> list[str]:
-    """What DVC and start-up cost around the training loop."""
+    """Time spent outside the training loop, by DVC and start-up."""
     clone = folder / "clone"
-    # Not by links into our own .git: one pack, as from a server, and not a thousand loose objects that DVC counts.
+    # --no-local gives one pack, as from a server, instead of a thousand loose objects that DVC counts.
     subprocess.run(["git", "clone", "--quiet", "--no-local", ROOT, clone], check=True)
     set_params(clone, epochs=1)
     shell(clone, "dvc", "repro")
@@ -182,17 +198,17 @@ def pipeline(folder: Path) -> list[str]:
     outside = []
     for number in range(RUNS):
         say(f"dvc exp run, run {number + 1} of {RUNS}")
-        whole = seconds(clone, "dvc", "exp", "run", "-S", f"lr={1e-4 * (number + 1)}")
-        outside.append(whole - files.read_json(clone / ".refit/speed/train.json")["loop_seconds"])
+        total = seconds(clone, "dvc", "exp", "run", "-S", f"lr={1e-4 * (number + 1)}")
+        outside.append(total - files.read_json(clone / ".refit/speed/train.json")["loop_seconds"])
     ours, theirs = (median(pair[side] for pair in idle) for side in (0, 1))
     return [
         row("`dvc repro` with nothing to do, s (theirs: five empty stages)", ours, theirs, "", less=True),
-        f"| `dvc exp run -S lr=…` on movie_stars: seconds outside of the training loop | {median(outside):.1f} | | | |",
+        f"| `dvc exp run -S lr=…` on movie_stars: seconds outside the training loop | {median(outside):.1f} | | | |",
     ]
 
 
 def notebook(train: Path, test: Path, model: Path, *options: object) -> dict[str, Any]:
-    """One run of the notebook on all rows."""
+    """Run the notebook and return the figures that it prints."""
     command = [
         sys.executable,
         ROOT / "benchmarks/notebook.py",
@@ -211,7 +227,7 @@ def notebook(train: Path, test: Path, model: Path, *options: object) -> dict[str
 
 
 def tokenized(raw: Path, model: Path, place: Path) -> float:
-    """Seconds of the tokenize stage's work; what it wrote before is gone, as DVC removes it before it runs a stage."""
+    """Seconds of the tokenize stage's work, with its earlier output removed, as DVC does before it runs a stage."""
     from refit.tokenization import tokenization
 
     target = place / "data/tokenized"
@@ -220,7 +236,7 @@ def tokenized(raw: Path, model: Path, place: Path) -> float:
 
 
 def encoded(raw: Path, model: Path, place: Path) -> float:
-    """Seconds of the encoder and of the writing of its ids alone."""
+    """Seconds that only encoding the texts and writing the ids takes."""
     texts = [text for path in sorted(raw.glob("*.parquet")) for text in pq.read_table(path)["text"].to_pylist()]
     engine = nanotoken.WordPieceTokenizer.from_json((model / "tokenizer.json").read_text())
     start = time.perf_counter()
@@ -230,7 +246,7 @@ def encoded(raw: Path, model: Path, place: Path) -> float:
 
 
 def trained(place: Path, seed: int) -> dict[str, float]:
-    """Documents a second of training and evaluating, by the stages themselves."""
+    """Documents per second of training and evaluating, as the stages record them, and the share of the matrix rate."""
     set_params(place, seed=seed)
     train, evaluate = stage(place, "train"), stage(place, "evaluate")
     return {
@@ -241,7 +257,7 @@ def trained(place: Path, seed: int) -> dict[str, float]:
 
 
 def project(place: Path, tables: dict[str, pa.Table], labels: int) -> Path:
-    """A folder in which train and evaluate can run: their inputs as the stages before make them."""
+    """A folder in which train and evaluate can run, with the inputs that earlier stages make."""
     data.raw_folder(place / "data/raw", tables, labels)
     shutil.copytree(data.minilm(), place / "models/base")
     shutil.copy(ROOT / "params.yaml", place)
@@ -255,7 +271,7 @@ def project(place: Path, tables: dict[str, pa.Table], labels: int) -> Path:
 
 
 def stage(place: Path, name: str) -> dict[str, Any]:
-    """Run a stage in a folder and return the figures that it notes of itself."""
+    """Run a stage in a folder and return the figures that it records."""
     env = {**environment(), "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=place, env=env, check=True, capture_output=True)
     figures: dict[str, Any] = files.read_json(place / f".refit/speed/{name}.json")
@@ -283,24 +299,24 @@ def set_params(place: Path, **changes: object) -> None:
 
 
 def seconds(place: Path, *command: str) -> float:
-    """How long a command takes as a whole."""
+    """Seconds that a command takes."""
     return timed(lambda: shell(place, *command))
 
 
 def timed(work: Callable[[], object]) -> float:
-    """How many seconds some work takes."""
+    """Seconds that a function takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def environment() -> dict[str, str]:
-    """This process's environment, but compiled modules are kept, as Python does it unless told otherwise."""
+    """The environment of this process, but with compiled modules kept, which is Python's default."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def shell(place: Path, *command: str) -> None:
-    """Run a command in a folder, its output kept for the case that it fails."""
+    """Run a command in a folder and exit with its output if it fails."""
     done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed\n{done.stdout}\n{done.stderr}")
@@ -313,7 +329,7 @@ def row(what: str, ours: float, theirs: float, ceiling: str, *, less: bool = Fal
 
 
 def number(value: float) -> str:
-    """A figure with as many digits as it deserves."""
+    """A figure with two decimals, or none from 100 on."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
@@ -334,15 +350,15 @@ def median(values: Any) -> float:
 
 
 def say(text: str) -> None:
-    """Tell where the measuring is."""
+    """Print what is being measured."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
 HEAD = """# Benchmarks
 
 Written by `make bench` on {date}, in {minutes:.0f} minutes: {machine}.
-Medians of {runs} runs ({tokenize_runs} of our tokenizing, {idle_runs} of the idle one), both sides of a ratio in turns
-in the same run. A rate is that of the work alone, on both sides without the start of a process. Theirs is
+Medians of {runs} runs ({tokenize_runs} of refit's tokenizing, {idle_runs} of the idle one), both sides of a ratio in
+turns in the same run. A rate counts the work without the start of a process, on both sides. The other side is
 [the notebook](notebook.py) that most people start from; the documents are 20 Newsgroups (226 tokens on average, at most
 512), the model is MiniLM (22 M parameters).
 

@@ -1,4 +1,4 @@
-"""From rows of token ids to padded batches of tensors, and in which order the rows come."""
+"""Padded batches of tensors from rows of token ids, and the order of rows in training and inference."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler
 from refit.storage.arrow import Rows
 
 Example = tuple[npt.NDArray[np.int32], Any, int]  # token ids, label, how many of the ids have token type 0
-GROUP_BATCHES = 50
+GROUP_BATCHES = 50  # batches whose rows are sorted by length together
 
 
 class Examples(Dataset[Example]):
@@ -30,10 +30,11 @@ class Examples(Dataset[Example]):
 
 
 class Collator:
-    """Pads examples to one length and makes the tensors that a model's forward takes.
+    """Pads examples to the same length and builds the tensors that a model's forward takes.
 
-    `width` is `longest`, or the number of tokens to pad every batch to; a width is rounded up to a multiple of
-    `multiple` (8 suits a GPU's tensor cores). input_ids, attention_mask and token_type_ids are (rows, width) int64.
+    `width` is the number of tokens to pad every batch to, or `longest` for the longest example of the batch. It is
+    rounded up to a multiple of `multiple` (8 suits a GPU's tensor cores). input_ids, attention_mask and
+    token_type_ids are (rows, width) int64.
     """
 
     def __init__(
@@ -45,18 +46,18 @@ class Collator:
         self.multiple = multiple
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """The tensors of a batch: input_ids, attention_mask, token_type_ids where wanted, and labels."""
+        """The tensors of a batch: input_ids, attention_mask, token_type_ids if the model takes them, and labels."""
         lengths = np.fromiter((len(ids) for ids, _, _ in examples), np.int64, len(examples))
         width = int(lengths.max()) if self.width == "longest" else self.width
         width = -(-width // self.multiple) * self.multiple
-        places = np.arange(width)
-        mask = places < lengths[:, None]
+        positions = np.arange(width)
+        mask = positions < lengths[:, None]
         input_ids = np.full((len(examples), width), self.pad_id, dtype=np.int64)
         input_ids[mask] = np.concatenate([ids for ids, _, _ in examples])
         batch = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
         if self.token_types:
             first = np.fromiter((first for _, _, first in examples), np.int64, len(examples))
-            types = ((places >= first[:, None]) & mask).astype(np.int64)
+            types = ((positions >= first[:, None]) & mask).astype(np.int64)
             batch["token_type_ids"] = torch.from_numpy(types)
         labels = np.stack([label for _, label, _ in examples])
         batch["labels"] = torch.from_numpy(labels)
@@ -64,11 +65,11 @@ class Collator:
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Batches of similar lengths in random order, a new one each epoch, the same one for the same seed and epoch.
+    """Batches of similar lengths in random order, which depends only on the seed and the epoch.
 
-    Rows are shuffled, cut into groups of fifty batches, sorted by length inside a group and cut into batches, which
-    are shuffled again. The short batch, if any, comes last, so that the data loader cuts where we did. The
-    Trainer's own sampler of this kind has neither a seed of its own nor an epoch, and resumes in another order.
+    Rows are shuffled and split into groups of fifty batches; each group is sorted by length and split into batches,
+    which are shuffled again. An incomplete batch comes last, so that the data loader splits at the same rows. The
+    Trainer's own sampler for similar lengths has no seed and no epoch, so that a resumed run gets another order.
     """
 
     def __init__(self, lengths: npt.NDArray[np.int64], batch_size: int, seed: int) -> None:
@@ -78,7 +79,7 @@ class LengthGroupedSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch; called by the data loader before it starts one."""
+        """Choose the order of an epoch; the data loader calls this before it starts one."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -90,13 +91,13 @@ class LengthGroupedSampler(Sampler[int]):
         group = self.batch_size * GROUP_BATCHES
         grouped = [order[start : start + group] for start in range(0, len(order), group)]
         order = np.concatenate([part[np.argsort(-self.lengths[part], kind="stable")] for part in grouped])
-        whole = len(order) // self.batch_size * self.batch_size
-        batches = order[:whole].reshape(-1, self.batch_size)
+        complete = len(order) // self.batch_size * self.batch_size
+        batches = order[:complete].reshape(-1, self.batch_size)
         generator.shuffle(batches)
         yield from batches.ravel().tolist()
-        yield from order[whole:].tolist()
+        yield from order[complete:].tolist()
 
 
 def by_length(rows: Rows) -> npt.NDArray[np.int64]:
-    """The order of rows from the longest to the shortest: little padding, and too little memory shows at once."""
+    """The order of rows from longest to shortest: little padding, and a lack of memory shows in the first batch."""
     return np.argsort(-rows.length, kind="stable")

@@ -14,14 +14,14 @@ from refit.data.task_record import TaskRecord
 from refit.errors import DataError
 from refit.model.batching import Collator
 
-logging.disable_progress_bar()  # it would hide our progress bar
+logging.disable_progress_bar()  # it would overwrite refit's progress bar
 
 
 def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"]) -> PreTrainedModel:
     """The pretrained encoder with a head for the task's labels (one output for regression).
 
-    A fine-tuned classifier keeps its head if its labels are the task's, in the same order. A new head's weights come
-    from torch's global generator: seed it first.
+    A fine-tuned classifier keeps its head if its labels are the task's, in the same order. The weights of a new head
+    are drawn from torch's global generator: seed it first.
     """
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
     old_labels = list(config.id2label.values())
@@ -35,7 +35,7 @@ def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"
     if attention_dropout != "model":
         _set_attention_dropout(config, attention_dropout)
     model, found = _load(base, config, mismatched=True)
-    if found["missing_keys"]:  # a pretrained encoder has no head
+    if found["missing_keys"]:  # a pretrained encoder without a head
         return model
     labels = list(config.id2label.values())
     if old_labels == labels and not found["mismatched_keys"]:
@@ -50,14 +50,14 @@ def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"
 
 
 def finetuned(folder: Path) -> PreTrainedModel:
-    """A model that `train` saved, ready to predict."""
+    """The model in a folder, ready to predict. Raises DataError when it cannot be loaded."""
     return _load(folder, AutoConfig.from_pretrained(folder, trust_remote_code=False))[0].eval()
 
 
 def collator(
     model_folder: Path, width: int | Literal["longest"] = "longest", device: torch.device | None = None
 ) -> Collator:
-    """The collator of a model's tokenizer: its padding id, and token types where its model takes them."""
+    """The collator for a model's tokenizer; on a CUDA device its widths are multiples of 8."""
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=False)
     on_gpu = device is not None and device.type == "cuda"
     return Collator(
@@ -69,7 +69,7 @@ def collator(
 
 
 def _load(folder: Path, config: Any, *, mismatched: bool = False) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model, and what transformers found: keys that are missing and, if accepted, of another shape."""
+    """The model, and the keys that transformers found missing or, if `mismatched`, accepted with another shape."""
     try:
         model, found = AutoModelForSequenceClassification.from_pretrained(
             folder, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32,
@@ -80,27 +80,26 @@ def _load(folder: Path, config: Any, *, mismatched: bool = False) -> tuple[PreTr
         raise DataError(
             f"{folder}: the model cannot be loaded ({reason}); choose an encoder that classifies text"
         ) from None
-    # The tensors are views of the mapped file, so the length of its header decides how they are aligned in memory, and
-    # alignment changes the last bits of a product. torch aligns a copy to 64 bytes, as it does the weights in training.
+    # The tensors are views of the memory-mapped file, so that the length of its header decides their alignment, which
+    # changes the last bits of a product. torch aligns a copy to 64 bytes, like the weights in training.
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model, found
 
 
 def _shown(labels: list[str]) -> str:
-    """How many labels, and the first of them."""
+    """The number of labels and the first three of them."""
     return f"{len(labels)} label{'s' * (len(labels) != 1)} ({', '.join(labels[:3])}{', …' * (len(labels) > 3)})"
 
 
 def _say(message: str) -> None:
-    """Tell the user something once, not once per process."""
+    """Print a message in the first process only."""
     if os.environ.get("RANK", "0") == "0":
         print(f"train: {message}", file=sys.stderr)
 
 
 def _set_attention_dropout(config: Any, rate: float) -> None:
-    """Set the dropout of attention weights under the name that this kind of model has for it."""
+    """Set the dropout of attention weights, under the name that this model type uses."""
     names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
-    known = [name for name in names if hasattr(config, name)]
-    for name in known:
+    for name in [name for name in names if hasattr(config, name)]:
         setattr(config, name, rate)

@@ -1,4 +1,4 @@
-"""What the machine offers: threads, device and the number format to compute in."""
+"""Threads, device and number format of this machine."""
 
 import os
 import sys
@@ -13,49 +13,49 @@ from refit.errors import ParamsError
 from refit.storage import files
 
 Format = Literal["fp32", "bf16", "fp16"]
-# transformers' code of the first DeBERTa masks with fp32's lowest number, which does not fit into the shorter formats.
-# Of 41 kinds of model for text that were tried, small and on a CPU, with version 5.23, no other one fails in bf16.
-FP32_ALONE = ("deberta",)
+# transformers' DeBERTa (v1) masks with fp32's lowest number, which overflows in 16 bits. Of 41 model types for text,
+# tried small and on a CPU with version 5.23, no other fails in bf16.
+FP32_ONLY = ("deberta",)
 
 
 def use_threads(threads: int | Literal["auto"]) -> int:
-    """Set torch's threads and return their number; auto is one for each physical core that we may use.
+    """Set the number of torch's threads and return it; auto is one per physical core available to this process.
 
-    Weights come out bit for bit the same only with the same number of threads.
+    Weights are bit-identical only with the same number of threads.
     """
     cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
-    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes on this machine that share its cores
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes of this run that share the cores
     count = max(1, min(cores, allowed) // together) if threads == "auto" else threads
     torch.set_num_threads(count)
     return count
 
 
 def device() -> torch.device:
-    """The device that the Trainer would choose too: a CUDA GPU, Apple's, or the CPU."""
+    """The device that the Trainer chooses: a CUDA GPU, an Apple GPU, or the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def places() -> tuple[int, str]:
-    """How many processes can train on this machine in parallel, and on what: each takes a GPU, or a CPU core."""
+    """How many processes can train in parallel on this machine, and what each of them uses: a GPU or a CPU core."""
     if torch.cuda.is_available():
         return torch.cuda.device_count(), "GPUs"
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, "CPU cores"
 
 
 def number_format(precision: Literal["auto", "fp32", "bf16", "fp16"], model: Path) -> Format:
-    """The format of `precision` on this machine, for the model in a folder.
+    """The number format that `precision` means on this machine, for the model in a folder.
 
-    auto is bf16 where the hardware multiplies it (fp16 on older GPUs) and fp32 elsewhere. fp16 exists on GPUs
-    alone: without one it falls back to auto, and says so. Raises ParamsError for a format that the model fails in.
+    auto is bf16 where the hardware supports it (fp16 on older GPUs) and fp32 elsewhere. fp16 needs a GPU: without one
+    it falls back to auto with a warning. Raises ParamsError for a format that the model fails in.
     """
-    kind_of_model = files.read_json(model / "config.json").get("model_type")
-    if kind_of_model in FP32_ALONE:
+    model_type = files.read_json(model / "config.json").get("model_type")
+    if model_type in FP32_ONLY:
         if precision in ("bf16", "fp16"):
             raise ParamsError(
-                f"params.yaml precision: got {precision}, but a {kind_of_model} model computes in fp32 alone; need auto"
+                f"params.yaml precision: got {precision}, but a {model_type} model works only in fp32; need auto"
             )
         return "fp32"
     return _of_machine(precision)
@@ -65,7 +65,7 @@ def _of_machine(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Format:
     kind = device().type
     if precision == "fp16" and kind != "cuda":
         fallback = _of_machine("auto")
-        _warn(f"fp16 needs a GPU, and there is none here; computing in {fallback}")
+        _warn(f"fp16 needs a GPU, and this machine has none; computing in {fallback}")
         return fallback
     if precision == "bf16" and kind == "cpu" and _of_machine("auto") == "fp32":
         _warn("this CPU has no bf16 instructions: bf16 is 5 to 8 times slower than fp32 here; set precision: auto")
@@ -78,12 +78,12 @@ def _of_machine(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Format:
 
 
 def _warn(message: str) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # once for all processes of this machine
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # once per machine
         print(f"precision: {message}", file=sys.stderr)
 
 
 def has_tf32() -> bool:
-    """Whether the GPU multiplies matrices in TF32 (compute capability 8.0 and up)."""
+    """Whether the GPU supports TF32 (compute capability 8.0 and up)."""
     return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
 
 

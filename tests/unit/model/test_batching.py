@@ -1,25 +1,30 @@
-"""Batches: what the model's forward gets, and in which order the rows come."""
+"""Batches: the tensors that the model gets, and the order of the rows."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from refit.model import classifier
 from refit.model.batching import Collator, LengthGroupedSampler
 
 Lengths = st.lists(st.integers(1, 50), min_size=1, max_size=400).map(np.array)
 
 
 @given(Lengths, st.integers(1, 20), st.integers(0, 5), st.integers(0, 3))
-def test_every_row_comes_once_an_epoch(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> None:
+def test_every_row_is_drawn_once_per_epoch(lengths: np.ndarray, batch: int, seed: int, epoch: int) -> None:
     """Prevents rows from being skipped or repeated."""
     sampler = LengthGroupedSampler(lengths, batch, seed)
     sampler.set_epoch(epoch)
     assert sorted(sampler) == list(range(len(lengths)))
 
 
-def test_the_order_depends_on_seed_and_epoch_alone() -> None:
-    """Prevents a resumed run from seeing other batches, and every epoch from seeing the same ones."""
+def test_the_order_depends_only_on_seed_and_epoch() -> None:
+    """Prevents a resumed run from getting different batches, and every epoch from getting the same."""
     lengths = np.random.default_rng(0).integers(1, 100, 500)
 
     def order(seed: int, epoch: int) -> list[int]:
@@ -32,8 +37,8 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert order(1, 2) != order(2, 2)
 
 
-def test_batches_have_little_padding_and_no_order() -> None:
-    """Prevents both wasted tokens and batches that come from short to long."""
+def test_batches_have_little_padding_and_are_shuffled() -> None:
+    """Prevents wasted tokens, and batches ordered by length."""
     lengths = np.random.default_rng(0).integers(1, 200, 3200)
     order = np.array(list(LengthGroupedSampler(lengths, 16, 0)))
     batches = lengths[order].reshape(-1, 16)
@@ -42,7 +47,7 @@ def test_batches_have_little_padding_and_no_order() -> None:
 
 
 def example(length: int, label: float = 0, first: int | None = None) -> tuple[np.ndarray, np.generic, int]:
-    """A row of `length` tokens."""
+    """An example of `length` tokens, of which `first` have token type 0."""
     ids = np.arange(1, length + 1, dtype=np.int32)
     return ids, np.int64(label) if isinstance(label, int) else np.float32(label), length if first is None else first
 
@@ -56,12 +61,18 @@ def test_a_batch_is_padded_to_its_longest_row() -> None:
     assert batch["labels"].tolist() == [1, 0]
 
 
-@pytest.mark.parametrize(("width", "multiple", "expected"), [("longest", 8, 8), (12, 1, 12), ("longest", 1, 3)])
-def test_a_batch_has_the_width_that_was_asked_for(width: int | str, multiple: int, expected: int) -> None:
-    """Prevents `padding: max_length` and a GPU's multiples of eight from being ignored."""
-    collate = Collator(pad_id=0, token_types=False, width=width, multiple=multiple)  # type: ignore[arg-type]
-    assert collate([example(3)])["input_ids"].shape == (1, expected)
-    assert "token_type_ids" not in collate([example(3)])
+@pytest.mark.parametrize(
+    ("width", "device", "expected"), [("longest", "cuda", 8), ("longest", "cpu", 3), (12, "cpu", 12)]
+)
+def test_the_width_follows_padding_and_device(tiny_model: Path, width: Any, device: str, expected: int) -> None:
+    """Prevents `padding: max_length` from being ignored, and widths that a GPU's tensor cores cannot use."""
+    batch = classifier.collator(tiny_model, width, torch.device(device))([example(3)])
+    assert batch["input_ids"].shape == batch["attention_mask"].shape == batch["token_type_ids"].shape == (1, expected)
+
+
+def test_token_types_are_left_out_where_the_model_takes_none() -> None:
+    """Prevents a failure in models without token types."""
+    assert "token_type_ids" not in Collator(pad_id=0, token_types=False)([example(3)])
 
 
 def test_values_to_predict_stay_floats() -> None:

@@ -1,4 +1,4 @@
-"""The model: its labels, its kind of problem, and its dropout."""
+"""The model: its labels, problem type, dropout and head."""
 
 from pathlib import Path
 
@@ -31,13 +31,13 @@ def test_a_regression_has_one_output(tiny_model: Path) -> None:
 
 @pytest.mark.parametrize(("rate", "expected"), [("model", 0.1), (0.0, 0.0), (0.25, 0.25)])
 def test_attention_dropout_is_what_params_say(tiny_model: Path, rate: float | str, expected: float) -> None:
-    """Prevents a knob that does nothing."""
+    """Prevents a param without effect."""
     model = classifier.new(tiny_model, TASK, rate)  # type: ignore[arg-type]
     assert model.config.attention_probs_dropout_prob == expected
     assert model.bert.encoder.layer[0].attention.self.dropout.p == expected
 
 
-def test_the_head_depends_on_the_seed_alone(tiny_model: Path) -> None:
+def test_the_head_depends_only_on_the_seed(tiny_model: Path) -> None:
     """Prevents a head that differs from run to run."""
     heads = []
     for seed in (1, 1, 2):
@@ -48,8 +48,8 @@ def test_the_head_depends_on_the_seed_alone(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("weights", [None, b"damaged"])
-def test_a_folder_without_a_model_is_one_line(weights: bytes | None, tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents a page of traceback for a missing or damaged file."""
+def test_a_missing_or_damaged_model_is_one_line(weights: bytes | None, tmp_path: Path, tiny_model: Path) -> None:
+    """Prevents a traceback."""
     (tmp_path / "config.json").write_text((tiny_model / "config.json").read_text())
     if weights:
         (tmp_path / "model.safetensors").write_bytes(weights)
@@ -58,7 +58,7 @@ def test_a_folder_without_a_model_is_one_line(weights: bytes | None, tmp_path: P
 
 
 def test_a_loaded_model_gives_the_logits_of_the_saved_one(tmp_path: Path) -> None:
-    """Prevents last bits that depend on the length of the file's header, which decides where mapped weights start."""
+    """Prevents logits that depend on the length of the file's header, which decides how mapped weights are aligned."""
     torch.manual_seed(0)
     config = BertConfig(vocab_size=50, hidden_size=384, num_hidden_layers=1, num_attention_heads=12, num_labels=500)
     model = BertForSequenceClassification(config).eval()
@@ -83,10 +83,10 @@ def test_a_loaded_model_gives_the_logits_of_the_saved_one(tmp_path: Path) -> Non
     ],
 )
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_a_classifier_keeps_its_head_for_its_own_labels_alone(
+def test_a_classifier_keeps_its_head_only_for_its_own_labels(
     kind: str, old: list[str], new: list[str], is_kept: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Prevents a fault where the number of labels differs, and a head that was trained for other labels."""
+    """Prevents a failure when the number of labels differs, and a head that was trained for other labels."""
     config = AutoConfig.for_model(
         kind, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9,
         id2label=dict(enumerate(old)),

@@ -1,4 +1,4 @@
-"""Answers of a model: in the rows' order, the same however many threads make them."""
+"""Logits: in the order of the rows, and the same for any number of threads."""
 
 import time
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def model() -> BertForSequenceClassification:
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    """Rows of 1 to 20 tokens, in no order."""
+    """Rows of 1 to 20 tokens, in random order."""
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, 21, ROWS)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -41,20 +41,20 @@ def rows() -> Rows:
 
 @pytest.fixture(autouse=True)
 def threads_of_other_tests() -> Iterator[None]:
-    """Prevents this module from changing the number for the rest of the process."""
+    """Restore the number of threads after each test."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
 
 
 def logits(model: BertForSequenceClassification, rows: Rows, threads: int, bar: "type[tqdm[Any]]" = tqdm) -> Values:
-    """The logits computed with so many threads."""
+    """The logits, computed with a number of threads."""
     torch.set_num_threads(threads)
     return Inference(model, Collator(pad_id=0, token_types=False), BATCH, "fp32").logits(rows, bar(disable=True))
 
 
-def test_every_row_has_its_own_answer(model: BertForSequenceClassification, rows: Rows) -> None:
-    """Prevents answers in the order in which they were computed."""
+def test_every_row_gets_its_own_logits(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents logits in the order in which they were computed."""
     found = logits(model, rows, threads=2)
     for row in (0, 7, ROWS - 1):
         with torch.inference_mode():
@@ -64,12 +64,12 @@ def test_every_row_has_its_own_answer(model: BertForSequenceClassification, rows
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_the_number_of_threads_changes_no_bit(model: BertForSequenceClassification, rows: Rows, threads: int) -> None:
-    """Prevents scores that differ between machines with more and fewer cores, where each batch has one thread."""
+    """Prevents scores that differ between machines with more and fewer cores, each batch has one thread."""
     assert np.array_equal(logits(model, rows, threads), logits(model, rows, 1))
 
 
-def test_the_threads_are_given_back(model: BertForSequenceClassification, rows: Rows) -> None:
-    """Prevents whatever comes afterwards from running on one thread."""
+def test_the_number_of_threads_is_restored(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents later work from running on one thread."""
     logits(model, rows, threads=2)
     assert torch.get_num_threads() == 2
 
@@ -79,8 +79,8 @@ def test_no_rows_have_no_logits(model: BertForSequenceClassification, rows: Rows
     assert logits(model, rows.take(np.array([], dtype=np.int64)), threads=2).shape == (0, 3)
 
 
-def test_who_asks_to_stop_does_not_wait_for_every_batch(model: BertForSequenceClassification, rows: Rows) -> None:
-    """Prevents Ctrl-C from taking as long as all the rest."""
+def test_ctrl_c_does_not_wait_for_every_batch(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents Ctrl-C from taking as long as all remaining batches."""
     computed = []
 
     def slowly(*_: Any) -> None:
@@ -91,7 +91,7 @@ def test_who_asks_to_stop_does_not_wait_for_every_batch(model: BertForSequenceCl
 
     class Interrupted(tqdm):  # type: ignore[type-arg]
         def update(self, n: float | None = 1) -> None:
-            """Somebody presses Ctrl-C after the first batch."""
+            """Raise what Ctrl-C raises, after the first batch."""
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
