@@ -1,4 +1,4 @@
-"""The curves of a training run, as the CSV files that DVC plots."""
+"""What the Trainer's log says: the curves as the CSV files that DVC plots, and the best evaluation."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ Log = list[dict[str, Any]]
 
 
 def steps(log: Log) -> list[dict[str, Any]]:
-    """One row for each logged stretch of steps: step, epoch, loss (its mean), lr and the last gradient's norm."""
+    """The rows of steps.csv: each logged loss, a mean since the one before, with the newest lr and gradient norm."""
     return [
         {
             "step": entry["step"],
@@ -26,7 +26,7 @@ def steps(log: Log) -> list[dict[str, Any]]:
 
 
 def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
-    """One row for each evaluation: step, epoch, train_loss (mean since the last one), validation_loss and scores.
+    """The rows of history.csv, one per evaluation: step, epoch, train_loss, validation_loss and the scores.
 
     The score that picks the best epoch comes last: DVC plots the last column, whatever the task calls it.
     """
@@ -41,6 +41,17 @@ def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
             row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": train_loss(log[:end])}
             rows.append({**row, "validation_loss": entry["eval_loss"], **scores})
     return rows
+
+
+def scores(log: Log, name: str) -> dict[int, float]:
+    """A validation score of every evaluation, by its step."""
+    return {entry["step"]: entry[f"eval_{name}"] for entry in log if f"eval_{name}" in entry}
+
+
+def best_step(log: Log, name: str) -> int | None:
+    """The step of the evaluation with the highest score, the first of equals; None before the first evaluation."""
+    by_step = scores(log, name)
+    return max(by_step, key=by_step.__getitem__, default=None)
 
 
 def train_loss(log: Log) -> float:
