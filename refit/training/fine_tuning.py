@@ -143,6 +143,10 @@ def _trainer(
         inference=_inference(model, params, number),
         is_resumable=arguments.is_resumable(params),
     )
+    if params.trainer.get("fsdp") and not fitting.is_fsdp_enabled:
+        raise ParamsError(
+            "params.yaml trainer.fsdp: accelerate does not shard here; need processes: 2 or more with a GPU each"
+        )
     fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
     fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
     return fitting
