@@ -159,7 +159,7 @@ def test_examples_of_max_length_are_drawn_left_of_the_line(tmp_path: Path, monke
     ("harm", "message"),
     [
         (lambda: paths.PREDICTIONS.write_bytes(b"PAR1 half a file"), "predictions.parquet is not readable"),
-        (lambda: (paths.RAW / "validation.parquet").unlink(), "validation.parquet is missing; run: python -m refit.doctor"),
+        (lambda: (paths.RAW / "validation.parquet").unlink(), "validation.parquet is missing; run: "),
         (lambda: (paths.RAW / "train.parquet").write_bytes(b""), "train.parquet is not readable"),
         (lambda: paths.SCORES.write_text('{"mrpc": {}}'), "is of mrpc, not of own/made; run: dvc repro"),
         (
