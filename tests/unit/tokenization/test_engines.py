@@ -90,9 +90,7 @@ def test_the_fast_engine_is_chosen_if_there_is_one(tmp_path: Path, tiny_model: P
         models.WordPiece({"a": 0, "[UNK]": 1}, unk_token="[UNK]"),  # with a pre-tokenizer that nanotoken lacks
     ],
 )
-def test_other_tokenizers_are_encoded_by_the_reference(
-    tmp_path: Path, tiny_model: Path, model: models.Model
-) -> None:
+def test_other_tokenizers_are_encoded_by_the_reference(tmp_path: Path, tiny_model: Path, model: models.Model) -> None:
     """Prevents a model from being refused because no fast engine supports its tokenizer."""
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     tokenizer = Tokenizer(model)
