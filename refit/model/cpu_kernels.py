@@ -26,14 +26,8 @@ BATCHED_WIDTH = 64  # up to this many tokens one batched product is faster than 
 
 
 def install(model: PreTrainedModel, number: device.Format) -> None:
-    """Give a model the kernels that suit the machine and the number format.
-
-    On a CPU in bf16 the ones of this module; on a GPU flash attention where it is installed; else what the model has.
-    """
-    place = device.device().type
-    if place == "cuda" and number != "fp32" and _has_flash_attention(model):
-        model.set_attn_implementation("flash_attention_2")
-    if place != "cpu" or number != "bf16":
+    """Give a model the kernels of this module when it computes in bf16 on a CPU."""
+    if device.device().type != "cpu" or number != "bf16":
         return
     use_fast_attention(model)
     use_fast_dropout(model)
@@ -196,9 +190,3 @@ def _right_padded_lengths(mask: torch.Tensor | None, query: torch.Tensor) -> lis
     is_prefix = torch.equal(first, torch.arange(tokens) < lengths[:, None])
     is_shared = torch.equal(first, mask[:, 0, -1]) and torch.equal(first, mask[:, 0, tokens // 2])
     return [int(length) for length in lengths.tolist()] if is_prefix and is_shared else None
-
-
-def _has_flash_attention(model: PreTrainedModel) -> bool:
-    from transformers.utils import is_flash_attn_2_available
-
-    return bool(is_flash_attn_2_available() and getattr(model, "_supports_flash_attn", False))

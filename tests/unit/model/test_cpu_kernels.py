@@ -109,14 +109,3 @@ def test_in_fp32_a_model_is_left_alone(tiny_model: Path) -> None:
     cpu_kernels.install(model, "fp32")
     assert model.config._attn_implementation == "sdpa"
     assert not any(isinstance(module, cpu_kernels.Dropout) for module in model.modules())
-
-
-def test_a_gpu_gets_flash_attention_where_it_is_installed(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents the GPU's own fast kernel from being passed over; checked by its argument, for want of a GPU."""
-    model = classifier.new(tiny_model, TASK, "model")
-    chosen: list[str] = []
-    monkeypatch.setattr(device, "device", lambda: torch.device("cuda"))
-    monkeypatch.setattr(cpu_kernels, "_has_flash_attention", lambda model: True)
-    monkeypatch.setattr(model, "set_attn_implementation", chosen.append)
-    cpu_kernels.install(model, "bf16")
-    assert chosen == ["flash_attention_2"]
