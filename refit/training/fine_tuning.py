@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, TrainingArguments, set_seed
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, ParamsError, TrainingDivergedError
-from refit.model import classifier, cpu_kernels, device
+from refit.model import classifier, cpu_bf16, device
 from refit.model.batching import Examples
 from refit.model.inference import Inference
 from refit.params import Train
@@ -79,7 +79,7 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
 
     set_seed(params.seed)  # the new head is drawn before the Trainer seeds
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
-    cpu_kernels.install(model, number)
+    cpu_bf16.speed_up(model, number)
     if params.fsdp is not False:
         sharding.prepare(model)
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
