@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, TrainerState, set_seed
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, InterruptedRunError, ParamsError, TrainingDivergedError
-from refit.model import classifier, cpu_kernels, device
+from refit.model import classifier, cpu_bf16, device
 from refit.model.batching import Examples
 from refit.model.inference import Inference
 from refit.params import Train
@@ -126,7 +126,7 @@ def _trainer(
         files.write_text(folder / "training_args.json", given.to_json_string() + "\n")
     set_seed(params.seed)  # the new head is drawn before the Trainer sets the seed
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
-    cpu_kernels.install(model, number)
+    cpu_bf16.speed_up(model, number)
     is_balanced = params.class_weights == "balanced"
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
     fitting = trainer.ClassifierTrainer(
