@@ -67,6 +67,15 @@ def check(given: dict[str, Any]) -> None:
         except ValidationError as error:
             wanted = error.errors()[0]["msg"].removeprefix("Input should be ")
             raise ParamsError(f"{where}: got {formatted(value)}, need {wanted}") from None
+    _check_deepspeed(given.get("deepspeed"))
+
+
+def _check_deepspeed(config: Any) -> None:
+    """Raise ParamsError for ZeRO stage 3 without a gathered model, which the Trainer would save as pickled parts."""
+    zero = config.get("zero_optimization") if isinstance(config, dict) else None
+    gathers = "stage3_gather_16bit_weights_on_model_save"
+    if isinstance(zero, dict) and zero.get("stage") == 3 and zero.get(gathers) is not True:
+        raise ParamsError(f"params.yaml trainer.deepspeed: stage 3 needs zero_optimization.{gathers}: true")
 
 
 def is_resumable(params: Train) -> bool:

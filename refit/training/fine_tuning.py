@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, TrainerState, set_seed
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, InterruptedRunError, ParamsError, TrainingDivergedError
-from refit.model import classifier, cpu_kernels, device
+from refit.model import classifier, cpu_bf16, device
 from refit.model.batching import Examples
 from refit.model.inference import Inference
 from refit.params import Train
@@ -126,7 +126,7 @@ def _trainer(
         files.write_text(folder / "training_args.json", given.to_json_string() + "\n")
     set_seed(params.seed)  # the new head is drawn before the Trainer sets the seed
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
-    cpu_kernels.install(model, number)
+    cpu_bf16.speed_up(model, number)
     is_balanced = params.class_weights == "balanced"
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
     fitting = trainer.ClassifierTrainer(
@@ -143,6 +143,10 @@ def _trainer(
         inference=_inference(model, params, number),
         is_resumable=arguments.is_resumable(params),
     )
+    if params.trainer.get("fsdp") and not fitting.is_fsdp_enabled:
+        raise ParamsError(
+            "params.yaml trainer.fsdp: accelerate does not shard here; need processes: 2 or more with a GPU each"
+        )
     fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
     fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
     return fitting

@@ -61,6 +61,7 @@ def test_trainer_opens_other_arguments(tmp_path: Path) -> None:
         ({"torch_compile_mode": ["x"]}, ["trainer.torch_compile_mode", "[x]"]),
         ({"lr_scheduler_kwargs": 3.5}, ["trainer.lr_scheduler_kwargs", "3.5"]),
         ({"optim": "adam_beta"}, ["trainer", "adam_beta"]),
+        ({"deepspeed": {"zero_optimization": {"stage": 3}}}, ["trainer.deepspeed", "stage3_gather"]),
     ],
 )
 def test_what_trainer_may_not_hold_is_refused_in_one_line(
