@@ -92,7 +92,7 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
         "rows": round(len(rows["train"]) * epochs),
         "tokens": round(int(rows["train"].length.sum()) * epochs),
     }
-    log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
+    log = curves.without_timings(state.log_history)
     return {"best_step": best, "last_step": state.global_step, "log": log, "figures": figures}
 
 
@@ -185,11 +185,6 @@ def _run_loop(fitting: trainer.ClassifierTrainer, checkpoints: checkpoint.Checkp
         can = "progress saved; run the same command to resume" if fitting.is_resumable else "and cannot be resumed"
         raise InterruptedRunError(f"stopped at step {state.global_step} of {state.max_steps}, {can}")
     return state, first_step
-
-
-def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
-    """A log entry without the timings, which differ from run to run."""
-    return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
 
 
 def _card(params: Train, task: TaskRecord, best: dict[str, Any]) -> str:
