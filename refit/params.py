@@ -209,12 +209,22 @@ def names() -> set[str]:
 
 
 def formatted(value: Any) -> str:
-    """A param's value as params.yaml and `dvc exp run -S` have it: true rather than True, {a:1} for a mapping."""
+    """A param's value as params.yaml and `dvc exp run -S` accept it: true rather than True, {a: 1} for a mapping."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{formatted(of)}" for name, of in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {formatted(of)}" for name, of in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(formatted, value)) + "]"
+        return "[" + ", ".join(map(formatted, value)) + "]"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def shown(value: Any) -> str:
+    """A value for an error line, with its kind: 'fast' (text)."""
+    kinds = {bool: "true/false", str: "text", float: "number", int: "whole number", list: "list", dict: "mapping"}
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else formatted(value)
+    kind = next((name for of, name in kinds.items() if isinstance(value, of)), type(value).__name__)
+    return f"{text if len(text) <= 60 else f'{text:.57}...'} ({kind})"
 
 
 def _checked(path: Path) -> dict[str, Any]:
@@ -241,7 +251,7 @@ def _search_problems(values: dict[str, Any], lines: dict[str, int], path: Path) 
     except ValidationError as error:
         detail = error.errors()[0]
         key = ".".join(str(part) for part in detail["loc"][:3])
-        return [f"{where} search.{key}: got {_shown(detail['input'])}; {detail['msg']}"]
+        return [f"{where} search.{key}: got {shown(detail['input'])}; {detail['msg']}"]
     problems = []
     for key, space in search.space.items():
         if key not in names():
@@ -254,7 +264,7 @@ def _search_problems(values: dict[str, Any], lines: dict[str, int], path: Path) 
                 _All.model_validate({**values, key: end})
             except ValidationError as error:
                 if any(detail["loc"][0] == key for detail in error.errors()):
-                    problems.append(f"{where} search.space.{key}: {_shown(end)} cannot be tried, need {_wanted(key)}")
+                    problems.append(f"{where} search.space.{key}: {shown(end)} cannot be tried, need {_wanted(key)}")
     return problems
 
 
@@ -285,7 +295,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
         raise ParamsError(f"{path}{where} {hint}") from None
     if not isinstance(tree, CommentedMap):
-        raise ParamsError(f"{path}: need `key: value` lines, got {_shown(tree)}; see recipes/ for complete files")
+        raise ParamsError(f"{path}: need `key: value` lines, got {shown(tree)}; see recipes/ for complete files")
     return _plain(tree), {str(key): tree.lc.key(key)[0] + 1 for key in tree}
 
 
@@ -344,17 +354,7 @@ def _describe(path: Path, lines: dict[str, int], key: str, values: dict[str, Any
     given, wanted = values[key], _wanted(key)
     quoted = isinstance(given, str) and _is_number(given) and "number" in wanted
     fix = " (remove the quotes)" if quoted else ""
-    return f"{path}:{lines[key]} {key}: got {_shown(given)}, need {wanted}{fix}"
-
-
-def _shown(value: Any) -> str:
-    kinds = {bool: "true/false", str: "text", float: "number", int: "whole number", list: "list", dict: "mapping"}
-    if value is None:
-        return "nothing"
-    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value)
-    shown = shown if shown and len(shown) <= 60 else f"{shown!s:.57}..."
-    kind = next((name for of, name in kinds.items() if isinstance(value, of)), type(value).__name__)
-    return f"{shown} ({kind})"
+    return f"{path}:{lines[key]} {key}: got {shown(given)}, need {wanted}{fix}"
 
 
 def _is_number(text: str) -> bool:

@@ -123,6 +123,7 @@ def _trainer(
         inference=_inference(model, params, number),
         is_resumable=arguments.is_resumable(params),
     )
+    arguments.check_sharding(given, is_sharded=fitting.is_fsdp_enabled)
     fitting.remove_callback(transformers.trainer_callback.ProgressCallback)
     fitting.remove_callback(transformers.trainer_callback.PrinterCallback)
     return fitting
