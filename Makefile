@@ -1,4 +1,4 @@
-# Two commands: `make repro` runs the pipeline, `make test` checks everything. Each sets up .venv by itself.
+# Two commands: `make repro` runs the pipeline, `make test` runs the checks. Each creates .venv first.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,9 +8,9 @@ export DVC_NO_ANALYTICS := 1
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help clone repro test pytest lint hub crash slow bench lock
+.PHONY: help clone repro unit test pytest lint hub crash slow bench lock
 
-help: ## Show what can be made
+help: ## Show the commands
 	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' $(MAKEFILE_LIST)
 
 clone: # DVC needs git, so say so before anything is installed
@@ -29,7 +29,10 @@ repro: $(VENV)/.installed ## Run the pipeline and print the scores
 	@echo
 	@python -m refit.summary
 
-test: $(VENV)/.installed ## Check types and style, run every test
+unit: $(VENV)/.installed ## Run the unit tests, in about a minute
+	python -m pytest tests/unit
+
+test: $(VENV)/.installed ## Check types and style, run all quick tests
 	@$(MAKE) --no-print-directory --jobs 2 lint pytest
 
 pytest: $(VENV)/.installed
@@ -43,16 +46,16 @@ lint: $(VENV)/.installed
 hub: $(VENV)/.installed ## Run every recipe against the hub in ../shared/hub
 	python -m pytest -m hub tests/pipeline/test_recipes.py
 
-crash: $(VENV)/.installed ## Kill and starve every stage at every point, for hours
+crash: $(VENV)/.installed ## Kill every stage and fill the disk at every point, for an hour
 	python -m pytest -m crash --numprocesses 0
 
-bench: $(VENV)/.installed ## Measure against the notebook, and write benchmarks/RESULTS.md
+bench: $(VENV)/.installed ## Measure against the notebook and write benchmarks/RESULTS.md
 	python -m benchmarks.run
 
-slow: $(VENV)/.installed ## Test what takes minutes: searches on two clones, second machines, several processes
+slow: $(VENV)/.installed ## Run the tests that take minutes: searches, second machines, several processes
 	python -m pytest -m slow
 
-lock: $(VENV)/.installed ## Pin every package anew from pyproject.toml
+lock: $(VENV)/.installed ## Update the pinned versions in requirements.txt from pyproject.toml
 	$(BIN)/pip install --quiet uv
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --no-annotate \
 		--custom-compile-command 'make lock' --output-file requirements.txt

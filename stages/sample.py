@@ -1,4 +1,4 @@
-"""Keep the rows that a run uses: data/tokenized → data/sampled."""
+"""Choose the examples that a run uses: data/tokenized → data/sampled."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from refit.stage import run
 
 
 def sample() -> dict[str, Any]:
-    """Write data/sampled/{split}.arrow, and manifest.json with rows and hashes."""
+    """Write data/sampled/{split}.arrow, and manifest.json with row counts and hashes."""
     from refit import params
     from refit.data import sampling
 

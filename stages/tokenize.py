@@ -1,4 +1,4 @@
-"""Turn text into token ids, once per data, tokenizer and max_length: data/raw → data/tokenized."""
+"""Encode the texts as token ids: data/raw → data/tokenized."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from refit.stage import run
 
 
 def tokenize() -> dict[str, Any]:
-    """Write data/tokenized/{split}.arrow, and manifest.json with rows, tokens and hashes."""
+    """Write data/tokenized/{split}.arrow, and manifest.json with row and token counts and hashes."""
     from refit import params
     from refit.tokenization import tokenization
 

@@ -1,1 +1,1 @@
-"""The rows between the stages: which are used, and what is wrong with them."""
+"""The examples between the stages: reading, checking and sampling them."""

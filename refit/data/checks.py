@@ -1,8 +1,8 @@
 """Problems of a data set that no loss curve shows: repeated texts, texts shared by splits, contradicting labels.
 
-Each text (for pairs, both texts) becomes one 64-bit hash, so that memory is 16 bytes a row and 650,000 reviews are
-checked in seconds. Two texts are the same if every byte is. Among a million rows the chance that two different texts
-share a hash is one in 37 million.
+Each text (for pairs, both texts) becomes one 64-bit hash, so that memory is 16 bytes per row and 650,000 reviews are
+checked in seconds. Two texts count as the same only if they are byte-identical. The probability that any two different
+texts among a million share a hash is one in 37 million.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,16 +19,15 @@ import xxhash
 
 from refit.data import parquet
 
-BATCH_ROWS = 8_192
 FEW_ROWS = 30  # with fewer, the 95% interval of an accuracy is wider than 0.3
 SHOWN = 60  # characters of an example
-PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no first text loses bits: (a, b) and (b, a) differ
+PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # so that (a, b) and (b, a) differ; odd, so that no bits are lost
 Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Split:
-    """One split's rows: the hash of each one's text and its label (None where labels are hidden)."""
+class HashedSplit:
+    """The text hash and label of each row of a split (`labels` is None if they are hidden), and the empty texts."""
 
     hashes: Hashes
     labels: npt.NDArray[Any] | None
@@ -36,8 +35,8 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A row of data/raw."""
+class RawRow:
+    """A row of a split in data/raw."""
 
     split: str
     row: int
@@ -45,11 +44,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Checks:
-    """What was found.
+    """The numbers of problematic rows.
 
-    repeated: rows of a split whose text an earlier row of it has. shared: for two splits, rows of the second whose
-    text is in the first. contradicting_rows: rows whose text occurs with another label too, in any labelled split;
-    contradictions: some of these texts, each as all places of up to three of its rows.
+    `repeated`: rows whose text an earlier row of the split has. `shared`: for two splits, rows of the second whose
+    text is in the first. `contradicting_rows`: rows whose text also occurs with another label, in any labelled split.
+    `contradictions`: examples of these texts, up to three rows of each.
     """
 
     rows: dict[str, int]
@@ -58,20 +57,22 @@ class Checks:
     shared: dict[tuple[str, str], int]
     contradicting_texts: int
     contradicting_rows: int
-    contradictions: list[list[Place]]
+    contradictions: list[list[RawRow]]
 
 
-def read(folder: Path, are_labelled: Mapping[str, bool]) -> dict[str, Split]:
-    """The hashes and labels of data/raw's splits; the labels of those not in `are_labelled` as True are left out."""
-    found = {}
-    for name, labelled in are_labelled.items():
-        with parquet.opened(folder / f"{name}.parquet") as file:
-            found[name] = hashed(file.iter_batches(batch_size=BATCH_ROWS), labelled=labelled)
-    return found
+def read(folder: Path, are_labelled: Mapping[str, bool]) -> dict[str, HashedSplit]:
+    """The hashes and labels of the splits in data/raw. Raises DataError for a missing or damaged file.
+
+    `are_labelled` says for each split whether its labels are known.
+    """
+    return {
+        name: hashed(parquet.batches(folder / f"{name}.parquet"), labelled=labelled)
+        for name, labelled in are_labelled.items()
+    }
 
 
-def hashed(batches: Iterable[pa.RecordBatch], *, labelled: bool) -> Split:
-    """The hashes and labels of rows with the columns text, maybe text_pair, and label."""
+def hashed(batches: Iterable[pa.RecordBatch], *, labelled: bool) -> HashedSplit:
+    """The hashes and labels of rows with the columns text, [text_pair,] label."""
     hashes, labels, empty = [], [], 0
     for batch in batches:
         values = _hash(batch.column("text"))
@@ -80,11 +81,11 @@ def hashed(batches: Iterable[pa.RecordBatch], *, labelled: bool) -> Split:
         hashes.append(values)
         labels.append(batch.column("label").to_numpy())
         empty += pc.sum(pc.equal(batch.column("text"), "")).as_py() or 0
-    return Split(np.concatenate(hashes), np.concatenate(labels) if labelled else None, empty)
+    return HashedSplit(np.concatenate(hashes), np.concatenate(labels) if labelled else None, empty)
 
 
-def check(splits: Mapping[str, Split], examples: int) -> Checks:
-    """Compare all rows with each other; `examples` contradicting texts are kept."""
+def check(splits: Mapping[str, HashedSplit], examples: int) -> Checks:
+    """Compare all rows with each other; the result shows at most `examples` contradicting texts."""
     texts, rows, kept = _contradictions(splits, examples)
     return Checks(
         rows={name: len(split.hashes) for name, split in splits.items()},
@@ -103,7 +104,7 @@ def check(splits: Mapping[str, Split], examples: int) -> Checks:
 def warnings(splits: Mapping[str, pa.Table], hidden: Iterable[str]) -> Iterator[str]:
     """A line for each problem: too few rows to score, texts shared with train, texts with several labels.
 
-    `hidden` names the splits without known labels.
+    `hidden` are the names of the splits whose labels are not known.
     """
     train = hashed(splits["train"].to_batches(), labelled=True)
     for name, table in splits.items():
@@ -131,8 +132,8 @@ def _example(table: pa.Table, row: int) -> str:
     return repr(text if len(text) <= SHOWN else text[: SHOWN - 3] + "...")
 
 
-def _contradictions(splits: Mapping[str, Split], examples: int) -> tuple[int, int, list[list[Place]]]:
-    """(texts, rows, places of the first `examples` texts) that have more than one label."""
+def _contradictions(splits: Mapping[str, HashedSplit], examples: int) -> tuple[int, int, list[list[RawRow]]]:
+    """The numbers of texts and rows with more than one label, and rows of the first `examples` such texts."""
     labelled = {name: split for name, split in splits.items() if split.labels is not None}
     names = list(labelled)
     hashes = np.concatenate([labelled[name].hashes for name in names])
@@ -150,7 +151,7 @@ def _contradictions(splits: Mapping[str, Split], examples: int) -> tuple[int, in
         places = order[starts[group] : ends[group]]
         shown = np.unique(np.array([places[0], *places[1:-1][:1], places[-1]]))
         of_split = np.searchsorted(limits, shown, side="right") - 1
-        kept.append([Place(names[s], int(place - limits[s])) for s, place in zip(of_split, shown, strict=True)])
+        kept.append([RawRow(names[s], int(place - limits[s])) for s, place in zip(of_split, shown, strict=True)])
     return len(starts), int((ends - starts).sum()), kept
 
 

@@ -1,4 +1,4 @@
-"""Reading parquet files of data/raw and metrics/: in batches, or single rows by their row groups."""
+"""The one reader of parquet files between stages (data/raw, metrics/): in batches, or single rows."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from refit.storage.files import damaged
 
 @contextmanager
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """A parquet file to read from. Raises DataError where it is missing or damaged."""
+    """A parquet file to read from. Raises DataError if it is missing or damaged."""
     try:
         with pq.ParquetFile(path) as file:
             yield file
@@ -23,8 +23,17 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
         raise damaged(path, f"is not readable ({str(error).splitlines()[0]})") from None
 
 
+def batches(path: Path, size: int = 8_192) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in batches of `size`. Raises DataError if the file is missing or damaged."""
+    with opened(path) as file:
+        yield from file.iter_batches(batch_size=size)
+
+
 def take(path: Path, rows: Iterable[int]) -> list[tuple[str, ...]]:
-    """The (text,) or (text, text_pair) of each given row of a split's file, in the given order."""
+    """The (text,) or (text, text_pair) of each given row of a split's file, in the given order.
+
+    Reads only the row groups that contain them. Raises DataError if the file is missing or damaged.
+    """
     wanted = np.fromiter(rows, np.int64)
     found: dict[int, tuple[str, ...]] = {}
     with opened(path) as file:

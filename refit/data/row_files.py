@@ -1,7 +1,7 @@
-"""Strict readers of CSV, TSV, JSON lines and parquet files, where pandas and datasets guess.
+"""Strict readers of users' CSV, TSV, JSON lines and parquet files, where pandas and datasets would guess.
 
-`NA` is a text, and a row with too many fields is an error instead of a shifted row. Every DataError names the file, the
-line (in parquet: the row), what is wrong there and how to fix it.
+`NA` is a text, and a row with too many fields is an error rather than a shifted row. Every DataError names the file,
+the line (in parquet: the row), the problem and its fix.
 """
 
 import codecs
@@ -31,9 +31,9 @@ Row = tuple[int, dict[str, Any]]
 
 
 def read(path: Path, required: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
-    """Yield (line, cells) of each row: the required columns and those optional ones that the first row has.
+    """Yield (line, cells) for each row, with the required columns and the optional ones that the first row has.
 
-    No cell is empty or blank, and every string can be encoded. Raises DataError.
+    Raises DataError for an unreadable file, a missing column, an empty or blank cell, or text that UTF-8 cannot encode.
     """
     readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     names: list[str] = []
@@ -166,7 +166,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
         except json.JSONDecodeError as error:
             array = "; this looks like a JSON array: write one object a line" if line[0] == "[" else ""
             raise DataError(f"{path} line {number}: not JSON ({error}){array}") from None
-        except (ValueError, RecursionError):  # Python's limits
+        except (ValueError, RecursionError):  # beyond Python's limits
             raise DataError(f"{path} line {number}: a number of over 4,300 digits or nested too deeply") from None
         if not isinstance(row, dict):
             raise DataError(f'{path} line {number}: need an object like {{"text": ..., "label": ...}}')
@@ -174,7 +174,7 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    """Rows whose cells outside of `text`, `text_pair` and `label` are not read, and None."""
+    """The rows, with None for the cells of other columns than `text`, `text_pair` and `label`, which are not read."""
     try:
         file = pq.ParquetFile(path)
         names = _names(path, file.schema_arrow.names)
@@ -186,7 +186,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                 number += 1
                 yield number, unread | row
     except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
+        if isinstance(error, OSError) and error.errno:  # an error of the disk, not of the file
             raise
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: not a readable parquet file ({reason}); write it again") from None

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit import targets
-from refit.data import row_files
+from refit.data import parquet, row_files
 from refit.errors import DataError, ParamsError, UsageError
 from refit.evaluation import metrics
 from refit.model import inference
@@ -115,13 +115,10 @@ def rows(source: Path) -> Iterator[tuple[str, str | None]]:
 
 def raw_rows(source: Path) -> Iterator[tuple[str, str | None]]:
     """(text, text_pair or None) of each row of a split in data/raw, as it is there."""
-    with pq.ParquetFile(source) as file:
-        columns = [name for name in ("text", "text_pair") if name in file.schema_arrow.names]
-        for batch in file.iter_batches(batch_size=10_000, columns=columns):
-            texts = batch.column(0).to_pylist()
-            yield from zip(
-                texts, batch.column(1).to_pylist() if len(columns) == 2 else [None] * len(texts), strict=True
-            )
+    for batch in parquet.batches(source):
+        texts = batch.column("text").to_pylist()
+        pairs = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else [None] * len(texts)
+        yield from zip(texts, pairs, strict=True)
 
 
 def windows(given: Iterator[tuple[str, str | None]]) -> Iterator[Window]:

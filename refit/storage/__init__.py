@@ -1,1 +1,1 @@
-"""What lies between stages: files replaced whole, rows of token ids in Arrow, a manifest of all that was written."""
+"""Files between stages: replaced in one step, recorded in a manifest, token ids in Arrow."""

@@ -1,8 +1,8 @@
 """Token ids on disk: Arrow IPC streams, written batch by batch and read by memory map.
 
 Columns: input_ids (list<int32>: truncated, not padded), label (int64, or float32 for regression), length (int32),
-row (int32: the row in data/raw), and for pairs first_length (int32: how many ids have token type 0). What can be
-recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files too.
+row (int32: the row in data/raw), and for pairs first_length (int32: the number of ids with token type 0). What can be
+recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files, too.
 """
 
 from collections.abc import Sequence
@@ -33,26 +33,28 @@ def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
 
 
 def open_batches(path: Path) -> list[pa.RecordBatch]:
-    """The record batches of a file, memory-mapped: no row is read until it is used. Raises DataError when damaged."""
+    """The record batches of a file, memory-mapped: a row is read when it is used. Raises DataError if damaged."""
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-            return list(stream)
+            batches = list(stream)
     except (pa.ArrowInvalid, OSError) as error:
         raise damaged(path, f"is not a readable Arrow file ({str(error).splitlines()[0]})") from None
+    if not batches:
+        raise damaged(path, "has no rows")
+    return batches
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of a tokenized file, or some of them in some order, as columns of numpy arrays.
+    """Tokenized examples, all of a file or a selection of them, as numpy arrays.
 
-    The token ids stay on disk; the columns of one number per row are in memory (28 bytes a row). `parts` are the
-    token ids of consecutive rows with the offset of each row, `starts` the first row of each part, and `position` where
-    each row is among them.
+    The token ids of each record batch stay on disk, as `buffers`; the ids of row i are the `length[i]` ids from
+    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row).
     """
 
-    parts: Sequence[tuple[npt.NDArray[np.int32], Ints]]
-    starts: Ints
-    position: Ints
+    buffers: Sequence[npt.NDArray[np.int32]]
+    buffer: Ints
+    begin: Ints
     length: Ints
     label: Ints
     row: Ints
@@ -60,43 +62,34 @@ class Rows:
 
     @classmethod
     def read(cls, path: Path) -> "Rows":
-        """Open a file. Raises DataError when it cannot be read."""
+        """Open a file. Raises DataError if it cannot be read."""
         return cls.of_batches(open_batches(path))
 
     @classmethod
     def of_batches(cls, batches: Sequence[pa.RecordBatch]) -> "Rows":
-        """The rows of record batches with the columns of `schema`, without copying the token ids."""
+        """The rows of one or more record batches with the columns of `schema`, without copying the token ids."""
         lists = [batch.column("input_ids") for batch in batches]
 
         def column(name: str) -> Ints:
-            values = [batch.column(name).to_numpy() for batch in batches]
-            return np.concatenate(values) if values else np.empty(0, np.int64)
-
-        def column_or_none(name: str) -> Ints | None:
-            return column(name) if batches and name in batches[0].schema.names else None
+            return np.concatenate([batch.column(name).to_numpy() for batch in batches])
 
         return cls(
-            parts=[(part.values.to_numpy(), part.offsets.to_numpy()) for part in lists],
-            starts=np.cumsum([0, *map(len, lists)]), position=np.arange(sum(map(len, lists))),
+            buffers=[part.values.to_numpy() for part in lists],
+            buffer=np.repeat(np.arange(len(lists)), list(map(len, lists))),
+            begin=np.concatenate([part.offsets.to_numpy()[:-1] for part in lists]),
             length=column("length"), label=column("label"), row=column("row"),
-            first_length=column_or_none("first_length"),
+            first_length=column("first_length") if "first_length" in batches[0].schema.names else None,
         )  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.position)
+        return len(self.row)
 
     def ids(self, index: int) -> npt.NDArray[np.int32]:
         """The token ids of one row, without copying them."""
-        position = int(self.position[index])
-        part = int(np.searchsorted(self.starts, position, side="right")) - 1
-        values, offsets = self.parts[part]
-        place = position - int(self.starts[part])
-        return values[offsets[place] : offsets[place + 1]]
+        begin = int(self.begin[index])
+        return self.buffers[int(self.buffer[index])][begin : begin + int(self.length[index])]
 
     def take(self, indices: npt.NDArray[np.int64]) -> "Rows":
         """The given rows in the given order."""
-        first_length = None if self.first_length is None else self.first_length[indices]
-        return replace(
-            self, position=self.position[indices], length=self.length[indices], label=self.label[indices],
-            row=self.row[indices], first_length=first_length,
-        )  # fmt: skip
+        columns = {name: column for name, column in vars(self).items() if name != "buffers" and column is not None}
+        return replace(self, **{name: column[indices] for name, column in columns.items()})

@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the new one, never half of either."""
+"""Atomic file writes: a reader sees the old file or the new one, never a part of it."""
 
 import glob
 import hashlib
@@ -14,16 +14,11 @@ import psutil
 
 from refit.errors import DataError, DiskError
 
-READ_BYTES = 1 << 24
-
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        while content := file.read(READ_BYTES):
-            digest.update(content)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def flush_to_disk(path: Path) -> None:
@@ -37,17 +32,8 @@ def flush_to_disk(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        flush_to_disk(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replaced_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -62,7 +48,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
-    """A new folder to fill, which takes the place of `target` when the block ends well and is gone otherwise."""
+    """A new folder to fill: it replaces `target` when the block ends, or is removed if the block raises."""
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = _temporary(target)
     staging.mkdir()
@@ -80,7 +66,7 @@ def replaced_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replaced_file(target: Path) -> Iterator[Path]:
-    """A new file to write, which takes the place of `target` when the block ends well and is gone otherwise."""
+    """The path of a new file to write: it replaces `target` when the block ends, or is removed if it raises."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(target)
     try:
@@ -93,9 +79,10 @@ def replaced_file(target: Path) -> Iterator[Path]:
 
 
 def damaged(path: Path, what: str) -> DataError:
-    """The error for a file between two stages that is missing or not what was written, with the fix that works.
+    """The error for a file between stages that is missing or differs from what was written, with the fix that works.
 
-    DVC trusts its cache, so a damaged copy there has to go as well; a folder that is missing it makes again.
+    `dvc repro` alone does not: it restores the file from DVC's cache, whose copy may be damaged, too. So the doctor
+    checks the cache first. If the folder is missing, `dvc repro` creates it.
     """
     folder = path.parent
     fix = f"python -m refit.doctor --fix, rm -r {folder}, and then: dvc repro" if folder.exists() else "dvc repro"
@@ -103,7 +90,7 @@ def damaged(path: Path, what: str) -> DataError:
 
 
 def need_space(folder: Path, wanted: int, what: str) -> None:
-    """Raise DiskError before any work when a disk has less than `wanted` bytes free for `what`."""
+    """Raise DiskError, before any work, if the folder's disk has less than `wanted` bytes free for `what`."""
     place = next(path for path in [folder.absolute(), *folder.absolute().parents] if path.is_dir())
     free = shutil.disk_usage(place).free
     if free < wanted:
@@ -114,7 +101,7 @@ def need_space(folder: Path, wanted: int, what: str) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    """A name beside `target` that is this process's alone; what a killed process left there is removed first."""
+    """A name next to `target` that only this process uses; removes what killed processes left there."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         process = left.name.split(".")[-2]
         if process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):

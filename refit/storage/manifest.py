@@ -26,7 +26,7 @@ def write_record(path: Path, value: Mapping[str, Any]) -> None:
 def read_record(path: Path) -> dict[str, Any]:
     """The object that `write_record` wrote.
 
-    Raises FileNotFoundError when it is missing and DataError when it is not what was written.
+    Raises FileNotFoundError if the file is missing and DataError if its content differs from what was written.
     """
     try:
         value = files.read_json(path)
@@ -46,7 +46,7 @@ def write(folder: Path, figures: Mapping[str, Mapping[str, Any]]) -> None:
 def read(folder: Path) -> dict[str, dict[str, Any]]:
     """The recorded figures of each file, after a check that every file is there and unchanged.
 
-    Raises DataError naming the first file that is not what was written.
+    Raises DataError naming the first file that is missing or differs.
     """
     try:
         entries: dict[str, dict[str, Any]] = read_record(folder / NAME)
@@ -85,7 +85,7 @@ def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
 
 
 def check(path: Path, sha256: str) -> None:
-    """Raise DataError when a file is missing or its bytes differ from the recorded ones."""
+    """Raise DataError if a file is missing or its bytes differ from the recorded ones."""
     if found := problem(path, {"sha256": sha256}):
         raise damaged(path, found)
 

@@ -1,4 +1,4 @@
-"""Byte-level BPE tokenizers (RoBERTa, ModernBERT), and SentencePiece ones with byte fallback, encoded by gigatoken."""
+"""gigatoken encodes byte-level BPE tokenizers (RoBERTa, ModernBERT) and SentencePiece BPE with byte fallback."""
 
 from itertools import chain
 
@@ -10,11 +10,11 @@ from refit.tokenization import special_tokens
 from refit.tokenization.hf_tokenizer import Reference
 from refit.tokenization.token_batch import Encoded, offsets
 
-MATRIX_IDS = 1 << 22  # of a padded batch: 16 MB, which is 8,192 rows of 512
+MATRIX_IDS = 1 << 22  # in a padded batch: 16 MB, 8,192 rows of 512
 
 
 class BytePair:
-    """gigatoken with a tokenizer's own settings. Raises RuntimeError if it cannot have them."""
+    """gigatoken with a tokenizer's settings. Raises RuntimeError if it lacks one of them."""
 
     name = "gigatoken"
 
@@ -34,7 +34,7 @@ class BytePair:
         return Encoded(ids.view(np.int32), offsets(np.concatenate([[], *(lengths for _, lengths in parts)])), None)
 
     def _padded(self, texts: list[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-        """The ids of some texts and their lengths, by way of a padded matrix: what gigatoken cuts to a length."""
+        """The ids and lengths of texts. gigatoken truncates only when it pads, so the padding is removed here."""
         matrix, lengths = self.engine.encode_batch_padded(
             texts, pad_id=0, max_length=self.max_length, truncate=True, prefix=self.before, suffix=self.after
         )

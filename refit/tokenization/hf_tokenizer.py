@@ -1,4 +1,4 @@
-"""The model's own tokenizer, as the `tokenizers` library runs it."""
+"""The model's own tokenizer, run by the `tokenizers` library."""
 
 from itertools import chain
 
@@ -10,7 +10,7 @@ from refit.tokenization.token_batch import Encoded, offsets
 
 
 class Reference:
-    """The encoder of every tokenizer that no faster engine takes, and what those engines are compared with."""
+    """Encodes every tokenizer that no fast engine supports, and is what the fast engines are compared with."""
 
     name = "tokenizers"
 
@@ -21,7 +21,10 @@ class Reference:
         self.tokenizer.enable_truncation(max_length)
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
-        """Encode texts, or pairs; pairs are cut from the longer one first, as `truncation=True` does."""
+        """Encode texts, or pairs, which are truncated longest text first, as `truncation=True` does.
+
+        Raises DataError for token types that refit cannot store.
+        """
         inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
         encodings = self.tokenizer.encode_batch_fast(inputs)
         lengths = [len(encoding) for encoding in encodings]
@@ -29,7 +32,7 @@ class Reference:
         first = None
         if pairs is not None:
             first = np.fromiter((_first_length(encoding.type_ids) for encoding in encodings), np.int32, len(encodings))
-        elif encodings and any(max(encodings, key=len).type_ids):  # those of one text are those of every text
+        elif encodings and any(max(encodings, key=len).type_ids):  # one text shows them for every text
             raise DataError(
                 "models/base: its tokenizer gives a single text other token types than 0, which refit cannot store"
             )

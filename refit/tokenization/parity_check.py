@@ -12,10 +12,11 @@ class EnginesDifferError(Exception):
 class CheckedEngine:
     """Wraps an engine and compares every `stride`-th row of each batch, and unusual rows, with the reference.
 
-    Unusual are the longest and the shortest row so far, and the first of each batch that is not ASCII.
+    Unusual are the longest and the shortest text so far, and the first of each batch that is not ASCII.
     """
 
     def __init__(self, engine: Engine, reference: Reference, stride: int) -> None:
+        self.name = engine.name
         self.engine = engine
         self.reference = reference
         self.stride = stride

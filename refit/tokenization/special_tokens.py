@@ -1,7 +1,7 @@
-"""The special tokens that a tokenizer puts around a text or the texts of a pair.
+"""The special tokens around a text or the texts of a pair.
 
-The fast engines encode single texts. What belongs around them is asked of the tokenizer's own post-processor, and
-pairs are put together here, column by column for all rows at once.
+The fast engines encode single texts. The tokenizer's own post-processor gives the special tokens, and pairs are joined
+here with numpy, all rows of a batch together.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
 class PairFrame:
     """The special ids before, between and after the texts of a pair, and their token types.
 
-    The first `middle_of_first` ids of the middle have type 0; what comes after them has `type_of_second`.
+    The first `middle_of_first` ids of `middle` have type 0, the others and the second text have `type_of_second`.
     """
 
     begin: list[int]
@@ -29,11 +29,11 @@ class PairFrame:
 
     @property
     def size(self) -> int:
-        """How many special tokens a pair has."""
+        """The number of special tokens of a pair."""
         return len(self.begin) + len(self.middle) + len(self.end)
 
     def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
-        """Both texts of each row with the special tokens around them; both are encoded without any, and not cut."""
+        """Join and truncate the texts of each pair, both encoded without special tokens and without truncation."""
         keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - self.size)
         lengths = keep_first + keep_second + self.size
         begins = offsets(lengths)
@@ -48,7 +48,7 @@ class PairFrame:
 
 
 def around_pair(tokenizer: Tokenizer) -> PairFrame:
-    """What a tokenizer puts around the texts of a pair."""
+    """The special tokens that a tokenizer adds to a pair."""
     pair = _bare(tokenizer).encode("a", "a")
     sequences: list[int | None] = list(pair.sequence_ids)
     first, second = sequences.index(0), sequences.index(1)
@@ -63,7 +63,7 @@ def around_pair(tokenizer: Tokenizer) -> PairFrame:
 
 
 def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids that a tokenizer puts before and after a single text."""
+    """The ids that a tokenizer adds before and after a single text."""
     text = _bare(tokenizer).encode("a")
     at = list(text.sequence_ids).index(0)
     return text.ids[:at], text.ids[at + 1 :]
@@ -72,25 +72,19 @@ def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 def longest_first(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], budget: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """How many tokens of each text of a pair stay when both together may have `budget`: the longer one gives.
+    """The number of tokens to keep of the first and the second text of each pair, `budget` together.
 
-    The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): the longer text is cut down to what
-    is left, but not below the shorter one; if that is not enough, each gets half, the longer one the odd token.
+    The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): tokens are cut from the longer text until
+    both are of equal length, then from both; the longer one keeps the odd token.
     """
-    shorter, longer = np.minimum(first, second), np.maximum(first, second)
-    cut = np.where(shorter > budget, shorter, np.maximum(shorter, budget - shorter))
-    halve = shorter + cut > budget
-    keep_shorter = np.where(halve, budget // 2, shorter)
-    keep_longer = np.where(halve, budget // 2 + budget % 2, cut)
-    too_long = first + second > budget
-    keep_shorter = np.where(too_long, keep_shorter, shorter)
-    keep_longer = np.where(too_long, np.minimum(keep_longer, longer), longer)
+    keep_shorter = np.minimum(np.minimum(first, second), budget // 2)
+    keep_longer = np.minimum(np.maximum(first, second), budget - keep_shorter)
     swap = first > second
     return np.where(swap, keep_longer, keep_shorter), np.where(swap, keep_shorter, keep_longer)
 
 
 def _bare(tokenizer: Tokenizer) -> Tokenizer:
-    """A tokenizer of the one word "a" with another one's special tokens, and without its vocabulary and its limit."""
+    """A tokenizer that knows only the word "a", with the given one's post-processor and without its truncation."""
     bare = Tokenizer(WordLevel({"a": 0}, "a"))
     if tokenizer.post_processor is not None:
         bare.post_processor = tokenizer.post_processor
@@ -98,13 +92,13 @@ def _bare(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _fill(target: Ids, at: Offsets, special: list[int]) -> Offsets:
-    """Write the same ids into every row from `at` on; returns where they end."""
+    """Write the same ids into every row, starting at `at`; returns the position after them."""
     for number, token in enumerate(special):
         target[at + number] = token
     return at + len(special)
 
 
 def _scatter(target: Ids, at: Offsets, source: Ids, start: Offsets, count: npt.NDArray[np.int64]) -> None:
-    """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for all rows at once."""
+    """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for every row i."""
     within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
     target[np.repeat(at, count) + within] = source[np.repeat(start, count) + within]

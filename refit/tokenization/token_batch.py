@@ -1,4 +1,4 @@
-"""A batch of tokenized texts: the token ids of all of them in one buffer."""
+"""A batch of tokenized texts, with the token ids of all texts in one buffer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,10 +34,11 @@ class Encoded:
         """The given rows, in the given order."""
         pieces = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
         first = None if self.first_lengths is None else self.first_lengths[np.asarray(rows, dtype=np.intp)]
-        return Encoded(_concatenate(pieces), offsets([len(piece) for piece in pieces]), first)
+        ids = np.concatenate([np.empty(0, np.int32), *pieces])
+        return Encoded(ids, offsets([len(piece) for piece in pieces]), first)
 
     def equals(self, other: "Encoded") -> bool:
-        """Whether ids, rows and token types are the same."""
+        """Whether ids, row lengths and token types are the same."""
         same = np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
         if self.first_lengths is None or other.first_lengths is None:
             return same and self.first_lengths is other.first_lengths
@@ -45,9 +46,5 @@ class Encoded:
 
 
 def offsets(lengths: Sequence[int] | Ids | Offsets) -> Offsets:
-    """Where each row begins, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
-
-
-def _concatenate(pieces: Sequence[Ids]) -> Ids:
-    return np.concatenate(pieces) if pieces else np.empty(0, np.int32)
+    """The index of each row's first id, and the number of all ids."""
+    return np.cumsum(np.concatenate([[0], lengths]), dtype=np.int64)

@@ -1,7 +1,7 @@
 """The tokenize stage: raw parquet to token ids on disk, one batch at a time, checked against the model's tokenizer."""
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,21 @@ from refit.storage import arrow, files, manifest
 from refit.tokenization import engines, raw_batches
 from refit.tokenization.engines import Engine
 from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
-from refit.tokenization.raw_batches import Texts
 from refit.tokenization.token_batch import Encoded
 
 Figures = dict[str, dict[str, int]]  # counts, by file
 
 HEAVY_TRUNCATION = 0.1  # warn if a larger fraction of a split's rows reaches max_length
-PACKED = 3  # bytes of text in a byte of parquet, or a few more
-ROW_BYTES = 24  # of a row, without its tokens
-CHECKED_ROWS = 256  # of a run at least, spread evenly; unusual rows of each batch are added
+PACKED = 3  # bytes of text in a byte of parquet, approximately
+ROW_BYTES = 24  # per row, without its tokens
+CHECKED_ROWS = 256  # compared per run at least, spread evenly; unusual rows of each batch are added
 
 
 def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, Any]:
     """Tokenize every split of `raw` into `target`; returns rows, tokens and the engine that was used.
 
-    Memory does not grow with the rows. Raises DataError when a raw file differs from task.json, and DiskError
-    before any work when there is no room.
+    Memory does not grow with the number of rows. Raises DataError if a raw file differs from task.json, and DiskError,
+    before any work, if there is not enough room.
     """
     task = TaskRecord.read(raw / paths.TASK.name)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
@@ -68,7 +67,7 @@ def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: in
 
 
 def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
-    """One batch with the given columns (refit/storage/arrow.py); `first_row` is the row of its first text."""
+    """A batch with the columns of arrow.schema; `first_row` is the raw row of its first text."""
     arrays = {
         "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets, pa.int32()), pa.array(encoded.ids)),
         "label": labels.cast(columns.field("label").type),
@@ -81,18 +80,15 @@ def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa
 
 
 def rows_of(encoded: Encoded) -> arrow.Rows:
-    """Encoded texts as rows in memory, to predict; they have no labels, so these are zero."""
-    length = encoded.lengths
+    """Encoded texts as rows in memory, to predict; their labels, which are not known, are zero."""
+    rows = np.arange(len(encoded))
     return arrow.Rows(
-        parts=[(encoded.ids, encoded.offsets)], starts=np.array([0, len(encoded)]), position=np.arange(len(encoded)),
-        length=length, label=np.zeros(len(encoded), np.int64), row=np.arange(len(encoded), dtype=np.int32),
-        first_length=encoded.first_lengths,
+        buffers=[encoded.ids], buffer=np.zeros_like(rows), begin=encoded.offsets[:-1], length=encoded.lengths,
+        label=np.zeros_like(rows), row=rows, first_length=encoded.first_lengths,
     )  # fmt: skip
 
 
-def _write_splits(
-    folder: Path, raw: Path, task: TaskRecord, engine: Engine | CheckedEngine, max_length: int
-) -> Figures:
+def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, max_length: int) -> Figures:
     """Encode every batch and write it to its split's file; returns the counts of each file."""
     columns = arrow.schema(is_pair=task.is_pair, is_regression=task.is_regression)
     figures: Figures = {}
@@ -101,7 +97,8 @@ def _write_splits(
             name = f"{split}.arrow"
             counts = figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
             with pa.ipc.new_stream(str(folder / name), columns) as stream:
-                for texts, encoded in _encoded(of_split, engine):
+                for texts in of_split:
+                    encoded = engine.encode(texts.first, texts.second)
                     stream.write_batch(record_batch(encoded, texts.labels, counts["rows"], columns))
                     counts["rows"] += len(encoded)
                     counts["tokens"] += len(encoded.ids)
@@ -110,15 +107,11 @@ def _write_splits(
     return figures
 
 
-def _encoded(batches: Iterable[Texts], engine: Engine | CheckedEngine) -> Iterator[tuple[Texts, Encoded]]:
-    return ((texts, engine.encode(texts.first, texts.second)) for texts in batches)
-
-
 def _rows(task: TaskRecord) -> int:
     return sum(split.rows for split in task.splits.values())
 
 
 def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int) -> int:
-    """About how much will be written: a token takes four bytes for some four of text, which parquet compresses."""
+    """Upper estimate of the output: a token takes four bytes, about as much as its text, which parquet compresses."""
     packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
     return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)

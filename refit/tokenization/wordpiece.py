@@ -1,4 +1,4 @@
-"""WordPiece tokenizers (BERT, DistilBERT, MiniLM, ELECTRA), encoded by nanotoken straight into numpy buffers."""
+"""nanotoken encodes WordPiece tokenizers (BERT, DistilBERT, MiniLM, ELECTRA), directly into numpy buffers."""
 
 import nanotoken
 import numpy as np
@@ -9,7 +9,7 @@ from refit.tokenization.token_batch import Encoded
 
 
 class WordPiece:
-    """nanotoken with a tokenizer's own settings. Raises nanotoken.UnsupportedTokenizerError if it lacks one of them."""
+    """nanotoken with a tokenizer's settings. Raises UnsupportedTokenizerError if it lacks one of them."""
 
     name = "nanotoken"
 

@@ -37,6 +37,7 @@ NOT_RESUMABLE = ("deepspeed", "fsdp", "optim")
 RESUMABLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 # DeepSpeed does not clip gradients unless its configuration says so; "auto" takes the Trainer's value.
 DEEPSPEED_AUTO = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+GATHERS = "stage3_gather_16bit_weights_on_model_save"
 
 
 def training_arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
@@ -93,18 +94,10 @@ def _problem(name: str, value: Any, known: set[str], types: dict[str, Any]) -> s
         kind.validate_json(json.dumps(value, default=str), strict=True)  # from JSON, enums accept their values
     except ValidationError as error:
         return f"{got}, need {error.errors()[0]['msg'].removeprefix('Input should be ')}"
-    zero = (name == "deepspeed" and value and value.get("zero_optimization")) or {}
-    if zero.get("stage") == 3 and zero.get("stage3_gather_16bit_weights_on_model_save") is not True:
-        return f"{name}: stage 3 needs stage3_gather_16bit_weights_on_model_save: true, or no complete model is saved"
+    zero = value.get("zero_optimization") if name == "deepspeed" and isinstance(value, dict) else None
+    if isinstance(zero, dict) and zero.get("stage") == 3 and zero.get(GATHERS) is not True:
+        return f"trainer.deepspeed: stage 3 needs zero_optimization.{GATHERS}: true, or the saved model is not complete"
     return None
-
-
-def check_sharding(given: TrainingArguments, *, is_sharded: bool) -> None:
-    """Raise ParamsError where FSDP is asked for and accelerate ignores it, which it does without a word."""
-    if given.fsdp and not is_sharded:
-        raise ParamsError(
-            "params.yaml trainer.fsdp: has no effect here; need processes: 2 or more, and a GPU for each process"
-        )
 
 
 def is_resumable(params: Train) -> bool:

@@ -1,7 +1,6 @@
 """Progress of the training for people: a bar on a terminal, and a line for each evaluation."""
 
 import sys
-import time
 from typing import Any
 
 from tqdm import tqdm
@@ -14,74 +13,55 @@ BAR = "{desc} |{bar:8}| step {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
 class Progress(TrainerCallback):  # type: ignore[misc]
-    """Shows step, time left, epoch, loss, learning rate, rows a second and the last validation score."""
+    """Shows step, time left, epoch, loss, the last validation score, rows per second and learning rate."""
 
     def __init__(self, score: str) -> None:
         self.score = score
         self.logged: dict[str, float] = {}
-        self.last_score: float | None = None
         self.bar: tqdm[Any] | None = None
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Start the progress bar at the current (possibly resumed) step."""
-        self.last_score = next(iter(reversed(self._scores(state))), None)
         if state.is_world_process_zero:
             self.bar = tqdm(
                 total=state.max_steps, initial=state.global_step, desc="train", bar_format=BAR, dynamic_ncols=True,
                 disable=None,
             )  # fmt: skip
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Advance the bar."""
         if self.bar is not None:
             self.bar.update(1)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Show the newest learning rate and the mean loss since the last evaluation, as in metrics/history.csv."""
-        if logs and "loss" in logs:
-            self.logged = {**logs, "loss": curves.train_loss(state.log_history)}
+        newest = state.log_history[-1]
+        if "loss" in newest:
+            self.logged = {**newest, "loss": curves.train_loss(state.log_history)}
             self._show(args, state)
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Print a line for this evaluation, which stays on the screen and in a log file."""
-        if not state.is_world_process_zero or metrics is None:
-            return
-        self.last_score = metrics[f"eval_{self.score}"]
-        tqdm.write(self.line(state, metrics), file=sys.stderr)
-        self._show(args, state)
-        evaluations.append(len(self._scores(state)), self.last_score)
+        if state.is_world_process_zero:
+            tqdm.write(self.line(state), file=sys.stderr)
+            self._show(args, state)
+            scores = list(curves.scores(state.log_history, self.score).values())
+            evaluations.append(len(scores), scores[-1])
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
 
-    def line(self, state: TrainerState, metrics: dict[str, float]) -> str:
-        """An evaluation in one line, marked if it is the best so far."""
-        scores = self._scores(state)
-        best = "  best so far" if scores and scores.index(max(scores)) == len(scores) - 1 else ""
+    def line(self, state: TrainerState) -> str:
+        """The last evaluation in one line, marked if it is the best so far."""
+        measured = state.log_history[-1]
+        is_best = curves.best_step(state.log_history, self.score) == state.global_step
         loss = f"loss {self.logged['loss']:.4f}  " if self.logged else ""
         return (
             f"epoch {state.epoch:.3g} of {state.num_train_epochs:g}  step {state.global_step}  {loss}"
-            f"validation loss {metrics['eval_loss']:.4f}  {self.score} {metrics[f'eval_{self.score}']:.4f}{best}"
+            f"validation loss {measured['eval_loss']:.4f}  {self.score} {measured[f'eval_{self.score}']:.4f}"
+            f"{'  best so far' if is_best else ''}"
         )
 
     def figures(self, state: TrainerState, rows_per_second: float | None) -> str:
@@ -89,8 +69,8 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         parts = [f"epoch {state.epoch or 0:.2f} of {state.num_train_epochs:g}"]
         if self.logged:
             parts.append(f"loss {self.logged['loss']:.3f}")
-        if self.last_score is not None:
-            parts.append(f"{self.score} {self.last_score:.3f}")
+        if scores := curves.scores(state.log_history, self.score):
+            parts.append(f"{self.score} {list(scores.values())[-1]:.3f}")
         if rows_per_second:
             parts.append(f"{rows_per_second:.0f} rows/s")
         if self.logged:
@@ -102,26 +82,3 @@ class Progress(TrainerCallback):  # type: ignore[misc]
             rate = self.bar.format_dict.get("rate")
             rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
             self.bar.set_postfix_str(self.figures(state, rate * rows if rate else None))
-
-    def _scores(self, state: TrainerState) -> list[float]:
-        return [entry[f"eval_{self.score}"] for entry in state.log_history if f"eval_{self.score}" in entry]
-
-
-class StepClock(TrainerCallback):  # type: ignore[misc]
-    """Counts the training steps of this process and their seconds; steps before a resume do not count."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.seconds = 0.0
-        self.started = 0.0
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Start the clock."""
-        self.started = time.perf_counter()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Stop the clock."""
-        self.steps += 1
-        self.seconds += time.perf_counter() - self.started

@@ -16,6 +16,8 @@ from refit.storage import files
 
 OPTIMIZER = "optimizer.json"
 MOMENTS = "optimizer.safetensors"
+SCHEDULER = "scheduler.json"
+SCALER = "scaler.json"
 
 
 def save_optimizer(state: dict[str, Any], folder: Path) -> None:
@@ -33,17 +35,13 @@ def save_optimizer(state: dict[str, Any], folder: Path) -> None:
 
 
 def load_optimizer(folder: Path) -> dict[str, Any]:
-    """The state_dict that `save_optimizer` wrote, equal bit for bit."""
+    """The state_dict that `save_optimizer` wrote, with every number equal bit for bit."""
     plain = files.read_json(folder / OPTIMIZER)
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**load_file(folder / MOMENTS), **plain["values"]}.items():
         parameter, _, name = key.rpartition(".")
         state.setdefault(int(parameter), {})[name] = value
-    groups = [
-        {name: tuple(value) if name == "betas" else value for name, value in group.items()}
-        for group in plain["param_groups"]
-    ]
-    return {"state": state, "param_groups": groups}
+    return {"state": state, "param_groups": plain["param_groups"]}
 
 
 def generators() -> dict[str, Any]:
@@ -54,8 +52,8 @@ def generators() -> dict[str, Any]:
     return {
         "python": [version, list(words), gauss],
         "numpy": [name, np.asarray(keys).tolist(), position, has_gauss, cached],
-        "torch": torch.get_rng_state().numpy().tobytes().hex(),
-        "cuda": [state.numpy().tobytes().hex() for state in gpus],
+        "torch": torch.get_rng_state().tolist(),
+        "cuda": [state.tolist() for state in gpus],
     }
 
 
@@ -65,10 +63,6 @@ def restore_generators(states: dict[str, Any]) -> None:
     random.setstate((version, tuple(words), gauss))
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
-    torch.set_rng_state(_bytes(states["torch"]))
+    torch.set_rng_state(torch.tensor(states["torch"], dtype=torch.uint8))
     if states["cuda"]:
-        torch.cuda.set_rng_state_all([_bytes(state) for state in states["cuda"]])
-
-
-def _bytes(text: str) -> torch.Tensor:
-    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
+        torch.cuda.set_rng_state_all([torch.tensor(state, dtype=torch.uint8) for state in states["cuda"]])

@@ -1,4 +1,4 @@
-"""The curves of a training run, as the CSV files that DVC plots."""
+"""What the Trainer's log says: the curves as the CSV files that DVC plots, and the best evaluation."""
 
 import csv
 import io
@@ -10,8 +10,17 @@ from refit.storage import files
 Log = list[dict[str, Any]]
 
 
+def without_timings(log: Log) -> Log:
+    """The losses and evaluations of a log, without the timings, which differ from run to run."""
+    return [
+        {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
+        for entry in log
+        if "loss" in entry or "eval_loss" in entry
+    ]
+
+
 def steps(log: Log) -> list[dict[str, Any]]:
-    """One row for each logged stretch of steps: step, epoch, loss (its mean), lr and the last gradient's norm."""
+    """The rows of steps.csv: each logged loss, a mean since the one before, with the newest lr and gradient norm."""
     return [
         {
             "step": entry["step"],
@@ -26,7 +35,7 @@ def steps(log: Log) -> list[dict[str, Any]]:
 
 
 def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
-    """One row for each evaluation: step, epoch, train_loss (mean since the last one), validation_loss and scores.
+    """The rows of history.csv, one per evaluation: step, epoch, train_loss, validation_loss and the scores.
 
     The score that picks the best epoch comes last: DVC plots the last column, whatever the task calls it.
     """
@@ -36,11 +45,22 @@ def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
             scores = {
                 f"validation_{name.removeprefix('eval_')}": value
                 for name, value in sorted(entry.items(), key=lambda item: (item[0] == f"eval_{best_score}", item[0]))
-                if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second", "_loss"))
+                if name.startswith("eval_") and name != "eval_loss"
             }
             row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": train_loss(log[:end])}
             rows.append({**row, "validation_loss": entry["eval_loss"], **scores})
     return rows
+
+
+def scores(log: Log, name: str) -> dict[int, float]:
+    """A validation score of every evaluation, by its step."""
+    return {entry["step"]: entry[f"eval_{name}"] for entry in log if f"eval_{name}" in entry}
+
+
+def best_step(log: Log, name: str) -> int | None:
+    """The step of the evaluation with the highest score, the first of equals; None before the first evaluation."""
+    by_step = scores(log, name)
+    return max(by_step, key=by_step.__getitem__, default=None)
 
 
 def train_loss(log: Log) -> float:

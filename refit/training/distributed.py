@@ -7,6 +7,7 @@ node they are the same, except PET_NODE_RANK: PET_NNODES, PET_NODE_RANK, PET_MAS
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,12 @@ def count() -> int:
 def is_main() -> bool:
     """Whether this is the process that writes files and talks to the person."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def say(message: str) -> None:
+    """Print a line about the training on stderr, in the main process alone."""
+    if is_main():
+        print(f"train: {message}", file=sys.stderr, flush=True)
 
 
 def is_first_node() -> bool:

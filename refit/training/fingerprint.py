@@ -1,7 +1,7 @@
 """The fingerprint of a training run: one hash of everything that can change its weights.
 
-A run resumes from a checkpoint only if this is the same, so that new params, data, code, versions or threads never
-continue old weights; and going back to the old ones finds the old checkpoints again.
+A run resumes from a checkpoint only if the fingerprint is the same, so that new params, data, code, versions or threads
+never continue old weights; after a return to the old ones, the old checkpoints are found again.
 """
 
 import hashlib
@@ -22,13 +22,16 @@ from refit.storage import files, manifest
 
 LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
 NUMERIC_PREFIXES = ("OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "KMP_", "CUBLAS_", "NVIDIA_TF32")
-IRRELEVANT = ("report_to",)  # does not reach the weights
+IRRELEVANT = ("report_to",)  # params that do not reach the weights
+# Code that shows a run or describes its result: after an edit, DVC runs the stage and the finished weights are reused.
+IRRELEVANT_CODE = {f"refit/training/{name}.py" for name in ("callbacks", "curves", "model_card", "trackers")}
 
 
 def describe(params: Train, number: device.Format, threads: int) -> dict[str, Any]:
     """Everything that can change the weights, by name."""
     chosen = {name: value for name, value in params.model_dump().items() if name not in IRRELEVANT}
     sampled = manifest.read(paths.SAMPLED)
+    is_cuda = device.device().type == "cuda"
     return {
         "params": {name: value.hex() if isinstance(value, float) else value for name, value in chosen.items()},
         "number format": number,
@@ -36,10 +39,10 @@ def describe(params: Train, number: device.Format, threads: int) -> dict[str, An
         "data": {name: entry["sha256"] for name, entry in sampled.items() if not name.startswith("test")},
         "task": files.sha256(paths.TASK),
         "model": {path.name: files.sha256(path) for path in sorted(paths.BASE_MODEL.iterdir())},
-        "code": _sources(),
+        "code": _code(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
         "machine": {
-            "device": _device_name(),
+            "device": torch.cuda.get_device_name() if is_cuda else device.device().type,
             "instruction set": torch.backends.cpu.get_cpu_capability(),
             "processes": os.environ.get("WORLD_SIZE", "1"),
         },
@@ -62,13 +65,9 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
     return [] if old == new else [name]
 
 
-def _sources() -> dict[str, str]:
-    """The hashes of the code that dvc.yaml lists as deps of train."""
-    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
-    deps = [Path(dep) for dep in pipeline["stages"]["train"]["deps"] if dep.startswith(("refit/", "stages/"))]
-    found = [file for dep in deps for file in ([dep] if dep.is_file() else dep.rglob("*.py"))]
-    return {file.as_posix(): files.sha256(file) for file in sorted(found)}
-
-
-def _device_name() -> str:
-    return torch.cuda.get_device_name() if device.device().type == "cuda" else device.device().type
+def _code() -> dict[str, str]:
+    """The hash of every code file that dvc.yaml lists as a dependency of train."""
+    deps = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]["train"]["deps"]
+    code = [Path(dep) for dep in deps if dep.startswith(("refit/", "stages/"))]
+    found = {file.as_posix(): file for dep in code for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
+    return {name: files.sha256(file) for name, file in sorted(found.items()) if name not in IRRELEVANT_CODE}

@@ -24,9 +24,7 @@ from refit.stage import bar
 from refit.storage import files
 from refit.storage.arrow import Rows
 from refit.training import arguments, checkpoint_io, distributed
-
-SCHEDULER = "scheduler.json"
-SCALER = "scaler.json"
+from refit.training.checkpoint_io import SCALER, SCHEDULER
 
 
 class ClassifierTrainer(Trainer):  # type: ignore[misc]

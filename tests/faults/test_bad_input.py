@@ -1,4 +1,7 @@
-"""Every mistake in params.yaml and in data gets one line: where, what was given, what is wanted, how to mend it."""
+"""Mistakes in params.yaml and in data: one line that says where and what was given, and the exit code of its kind.
+
+Twelve messages are compared word for word (EXACT_PARAMS, EXACT_DATA), the others by place and given value.
+"""
 
 import re
 import subprocess
@@ -12,431 +15,297 @@ from refit import params, paths
 from refit.download import dataset, task_registry
 from refit.errors import DataError, ParamsError
 from refit.storage import files
+from refit.training import arguments
 
 DOWNLOAD = params.Download(task="own/t", validation_share=0.1, test_share=0.1, split_seed=1)
 
-# (key, the YAML that is given for it, the message after `params.yaml:LINE KEY: `)
-VALUES = [
-    ("lr", "'2e-5'", "got '2e-5' (text), need a number, 0 < lr <= 1 (remove the quotes)"),
-    ("lr", "abc", "got 'abc' (text), need a number, 0 < lr <= 1"),
-    ("lr", "-1", "got -1 (whole number), need a number, 0 < lr <= 1"),
-    ("lr", "0", "got 0 (whole number), need a number, 0 < lr <= 1"),
-    ("lr", ".nan", "got nan (number), need a number, 0 < lr <= 1"),
-    ("lr", ".inf", "got inf (number), need a number, 0 < lr <= 1"),
-    ("lr", "1e6", "got 1000000.0 (number), need a number, 0 < lr <= 1"),
-    ("lr", "[1]", "got [1] (list), need a number, 0 < lr <= 1"),
-    ("lr", "", "got nothing, need a number, 0 < lr <= 1"),
-    ("lr", "true", "got true (true/false), need a number, 0 < lr <= 1"),
-    ("epochs", "0", "got 0 (whole number), need a whole number from 1 to 10000"),
-    ("epochs", "-2", "got -2 (whole number), need a whole number from 1 to 10000"),
-    ("epochs", "3.0", "got 3.0 (number), need a whole number from 1 to 10000"),
-    ("epochs", "'3'", "got '3' (text), need a whole number from 1 to 10000 (remove the quotes)"),
-    ("epochs", "1e5", "got 100000.0 (number), need a whole number from 1 to 10000"),
-    ("batch_size", "4.0", "got 4.0 (number), need a whole number >= 1"),
-    ("batch_size", "0", "got 0 (whole number), need a whole number >= 1"),
-    ("batch_size", "'4'", "got '4' (text), need a whole number >= 1 (remove the quotes)"),
-    ("batch_size", "true", "got true (true/false), need a whole number >= 1"),
-    ("eval_batch_size", "-8", "got -8 (whole number), need a whole number >= 1"),
-    ("grad_accum", "0", "got 0 (whole number), need a whole number >= 1"),
-    ("seed", "-1", "got -1 (whole number), need a whole number from 0 to 4294967295"),
-    ("seed", "4294967296", "got 4294967296 (whole number), need a whole number from 0 to 4294967295"),
-    ("weight_decay", "-0.1", "got -0.1 (number), need a number from 0 to 1"),
-    ("weight_decay", "2", "got 2 (whole number), need a number from 0 to 1"),
-    ("warmup", "1.0", "got 1.0 (number), need the share of all steps to warm up in, 0 <= warmup < 1"),
-    ("warmup", "500", "got 500 (whole number), need the share of all steps to warm up in, 0 <= warmup < 1"),
-    (
-        "scheduler",
-        "lineer",
-        "got 'lineer' (text), need one of linear, cosine, constant, constant_with_warmup, polynomial, inverse_sqrt",
-    ),
-    ("max_grad_norm", "-1", "got -1 (whole number), need a number >= 0 (0: do not clip)"),
-    ("label_smoothing", "1", "got 1 (whole number), need a number, 0 <= label_smoothing < 1"),
-    ("class_weights", "true", "got true (true/false), need none or balanced"),
-    (
-        "early_stopping",
-        "-1",
-        "got -1 (whole number), need how many evaluations without a better score to wait for, >= 0 (0: never stop)",
-    ),
-    (
-        "early_stopping",
-        "yes",
-        "got 'yes' (text), need how many evaluations without a better score to wait for, >= 0 (0: never stop)",
-    ),
-    ("eval_every", "0", "got 0 (whole number), need epoch, or a whole number of steps >= 1"),
-    ("eval_every", "epochs", "got 'epochs' (text), need epoch, or a whole number of steps >= 1"),
-    ("save_every", "1.5", "got 1.5 (number), need epoch, or a whole number of steps >= 1"),
-    ("precision", "fp8", "got 'fp8' (text), need one of auto, fp32, bf16, fp16"),
-    ("padding", "max", "got 'max' (text), need longest or max_length"),
-    ("sampling", "sorted", "got 'sorted' (text), need length or random"),
-    ("attention_dropout", "1.5", "got 1.5 (number), need model, or a number, 0 <= attention_dropout < 1"),
-    ("compile", "1", "got 1 (whole number), need true or false"),
-    ("threads", "0", "got 0 (whole number), need auto, or a whole number from 1 to 1024"),
-    ("threads", "100000", "got 100000 (whole number), need auto, or a whole number from 1 to 1024"),
-    ("threads", "all", "got 'all' (text), need auto, or a whole number from 1 to 1024"),
-    ("report_to", "[wandb]", "got ['wandb'] (list), need one of none, tensorboard, dvclive, wandb"),
-    ("train_rows", "0", "got 0 (whole number), need a whole number >= 1, or all"),
-    ("train_rows", "none", "got 'none' (text), need a whole number >= 1, or all"),
-    ("stratify", "maybe", "got 'maybe' (text), need true or false"),
-    ("max_length", "2", "got 2 (whole number), need a whole number from 4 to 1000000"),
-    ("max_length", "128.5", "got 128.5 (number), need a whole number from 4 to 1000000"),
-    ("validation_share", "1", "got 1 (whole number), need a number, 0 <= share < 1"),
-    ("test_share", "-0.1", "got -0.1 (number), need a number, 0 <= share < 1"),
-    ("model_revision", "main", "got 'main' (text), need pinned, or a 40-hex commit of the model"),
-    ("model_revision", "abc123", "got 'abc123' (text), need pinned, or a 40-hex commit of the model"),
-    ("model", "''", "got '' (text), need text"),
-    ("task", "12", "got 12 (whole number), need text"),
-    ("task", "", "got nothing, need text"),
-]
+# For each key: wrong values as YAML. The message shows each as Python does, with its type.
+VALUES = {
+    "lr": ["'2e-5'", "abc", "-1", "0", ".nan", ".inf", "1e6", "[1]", "", "true"],
+    "epochs": ["0", "-2", "3.0", "'3'", "1e5"], "batch_size": ["4.0", "0", "'4'", "true"], "eval_batch_size": ["-8"],
+    "grad_accum": ["0"], "seed": ["-1", "4294967296"], "weight_decay": ["-0.1", "2"], "warmup": ["1.0", "500"],
+    "scheduler": ["lineer"], "max_grad_norm": ["-1"], "label_smoothing": ["1"], "class_weights": ["true"],
+    "early_stopping": ["-1", "yes"], "eval_every": ["0", "epochs"], "save_every": ["1.5"], "precision": ["fp8"],
+    "padding": ["max"], "sampling": ["sorted"], "attention_dropout": ["1.5"], "threads": ["0", "100000", "all"],
+    "processes": ["0", "two"], "report_to": ["[wandb]"], "trainer": ["", "adam_beta2", "[1]"],
+    "train_rows": ["0", "none"], "stratify": ["maybe"], "max_length": ["2", "128.5"], "validation_share": ["1"],
+    "test_share": ["-0.1"], "model_revision": ["main", "abc123"], "model": ["''"], "task": ["12", ""],
+}  # fmt: skip
+SHOWN = {
+    "": "nothing", "true": "true (true/false)", ".nan": "nan (number)", ".inf": "inf (number)",
+    "1e6": "1000000.0 (number)", "1e5": "100000.0 (number)", "[1]": "[1] (list)", "[wandb]": "['wandb'] (list)",
+}  # fmt: skip
 
-# (lines added to a good params.yaml, the message after `params.yaml:`); N is the first added line.
+# Lines added to a good params.yaml, and the message after `params.yaml:`; N is the line that was added.
 ADDED = [
     ("lerning_rate: 1", "N unknown key lerning_rate; did you mean lr?"),
     ("learning_rate: 1", "N unknown key learning_rate; did you mean lr?"),
     ("num_train_epochs: 1", "N unknown key num_train_epochs; did you mean epochs?"),
     ("banana: 1", "N unknown key banana; remove it"),
-    ("lr: 1", "N key lr appears twice; keep one of them"),
-    ("\tlr: 1", "N:1 a tab is used for indentation; use spaces"),
-    ("a: b: c", "N:5 not YAML (mapping values are not allowed here)"),
+    ("fsdp: true", "N unknown key fsdp;"),
+    ("deepspeed: {}", "N unknown key deepspeed;"),
+    ("lr: 1", "N key lr appears twice;"),
+    ("\tlr: 1", "N:1 a tab is used for indentation;"),
+    ("a: b: c", "N:5 not YAML ("),
 ]
 
-# (the whole of params.yaml, the message)
-WHOLE = [
-    (b"", "params.yaml: need `key: value` lines, got nothing; see recipes/ for whole files"),
-    (b"- a\n", "params.yaml: need `key: value` lines, got ['a'] (list); see recipes/ for whole files"),
-    (b"lr: \xff\n", "params.yaml:1 is not UTF-8 text; save the file as UTF-8"),
+# What is under `trainer:`, its place and what the message names; tests/unit/training/test_arguments.py has more.
+TRAINER = [
+    ({"learning_rate": 1e-3}, "trainer.learning_rate: ", "use the param lr "),
+    ({"torch_compil": True}, "trainer.torch_compil: ", "did you mean torch_compile?"),
+    ({"torch_compile": "often"}, "trainer.torch_compile: ", "got often"),
+    ({"fsdp": True}, "trainer.fsdp: ", "got true"),
+    ({"deepspeed": 2}, "trainer.deepspeed: ", "got 2"),
 ]
 
-FORTY = b"text,label\n" + b"".join(b"t%d,%c\n" % (i, b"xy"[i % 2]) for i in range(40))
-
-# (name, files of data/own/t, the message)
-DATA = [
-    (
-        "missing_label",
-        {"train.csv": b"text,y\na,1\n"},
-        "data/own/t/train.csv: column 'label' not found; columns are: text, y; need text and label",
-    ),
-    (
-        "missing_text",
-        {"train.csv": b"sentence,label\na,1\n"},
-        "data/own/t/train.csv: column 'text' not found; columns are: sentence, label; need text and label",
-    ),
-    (
-        "dup_column",
-        {"train.csv": b"text,label,text\na,1,b\n"},
-        "data/own/t/train.csv: column 'text' appears twice; rename one",
-    ),
-    (
-        "long_row",
-        {"train.csv": b"text,label\na,b,1\nc,0\n"},
-        "data/own/t/train.csv line 2: 3 fields, the header names 2; quote texts that hold a comma",
-    ),
-    (
-        "short_row",
-        {"train.csv": b"text,label\na\n"},
-        "data/own/t/train.csv line 2: 1 fields, the header names 2; quote texts that hold a comma",
-    ),
-    (
-        "bad_utf8",
-        {"train.csv": b"text,label\nok,1\nb\xffd,0\n"},
-        "data/own/t/train.csv line 3: invalid UTF-8 byte 0xff at column 2; save it as UTF-8 (in Excel: CSV UTF-8)",
-    ),
-    (
-        "utf16",
-        {"train.csv": b"\xff\xfet\x00e\x00x\x00t\x00,\x00l\x00a\x00b\x00e\x00l\x00\n\x00a\x00,\x001\x00\n\x00"},
-        "data/own/t/train.csv: is in UTF-16; save it as UTF-8 (in Excel: CSV UTF-8)",
-    ),
-    (
-        "empty_text",
-        {"train.csv": b"text,label\n,1\nb,0\n"},
-        "data/own/t/train.csv line 2: text is empty; fill it in or remove the row",
-    ),
-    (
-        "blank_text",
-        {"train.csv": b"text,label\n  ,1\nb,0\n"},
-        "data/own/t/train.csv line 2: text is blank; fill it in or remove the row",
-    ),
-    (
-        "empty_label",
-        {"train.csv": b"text,label\na,\nb,0\n"},
-        "data/own/t/train.csv line 2: label is empty; fill it in or remove the row",
-    ),
-    (
-        "nul",
-        {"train.csv": b"text,label\na\x00b,1\nc,0\n"},
-        "data/own/t/train.csv line 2: has a NUL character; remove it, or save it as UTF-8 (in Excel: CSV UTF-8)",
-    ),
-    (
-        "one_class",
-        {"train.csv": b"text,label\na,x\nb,x\n"},
-        "data/own/t/train.csv: only one class 'x'; need at least two",
-    ),
-    (
-        "header_only",
-        {"train.csv": b"text,label\n"},
-        "data/own/t/train.csv: has no rows; need a header and at least one row",
-    ),
-    ("empty_file", {"train.csv": b""}, "data/own/t/train.csv: has no rows; need a header and at least one row"),
-    (
-        "open_quote",
-        {"train.csv": b'text,label\n"a,1\nb,0\n'},
-        "data/own/t/train.csv line 2: a quoted field has no end; close it",
-    ),
-    (
-        "test_label",
-        {"train.csv": b"text,label\na,x\nb,y\n", "test.csv": b"text,label\nc,z\n"},
-        "data/own/t/test.csv line 2: label is 'z', which train lacks (rows with such a label: 1); add training rows or remove these",
-    ),
-    (
-        "both_formats",
-        {"train.csv": b"text,label\na,x\nb,y\n", "train.jsonl": b"{}"},
-        "data/own/t: train.csv and train.jsonl are both there; keep one",
-    ),
-    (
-        "no_train",
-        {"test.csv": b"text,label\na,x\n"},
-        "data/own/t: no train file; need train with one of .csv, .tsv, .jsonl, .parquet; found test.csv",
-    ),
-    ("nothing", {}, "data/own/t: no train file; need train with one of .csv, .tsv, .jsonl, .parquet; found nothing"),
-    (
-        "xlsx",
-        {"train.xlsx": b"PK"},
-        "data/own/t: no train file; need train with one of .csv, .tsv, .jsonl, .parquet; found train.xlsx",
-    ),
-    (
-        "json_bad",
-        {"train.jsonl": b"{text: 1}\n"},
-        "data/own/t/train.jsonl line 1: not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
-    ),
-    (
-        "json_list",
-        {"train.jsonl": b"[1]\n"},
-        'data/own/t/train.jsonl line 1: need an object like {"text": ..., "label": ...}',
-    ),
-    (
-        "json_nan",
-        {"train.jsonl": b'{"text":"a","label":NaN}\n'},
-        "data/own/t/train.jsonl line 1: label is nan; need a finite number",
-    ),
-    (
-        "json_null",
-        {"train.jsonl": b'{"text":"a","label":null}\n'},
-        "data/own/t/train.jsonl line 1: label is empty; fill it in or remove the row",
-    ),
-    (
-        "json_num_text",
-        {"train.jsonl": b'{"text":5,"label":"x"}\n'},
-        "data/own/t/train.jsonl line 1: text is 5 (int); need text",
-    ),
-    (
-        "json_label_list",
-        {"train.jsonl": b'{"text":"a","label":["x"]}\n'},
-        "data/own/t/train.jsonl line 1: label is a list; need a word or a number",
-    ),
-    (
-        "json_missing_key",
-        {"train.jsonl": b'{"text":"a","label":"x"}\n{"text":"b"}\n'},
-        "data/own/t/train.jsonl line 2: label is missing; every row needs the same columns",
-    ),
-    (
-        "json_late_pair",
-        {"train.jsonl": b'{"text":"a","label":"x"}\n{"text":"b","label":"y","text_pair":"c"}\n'},
-        "data/own/t/train.jsonl line 2: text_pair is not in the rows before; every row needs the same columns",
-    ),
-    (
-        "parquet_bad",
-        {"train.parquet": b"PAR1 not"},
-        "data/own/t/train.parquet: not a readable parquet file (Parquet magic bytes not found in footer. Either the file is corrupted or this is not a parquet file.); write it again",
-    ),
-    (
-        "pair_only_in_train",
-        {"train.csv": b"text,text_pair,label\na,b,x\nc,d,y\n", "test.csv": b"text,label\na,x\n"},
-        "data/own/t/train.csv: has a column text_pair, the other files lack it; all must have it or none",
-    ),
-    (
-        "mixed",
-        {"train.jsonl": b'{"text":"a","label":0.5}\n{"text":"b","label":"good"}\n'},
-        "data/own/t/train.jsonl line 2: label is good, but others are numbers with a decimal point; correct it, or use words for classes",
-    ),
-    (
-        "too_few",
-        {"train.csv": b"text,label\na,x\nb,y\n"},
-        "test has 0 rows; train has none to spare because it keeps a text of every label: give more rows",
-    ),
-    (
-        "inf",
-        {"train.csv": b"text,label\na,inf\nb,0.5\n"},
-        "data/own/t/train.csv line 2: label is inf; need a finite number below 1e+15: correct or scale the labels",
-    ),
-    (
-        "nan_csv",
-        {"train.csv": b"text,label\na,nan\nb,0.5\n"},
-        "data/own/t/train.csv line 2: label is nan; need a finite number below 1e+15: correct or scale the labels",
-    ),
-    (
-        "tsv_comma",
-        {"train.tsv": b"text,label\na,x\n"},
-        "data/own/t/train.tsv: column 'text' not found; columns are: text,label; fields are separated by commas; name the file train.csv",
-    ),
-    (
-        "semicolon",
-        {"train.csv": b"text;label\na;x\n"},
-        "data/own/t/train.csv: column 'text' not found; columns are: text;label; fields are separated by semicolons; save the file with commas",
-    ),
-    (
-        "zero_test",
-        {
-            "train.csv": b"text,label\nt0,x\nt1,y\nt2,x\nt3,y\nt4,x\nt5,y\nt6,x\nt7,y\nt8,x\nt9,y\nt10,x\nt11,y\nt12,x\nt13,y\nt14,x\nt15,y\nt16,x\nt17,y\nt18,x\nt19,y\nt20,x\nt21,y\nt22,x\nt23,y\nt24,x\nt25,y\nt26,x\nt27,y\nt28,x\nt29,y\nt30,x\nt31,y\nt32,x\nt33,y\nt34,x\nt35,y\nt36,x\nt37,y\nt38,x\nt39,y\n",
-            "test.csv": b"text,label\n",
-        },
-        "data/own/t/test.csv: has no rows; need a header and at least one row",
-    ),
-    (
-        "dir",
-        {"train.csv": None},
-        "data/own/t/train.csv: is a folder; need a file",
-    ),
+EXACT_PARAMS = [
+    ("lr", "'2e-5'", "got '2e-5' (text), need a number, 0 < lr <= 1 (remove the quotes)"),
+    ("epochs", "3.0", "got 3.0 (number), need a whole number from 1 to 10000"),
+    ("class_weights", "true", "got true (true/false), need none or balanced"),
+    ("model_revision", "main", "got 'main' (text), need pinned, or a 40-hex commit of the model"),
 ]
 
-TASKS = ["own/../x", "own/", "own/a/b", "own/a b", "own/x\\y", "own//etc"]
+# The file in data/own/t and its content, then where the message says the mistake is and what it names.
+DATA = {
+    "missing_label": ("train.csv", b"text,y\na,1\n", ": ", "'label' not found; columns are: text, y"),
+    "missing_text": ("train.csv", b"sentence,label\na,1\n", ": ", "'text' not found; columns are: sentence, label"),
+    "duplicate_column": ("train.csv", b"text,label,text\na,1,b\n", ": ", "'text' appears twice"),
+    "long_row": ("train.csv", b"text,label\na,b,1\nc,0\n", " line 2: ", "3 fields"),
+    "short_row": ("train.csv", b"text,label\na\n", " line 2: ", "1 fields"),
+    "bad_utf8": ("train.csv", b"text,label\nok,1\nb\xffd,0\n", " line 3: ", "byte 0xff at column 2"),
+    "utf16": ("train.csv", "text,label\na,1\n".encode("utf-16"), ": ", "UTF-16"),
+    "empty_text": ("train.csv", b"text,label\n,1\nb,0\n", " line 2: ", "text is empty"),
+    "blank_text": ("train.csv", b"text,label\n  ,1\nb,0\n", " line 2: ", "text is blank"),
+    "empty_label": ("train.csv", b"text,label\na,\nb,0\n", " line 2: ", "label is empty"),
+    "nul": ("train.csv", b"text,label\na\x00b,1\nc,0\n", " line 2: ", "NUL"),
+    "one_class": ("train.csv", b"text,label\na,x\nb,x\n", ": ", "only one class 'x'"),
+    "header_only": ("train.csv", b"text,label\n", ": ", "no rows"),
+    "empty_file": ("train.csv", b"", ": ", "no rows"),
+    "open_quote": ("train.csv", b'text,label\n"a,1\nb,0\n', " line 2: ", "quoted field"),
+    "infinite": ("train.csv", b"text,label\na,inf\nb,0.5\n", " line 2: ", "label is inf"),
+    "nan": ("train.csv", b"text,label\na,nan\nb,0.5\n", " line 2: ", "label is nan"),
+    "tsv_with_commas": ("train.tsv", b"text,label\na,x\n", ": ", "columns are: text,label"),
+    "semicolons": ("train.csv", b"text;label\na;x\n", ": ", "columns are: text;label"),
+    "a_folder": ("train.csv", None, ": ", "is a folder"),
+    "json_bad": ("train.jsonl", b"{text: 1}\n", " line 1: ", "not JSON"),
+    "json_list": ("train.jsonl", b"[1]\n", " line 1: ", "need an object"),
+    "json_nan": ("train.jsonl", b'{"text":"a","label":NaN}\n', " line 1: ", "label is nan"),
+    "json_null": ("train.jsonl", b'{"text":"a","label":null}\n', " line 1: ", "label is empty"),
+    "json_number": ("train.jsonl", b'{"text":5,"label":"x"}\n', " line 1: ", "text is 5"),
+    "json_label_list": ("train.jsonl", b'{"text":"a","label":["x"]}\n', " line 1: ", "label is a list"),
+    "json_missing_key": ("train.jsonl", b'{"text":"a","label":"x"}\n{"text":"b"}\n', " line 2: ", "label is missing"),
+    "json_late_pair": (
+        "train.jsonl", b'{"text":"a","label":1}\n{"text":"b","label":2,"text_pair":"c"}\n', " line 2: ", "text_pair"),
+    "mixed_labels": (
+        "train.jsonl", b'{"text":"a","label":0.5}\n{"text":"b","label":"good"}\n', " line 2: ", "label is good"),
+    "parquet_bad": ("train.parquet", b"PAR1 not", ": ", "not a readable parquet file"),
+}  # fmt: skip
+
+TWO = b"text,label\na,x\nb,y\n"
+FORTY = b"text,label\n" + b"".join(b"t%d,%c\n" % (row, b"xy"[row % 2]) for row in range(40))
+NO_TRAIN = "data/own/t: no train file; need train with one of .csv, .tsv, .jsonl, .parquet; found "
+# All files of data/own/t, and the complete message.
+EXACT_DATA = [
+    ({"train.csv": TWO, "test.csv": b"text,label\nc,z\n"},
+     "data/own/t/test.csv line 2: label is 'z', which train lacks (rows with such a label: 1); "
+     "add training rows or remove these"),
+    ({"train.csv": TWO, "train.jsonl": b"{}"}, "data/own/t: train.csv and train.jsonl are both there; keep one"),
+    ({"test.csv": TWO}, f"{NO_TRAIN}test.csv"),
+    ({"train.xlsx": b"PK"}, f"{NO_TRAIN}train.xlsx"),
+    ({}, f"{NO_TRAIN}nothing"),
+    ({"train.csv": b"text,text_pair,label\na,b,x\nc,d,y\n", "test.csv": b"text,label\na,x\n"},
+     "data/own/t/train.csv: has a column text_pair, the other files lack it; all must have it or none"),
+    ({"train.csv": FORTY, "test.csv": b"text,label\n"},
+     "data/own/t/test.csv: has no rows; need a header and at least one row"),
+    ({"train.csv": TWO},
+     "test has 0 rows; train has none to spare because it keeps a text of every label: give more rows"),
+]  # fmt: skip
 
 
 @pytest.fixture
 def params_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of params.yaml in the current folder."""
     monkeypatch.chdir(tmp_path)
     paths.PARAMS.write_bytes((ROOT / "params.yaml").read_bytes())
     return paths.PARAMS
 
 
-def said(path: Path) -> str:
-    with pytest.raises(ParamsError) as raised:
-        params.load(params.Train, path)
-    assert raised.value.exit_code == 64
-    return str(raised.value)
-
-
-@pytest.mark.parametrize(("key", "given", "message"), VALUES, ids=lambda value: value if len(value) < 25 else "")
-def test_wrong_values(key: str, given: str, message: str, params_file: Path) -> None:
-    # Each of these would otherwise fail an hour later, or train something else than was meant.
-    lines = params_file.read_text().splitlines()
-    number = next(number for number, line in enumerate(lines, start=1) if line.startswith(f"{key}:"))
-    lines[number - 1] = f"{key}: {given}"
-    params_file.write_text("\n".join(lines) + "\n")
-    assert said(params_file) == f"params.yaml:{number} {key}: {message}"
-
-
-@pytest.mark.parametrize(("added", "message"), ADDED)
-def test_wrong_lines(added: str, message: str, params_file: Path) -> None:
-    # An unknown key that is ignored is an experiment that never happened.
-    text = params_file.read_text()
-    params_file.write_text(f"{text}{added}\n")
-    assert said(params_file) == f"params.yaml:{message.replace('N', str(len(text.splitlines()) + 1), 1)}"
-
-
-@pytest.mark.parametrize(("content", "message"), WHOLE)
-def test_wrong_files(content: bytes, message: str, params_file: Path) -> None:
-    # What an editor, a merge or a full disk makes of a file.
-    params_file.write_bytes(content)
-    assert said(params_file) == message
-
-
-def test_no_file_and_a_folder(params_file: Path) -> None:
-    # A newcomer in the wrong folder.
-    params_file.unlink()
-    assert said(params_file) == "params.yaml: not found; take one with: cp recipes/movie_stars.yaml params.yaml"
-    params_file.mkdir()
-    assert said(params_file) == "params.yaml: is a folder; need a file of `key: value` lines, see recipes/"
-
-
-def test_all_problems_at_once(params_file: Path) -> None:
-    # One a run would be a tedious way to learn of three.
-    change_params(params_file, lr=-1, epochs=0, batch_size="4")
-    assert said(params_file).startswith("3 problems: ")
-
-
-@pytest.mark.parametrize("name", TASKS)
-def test_task_names_are_no_paths(name: str) -> None:
-    # own/../x would read, and report, files outside of data/own.
-    with pytest.raises(ParamsError) as raised:
-        task_registry.find(name)
-    wanted = "need own/NAME, NAME a folder in data/own of letters, digits, _ and -"
-    assert str(raised.value) == f"params.yaml task: got {name!r}; {wanted}"
-
-
-@pytest.mark.parametrize(("name", "files", "message"), DATA, ids=[name for name, _, _ in DATA])
-def test_wrong_data(
-    name: str, files: dict[str, bytes | None], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # pandas and datasets guess here: shifted columns, labels that turn into floats, rows that vanish.
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The empty folder data/own/t in the current folder."""
     monkeypatch.chdir(tmp_path)
     folder = Path("data/own/t")
     folder.mkdir(parents=True)
-    for file, content in files.items():
-        if content is None:
-            (folder / file).mkdir()
-        else:
-            (folder / file).write_bytes(content)
+    return folder
+
+
+def params_error(path: Path) -> str:
+    """The message that params.yaml gives."""
+    with pytest.raises(ParamsError) as raised:
+        params.load(params.Train, path)
+    assert raised.value.exit_code == 64
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def download_error() -> str:
+    """The message that the data gives; nothing may have been written."""
     with pytest.raises(DataError) as raised:
         dataset.write(DOWNLOAD, task_registry.find("own/t"), paths.RAW)
-    assert str(raised.value) == message
     assert raised.value.exit_code == 65
+    assert "\n" not in str(raised.value)
     assert not paths.RAW.exists()
+    return str(raised.value)
+
+
+def set_value(path: Path, key: str, given: str) -> int:
+    """Write a value into params.yaml as it is; returns its line."""
+    lines = path.read_text().splitlines()
+    number = next(number for number, line in enumerate(lines, start=1) if line.startswith(f"{key}:"))
+    lines[number - 1] = f"{key}: {given}"
+    path.write_text("\n".join(lines) + "\n")
+    return number
 
 
 def write_rows(rows: list[tuple[str, str]], split: str = "train") -> None:
-    folder = Path("data/own/t")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{split}.csv").write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    """Write a CSV file of data/own/t."""
+    content = "text,label\n" + "".join(f"{text},{label}\n" for text, label in rows)
+    Path(f"data/own/t/{split}.csv").write_text(content)
 
 
-def test_leaks_and_contradictions_are_told_with_counts_and_examples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    # A leaked test split gives a score that no one gets again.
-    monkeypatch.chdir(tmp_path)
+def shown(given: str) -> str:
+    """A YAML value as messages show it."""
+    if given in SHOWN:
+        return SHOWN[given]
+    if re.fullmatch(r"-?[\d.]+", given):
+        return f"{given} ({'number' if '.' in given else 'whole number'})"
+    return f"'{given.strip(chr(39))}' (text)"
+
+
+@pytest.mark.parametrize(("key", "given"), [(key, given) for key, values in VALUES.items() for given in values])
+def test_a_wrong_value_is_located_and_shown(key: str, given: str, params_file: Path) -> None:
+    """Prevents a value that fails an hour later, or that trains something else than was meant."""
+    number = set_value(params_file, key, given)
+    assert params_error(params_file).startswith(f"params.yaml:{number} {key}: got {shown(given)}, need ")
+
+
+@pytest.mark.parametrize(("key", "given", "message"), EXACT_PARAMS)
+def test_a_wrong_value_says_what_is_needed(key: str, given: str, message: str, params_file: Path) -> None:
+    """Prevents a message that does not say how to fix the value."""
+    number = set_value(params_file, key, given)
+    assert params_error(params_file) == f"params.yaml:{number} {key}: {message}"
+
+
+@pytest.mark.parametrize(("added", "message"), ADDED)
+def test_a_wrong_line_is_located(added: str, message: str, params_file: Path) -> None:
+    """Prevents an unknown key from being ignored: an experiment that never happened."""
+    text = params_file.read_text()
+    params_file.write_text(f"{text}{added}\n")
+    number = len(text.splitlines()) + 1
+    assert params_error(params_file).startswith(f"params.yaml:{message.replace('N', str(number), 1)}")
+
+
+@pytest.mark.parametrize(("given", "place", "names"), TRAINER)
+def test_a_wrong_argument_of_the_trainer_is_located(given: dict[str, object], place: str, names: str) -> None:
+    """Prevents two values for one thing, and a typo that does nothing."""
+    with pytest.raises(ParamsError) as raised:
+        arguments.check(given)
+    assert raised.value.exit_code == 64
+    assert str(raised.value).startswith(f"params.yaml {place}")
+    assert names in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        (b"", ": need"), (b"- a\n", ": need"), (b"lr: \xff\n", ":1 is not UTF-8"), (None, ": not found"),
+        ("folder", ": is a folder"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_params_is_located(content: bytes | str | None, start: str, params_file: Path) -> None:
+    """Prevents a traceback for what an editor, a merge or a full disk makes of the file, and in the wrong folder."""
+    params_file.unlink()
+    if content == "folder":
+        params_file.mkdir()
+    elif content is not None:
+        params_file.write_bytes(content)
+    assert params_error(params_file).startswith(f"params.yaml{start}")
+
+
+def test_all_problems_are_in_one_message(params_file: Path) -> None:
+    """Prevents a user from running three times to learn of three mistakes."""
+    change_params(params_file, lr=-1, epochs=0, batch_size="4")
+    message = params_error(params_file)
+    assert message.startswith("3 problems: ")
+    assert all(f" {key}: got " in message for key in ("lr", "epochs", "batch_size"))
+
+
+@pytest.mark.parametrize("name", ["own/../x", "own/", "own/a/b", "own/a b", "own/x\\y", "own//etc"])
+def test_a_task_name_is_no_path(name: str) -> None:
+    """Prevents own/../x from reading, and reporting, files outside of data/own."""
+    with pytest.raises(ParamsError) as raised:
+        task_registry.find(name)
+    assert raised.value.exit_code == 64
+    assert str(raised.value).startswith(f"params.yaml task: got {name!r}; ")
+
+
+@pytest.mark.parametrize(("file", "content", "place", "names"), DATA.values(), ids=DATA)
+def test_a_mistake_in_a_file_is_located(file: str, content: bytes | None, place: str, names: str, own: Path) -> None:
+    """Prevents what pandas and datasets would guess: shifted columns, labels that become floats, lost rows."""
+    if content is None:
+        (own / file).mkdir()
+    else:
+        (own / file).write_bytes(content)
+    message = download_error()
+    assert message.startswith(f"data/own/t/{file}{place}")
+    assert names in message
+
+
+@pytest.mark.parametrize(("content", "message"), EXACT_DATA)
+def test_a_mistake_between_files_is_explained(content: dict[str, bytes], message: str, own: Path) -> None:
+    """Prevents files that contradict one another from being used, and a message without a fix."""
+    for file, given in content.items():
+        (own / file).write_bytes(given)
+    assert download_error() == message
+
+
+def test_leaks_and_contradictions_are_reported(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Prevents a score on a test split with training texts, which nobody gets again."""
     rows = [(f"text {number}", "xy"[number % 2]) for number in range(40)]
     write_rows([*rows, ("twice", "x"), ("twice", "y")])
     write_rows([*rows[:3], ("new", "x")], "test")
     write_rows([*rows[5:7], ("other", "y")], "validation")
     dataset.write(DOWNLOAD, task_registry.find("own/t"), paths.RAW)
     said = capfd.readouterr().err.splitlines()
-    assert said == [
-        "download: rows of validation: 3; scores on so few are mostly chance, use 30 or more",
-        "download: rows of validation that repeat a text of train: 2 of 3, such as 'text 5'; "
-        "scores on them are inflated; remove them from one of the two files",
-        "download: rows of test: 4; scores on so few are mostly chance, use 30 or more",
-        "download: rows of test that repeat a text of train: 3 of 4, such as 'text 0'; "
-        "scores on them are inflated; remove them from one of the two files",
-        "download: 1 text in train with different labels, such as 'twice'",
-    ]
+    expected = [
+        ("of validation: 3", ""), ("of validation", "2 of 3, such as 'text 5'"), ("of test: 4", ""),
+        ("of test", "3 of 4, such as 'text 0'"), ("1 text in train", "such as 'twice'"),
+    ]  # fmt: skip
+    assert len(said) == len(expected)
+    assert all(place in line and names in line for line, (place, names) in zip(said, expected, strict=True))
 
 
-def test_clean_data_raises_no_doubts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    # A warning that is always there is read by nobody.
-    monkeypatch.chdir(tmp_path)
+def test_clean_data_gives_no_warning(own: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Prevents a warning that is always there, which nobody reads."""
     write_rows([(f"text {number % 200}", "xy"[number % 2]) for number in range(400)])
     dataset.write(DOWNLOAD, task_registry.find("own/t"), paths.RAW)
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("test", "validation"), [(0.999, 0.999), (0.6, 0.6), (0.5, 0.5)])
-def test_shares_that_leave_nothing_to_train_on_are_refused(
-    test: float, validation: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prevents an IndexError, and a second share that is silently of what the first one left."""
-    monkeypatch.chdir(tmp_path)
+def test_shares_that_leave_nothing_to_train_on_are_refused(test: float, validation: float, own: Path) -> None:
+    """Prevents an IndexError, and a second share that is silently taken of what the first one left."""
     write_rows([(f"text {number}", "xy"[number % 2]) for number in range(60)])
     chosen = DOWNLOAD.model_copy(update={"test_share": test, "validation_share": validation})
-    with pytest.raises(ParamsError, match=f"validation_share, test_share: got {validation} and {test}.*sum below 1"):
+    with pytest.raises(ParamsError, match=f"validation_share, test_share: got {validation} and {test}"):
         dataset.write(chosen, task_registry.find("own/t"), paths.RAW)
     write_rows([("a", "x"), ("b", "y")], "test")
     dataset.write(chosen, task_registry.find("own/t"), paths.RAW)  # the share of a split that has a file is not used
 
 
-def test_both_shares_are_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_shares_are_of_all_rows(own: Path) -> None:
     """Prevents a validation split that is smaller than its share says."""
-    monkeypatch.chdir(tmp_path)
     write_rows([(f"text {number}", "xy"[number % 2]) for number in range(100)])
     chosen = DOWNLOAD.model_copy(update={"test_share": 0.5, "validation_share": 0.2})
     dataset.write(chosen, task_registry.find("own/t"), paths.RAW)
@@ -444,8 +313,8 @@ def test_both_shares_are_of_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert {name: split["rows"] for name, split in splits.items()} == {"train": 30, "validation": 20, "test": 50}
 
 
-def test_the_last_line_of_a_stage_is_the_whole_message(tmp_path: Path) -> None:
-    # DVC shows a stage's stderr and flattens its exit code to 255: the last line is all that a user has.
+def test_the_last_line_of_a_stage_is_the_complete_message(tmp_path: Path) -> None:
+    """Prevents a cut message: DVC replaces the exit code by 255, so the last line is all that a user has."""
     params_file = tmp_path / "params.yaml"
     params_file.write_bytes((ROOT / "params.yaml").read_bytes())
     change_params(params_file, lr=-1)

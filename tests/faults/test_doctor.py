@@ -1,5 +1,6 @@
 """refit.doctor finds and fixes what kills and full or bad disks leave of DVC's state; then the pipeline runs again."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import clone, environment, run
+
+from refit.storage import files
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,26 @@ def test_a_damaged_cache_object_is_made_again(mode: int, project: Path) -> None:
     assert stat.S_IMODE(stored.stat().st_mode) == mode
     found_and_fixed(project, "is damaged (md5")
     assert stored.read_bytes() == b"words\n"
+
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_the_fix_in_the_error_for_a_damaged_file_works(is_linked: bool, project: Path) -> None:
+    """Prevents advice that restores the damaged bytes from the cache, or says that nothing has changed."""
+    path = Path("data/out/copy.txt")
+    (stored,) = [path for path in (project / ".dvc/cache/files/md5").glob("??/*") if path.suffix != ".dir"]
+    if is_linked:
+        run("dvc", "config", "cache.type", "hardlink", cwd=project)
+        run("dvc", "checkout", "--relink", cwd=project)
+        assert (project / path).samefile(stored)
+    for damaged_copy in (stored, project / path):
+        damaged_copy.chmod(0o644)
+        damaged_copy.write_bytes(b"wrong\n")
+        damaged_copy.chmod(0o444)
+    with contextlib.chdir(project):
+        fix = str(files.damaged(path, "differs")).partition("; run: ")[2]
+    for command in fix.replace(", and then: ", ", ").split(", "):
+        run(*command.split(), cwd=project)
+    assert (project / path).read_text() == stored.read_text() == "words\n"
 
 
 def test_what_a_killed_experiment_left_is_removed(project: Path) -> None:

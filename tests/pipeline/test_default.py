@@ -1,4 +1,4 @@
-"""The default, as a newcomer runs it: real data and the real MiniLM out of the package index."""
+"""`make repro` with the default params: real data and the real MiniLM from PyPI."""
 
 import json
 from pathlib import Path
@@ -11,14 +11,14 @@ from conftest import ROOT, clone, environment, ran, run
 def test_make_repro_on_a_fresh_clone_ends_with_good_scores(tmp_path: Path) -> None:
     """Prevents the first command of the README from failing, or from teaching the model nothing."""
     project = clone(tmp_path / "project")
-    # The environment that `make` would set up is the one that runs this test: pip is not tested here.
+    # The environment that runs this test; installing one with pip is not tested here.
     (project / ".venv").symlink_to(ROOT / ".venv")
     done = run("make", "repro", cwd=project, env=environment())
     assert "Model    models/finetuned" in done.stdout
     assert "Try next" in done.stdout
     scores = json.loads((project / "metrics/scores.json").read_text())["movie_stars"]
     assert scores["validation"]["rows"] == 1000
-    # 0.50 is promised of the mean over five seeds; a single seed is a little less sure.
+    # The mean over five seeds is above 0.50; a single seed varies.
     assert scores["validation"]["accuracy"] > 0.47
     assert scores["test"]["accuracy"] > 0.47
     timed = {line.split()[0] for line in done.stdout.partition("peak memory\n")[2].partition("\n\n")[0].splitlines()}

@@ -1,4 +1,4 @@
-"""The README: every command in it runs, in its order, and what it says of stages and files is so."""
+"""The README and the other documents: every command of the README runs, and what they list exists."""
 
 import re
 import subprocess
@@ -7,22 +7,24 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment, reviews, run, tiny_project, write_csv
 from ruamel.yaml import YAML
+from test_repro import wait_for_queue
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# `make repro` and `make test` are run by test_default.py and by CI themselves; .venv is the one that runs this test.
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data/own/README.md"]
+# test_default.py runs `make repro`; .venv is the environment that runs this test.
 ELSEWHERE = {"make repro", "source .venv/bin/activate"}
 
 
 def commands() -> list[str]:
-    """Every line of the README's bash blocks that is run here, comments cut."""
+    """Every line of the README's bash blocks that is run here."""
     blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line and line not in ELSEWHERE]
 
 
 @pytest.mark.timeout(900)
 def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents a first hour that ends in an error message: the lines are run as they stand, one after the other."""
+    """Prevents a first hour that ends in an error: the commands run as printed, in their order."""
     default = YAML(typ="safe").load(ROOT / "params.yaml")
     rows = {key: default[key] for key in ("train_rows", "eval_rows", "test_rows")}
     project = tiny_project(tmp_path / "project", tiny_model, epochs=1, **rows)
@@ -45,29 +47,57 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> N
             assert "lr" in head
             assert not re.search(r"data/|models/|metrics/|refit/|stages/", head), head
         if command == "dvc queue start":
-            from test_repro import wait_for_queue
-
             wait_for_queue(project)
             assert run("dvc", "queue", "status", cwd=project).stdout.count("Success") == 4
     untracked = run("git", "ls-files", "--others", "--exclude-standard", "--directory", cwd=project).stdout.split()
     assert set(untracked) <= {"predictions.parquet", "data/own/NAME/"}
 
 
+def test_the_readme_is_short() -> None:
+    """Prevents a README that nobody reads to its end."""
+    assert len(README.split()) <= 1100
+
+
+def test_the_code_tree_of_the_readme_is_complete() -> None:
+    """Prevents a package or module that the README's tree lacks, or one that is gone."""
+    (tree,) = re.findall(r"```\n(params\.yaml .*?)```", README, flags=re.DOTALL)
+    shown = {line.split()[0] for line in tree.splitlines() if line.startswith("  ")}
+    folders = {f"{path.parent.name}/" for path in (ROOT / "refit").glob("*/__init__.py")}
+    assert shown == folders | {path.name for path in (ROOT / "refit").glob("*.py")} - {"__init__.py"}
+
+
 def test_the_stage_table_is_dvc_yamls() -> None:
-    """Prevents the README from describing another pipeline."""
+    """Prevents docs/design.md from describing another pipeline."""
+    design = (ROOT / "docs/design.md").read_text(encoding="utf-8")
     for name, stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items():
-        assert f"| {name} | {stage['desc']} |" in README
+        assert f"| {name} | {stage['desc']} |" in design
 
 
-def test_the_benchmarks_are_those_of_the_last_run() -> None:
-    """Prevents figures that nobody measured."""
-    results = (ROOT / "benchmarks/RESULTS.md").read_text(encoding="utf-8")
-    assert results[results.index("| | refit") :].strip() in README
-
-
-def test_every_recipe_and_every_link_is_there() -> None:
-    """Prevents dead links, and recipes that nobody finds."""
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_every_recipe_is_listed() -> None:
+    """Prevents recipes that nobody finds."""
+    recipes = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
     for recipe in (ROOT / "recipes").rglob("*.yaml"):
-        assert f"]({recipe.relative_to(ROOT)})" in README
+        assert f"](../{recipe.relative_to(ROOT)})" in recipes
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Prevents dead links between the documents, also to a heading that was renamed."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_tests_that_the_documents_name_exist() -> None:
+    """Prevents promises in docs/reliability.md that no test checks any more."""
+    defined = {
+        name for path in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    for document in DOCUMENTS:
+        named = set(re.findall(r"\btest_\w+", document.read_text(encoding="utf-8")))
+        assert named - {"test_share", "test_rows", "test_sample_seed"} <= defined | files, document

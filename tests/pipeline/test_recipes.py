@@ -62,7 +62,11 @@ def test_every_tutorial_has_its_recipe() -> None:
             {"train_rows": "all", "batch_size": 12, "grad_accum": 2, "epochs": 8, "precision": "fp16", "lr": 2e-5}
             | {"weight_decay": 0.05, "scheduler": "cosine", "warmup": 0.1, "save_every": "epoch"},
         ),
-        ("yelp_full_sharded.yaml", {"processes": 2, "fsdp": True, "deepspeed": False, "batch_size": 12, "lr": 2e-5}),
+        (
+            "yelp_full_sharded.yaml",
+            {"processes": 2, "batch_size": 12, "lr": 2e-5}
+            | {"trainer": {"fsdp": "full_shard", "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}},
+        ),
         ("afqmc.yaml", {"model": "google-bert/bert-base-chinese", "lr": 1e-5, "batch_size": 4, "epochs": 3}),
         *(
             (
@@ -92,8 +96,8 @@ def hub_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_a_recipe_runs_from_download_to_report(recipe: Path, hub_project: Path) -> None:
     """Prevents a recipe that is valid and still does not run. Scores mean nothing: the hub's models are stand-ins."""
-    if params.load(params.Train, recipe).fsdp is not False and not torch.cuda.is_available():
-        pytest.skip("FSDP needs GPUs; tests/pipeline/test_sharding.py runs it on CPUs")
+    if "fsdp" in params.load(params.Train, recipe).trainer and not torch.cuda.is_available():
+        pytest.skip("FSDP needs GPUs; tests/pipeline/test_processes.py runs it on CPUs")
     sys.path.insert(0, str(HUB))
     import hub
 

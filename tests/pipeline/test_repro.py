@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
 
 
 def test_two_clones_give_the_same_bytes(done: Path, tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents a path, a clock or a hash seed from getting into an out."""
+    """Prevents a path, a clock or a hash seed from changing an output: the complete dvc.lock is compared."""
     other = tiny_project(tmp_path / "elsewhere" / "another-name", tiny_model)
     env = environment(PYTHONHASHSEED="7", TZ="Asia/Tokyo", LC_ALL="C")
     run("dvc", "repro", cwd=other, env=env)
@@ -27,14 +28,14 @@ def test_two_clones_give_the_same_bytes(done: Path, tmp_path: Path, tiny_model: 
 
 
 def test_a_forced_tokenize_does_not_retrain(done: Path) -> None:
-    """Prevents token ids whose bytes change each time, which would retrain everything for nothing."""
+    """Prevents token ids whose bytes change each time, which would retrain for nothing."""
     output = run("dvc", "repro", "--force", "--single-item", "tokenize", cwd=done).stdout
     assert ran(output) == ["tokenize"]
     assert ran(run("dvc", "repro", cwd=done).stdout) == []
 
 
 def test_changing_the_learning_rate_reruns_train_and_what_follows(done: Path) -> None:
-    """Prevents the promised command from failing, from running too much, and its figures from being wrong."""
+    """Prevents `dvc exp run -S lr=…` from running too much, and `dvc … diff` from showing wrong values."""
     before = json.loads((done / "metrics/scores.json").read_text())
     output = run("dvc", "exp", "run", "-S", "lr=2e-5", cwd=done).stdout
     assert ran(output) == ["train", "evaluate", "report"]
@@ -72,8 +73,6 @@ def test_an_experiment_is_applied_committed_and_compared_in_a_clone(done: Path, 
 
 def wait_for_queue(folder: Path) -> None:
     """Wait until no queued experiment is left to run; fail with the first log when one has failed."""
-    import time
-
     for _ in range(120):
         status = run("dvc", "queue", "status", cwd=folder).stdout
         if "Failed" in status:
@@ -84,19 +83,19 @@ def wait_for_queue(folder: Path) -> None:
     pytest.fail("the queue did not end: " + status)
 
 
-def test_the_saved_model_answers_with_label_names(done: Path) -> None:
+def test_the_saved_model_predicts_label_names(done: Path) -> None:
     """Prevents LABEL_0 from reaching whoever loads the model."""
     from transformers import pipeline
 
-    answer = pipeline("text-classification", str(done / "models/finetuned"), device="cpu")("a good film")
-    assert answer[0]["label"] in {"positive", "negative"}
+    predicted = pipeline("text-classification", str(done / "models/finetuned"), device="cpu")("a good film")
+    assert predicted[0]["label"] in {"positive", "negative"}
     files = {path.name for path in (done / "models/finetuned").iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= files
     assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]
 
 
 def test_the_model_folder_alone_cuts_texts_as_in_training(done: Path, tmp_path: Path) -> None:
-    """Prevents another length, and so other answers, where the folder was copied or published."""
+    """Prevents other predictions where the folder was copied or published: max_length must be saved with it."""
     from transformers import AutoTokenizer
 
     from refit.predict import model_source
@@ -124,8 +123,8 @@ def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> 
     assert config["problem_type"] == "regression"
 
 
-def test_a_users_mistake_is_one_line_and_keeps_everything(done: Path) -> None:
-    """Prevents a traceback for a typo, and outs lost to it."""
+def test_a_mistake_of_the_user_gives_one_line(done: Path) -> None:
+    """Prevents a traceback for a typo."""
     change_params(done / "params.yaml", task="own/nowhere")
     failed = run("dvc", "repro", cwd=done, check=False)
     assert failed.returncode != 0
@@ -134,7 +133,7 @@ def test_a_users_mistake_is_one_line_and_keeps_everything(done: Path) -> None:
 
 
 def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents results of old weights or rows, and a broken link of one task from stopping all others."""
+    """Prevents results of outdated weights or rows, and a broken link of one task from stopping the other tasks."""
     (done / "data/own/broken").mkdir()
     (done / "data/own/broken/train.csv").symlink_to("nowhere.csv")
     outside = shutil.copytree(tiny_model, tmp_path / "outside")
@@ -151,7 +150,7 @@ def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_p
     assert ran(run("dvc", "repro", "tokenize", cwd=done).stdout) == ["download", "tokenize"]
     outside.rename(tmp_path / "moved")
     kept = run("dvc", "repro", "tokenize", cwd=done)
-    assert ran(kept.stdout) == []  # who has pulled this run can use it without the folder
+    assert ran(kept.stdout) == []  # a clone that has pulled this run works without the folder
     assert f"{outside}" in kept.stderr
     change_params(done / "params.yaml", task="own/broken")
     assert "data/own/broken" in run("dvc", "repro", "tokenize", cwd=done, check=False).stderr

@@ -2,11 +2,13 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run
 from ruamel.yaml import YAML
 
 from refit import params
@@ -158,9 +160,6 @@ def test_no_module_needs_itself() -> None:
 
 def test_light_stages_do_not_load_torch() -> None:
     """Prevents seconds of start-up in stages that only move rows."""
-    import subprocess
-    import sys
-
     program = (
         "import sys; from refit import params, summary; from refit.data import sampling; "
         "from refit.download import dataset; from refit.tokenization import tokenization; "
@@ -169,3 +168,12 @@ def test_light_stages_do_not_load_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["search", "glue"])
+def test_search_and_glue_do_not_load_torch(command: str) -> None:
+    """Prevents seconds of start-up in commands that only start experiments."""
+    done = run(sys.executable, "-X", "importtime", "-m", f"refit.{command}", "--help", cwd=ROOT)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "refit.experiments.evaluations" in loaded
+    assert not loaded & {"torch", "transformers"}

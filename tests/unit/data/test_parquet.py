@@ -1,4 +1,4 @@
-"""Reading single rows of data/raw."""
+"""Reading single rows of a split in data/raw."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from refit.data import parquet
 
 
 def test_rows_come_in_the_order_asked_for_from_any_row_group(tmp_path: Path) -> None:
-    """A text shown beside another row's label would be the worst of mistakes."""
+    """Prevents a text from being shown with another row's label."""
     path = tmp_path / "train.parquet"
     table = pa.table(
         {"text": [f"a{i}" for i in range(25)], "text_pair": [f"b{i}" for i in range(25)], "label": [0] * 25}

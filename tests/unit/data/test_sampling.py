@@ -1,4 +1,4 @@
-"""Sampling: the rows that a notebook would pick, or each label in its share."""
+"""Sampling: the rows that a notebook would pick, or the same fraction of each class."""
 
 from collections import Counter
 from pathlib import Path
@@ -23,19 +23,14 @@ def test_the_rows_of_shuffle_and_select(rows: int, data: st.DataObject, seed: in
     assert sampling.choose(rows, count, seed).tolist() == list(theirs)
 
 
-def test_all_keeps_the_order_of_the_file() -> None:
-    """Prevents needless shuffling of millions of rows."""
-    assert sampling.choose(5, "all", 1).tolist() == [0, 1, 2, 3, 4]
-
-
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=300), st.data(), st.integers(0, 1000))
-def test_a_stratified_sample_keeps_the_shares(labels: list[int], data: st.DataObject, seed: int) -> None:
-    """Prevents a label from being lost or doubled in a small sample."""
+def test_a_stratified_sample_keeps_the_class_fractions(labels: list[int], data: st.DataObject, seed: int) -> None:
+    """Prevents a class from being lost or over-represented in a small sample."""
     count = data.draw(st.integers(1, len(labels)))
     chosen = sampling.choose(len(labels), count, seed, np.array(labels))
     assert len(set(chosen.tolist())) == count
-    found, whole = Counter(np.array(labels)[chosen].tolist()), Counter(labels)
-    for label, size in whole.items():
+    found, expected = Counter(np.array(labels)[chosen].tolist()), Counter(labels)
+    for label, size in expected.items():
         assert abs(found[label] - size * count / len(labels)) < 1
 
 
@@ -61,8 +56,9 @@ def params(**changes: object) -> Sample:
     return Sample.model_validate({**values, "stratify": False, **changes})
 
 
-def test_rows_are_gathered_whole_and_in_order(tmp_path: Path) -> None:
-    """Prevents a row's tokens from ending up beside another row's label."""
+def test_rows_are_written_in_the_chosen_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a row's tokens from being stored with another row's label, within and between batches."""
+    monkeypatch.setattr(arrow, "BATCH_ROWS", 8)
     source = tokenized_folder(tmp_path / "tokenized", 50)
     sampling.write(params(), source, tmp_path / "sampled")
     table = pa.Table.from_batches(arrow.open_batches(tmp_path / "sampled/train.arrow"))
@@ -74,8 +70,8 @@ def test_rows_are_gathered_whole_and_in_order(tmp_path: Path) -> None:
     assert [recorded[f"{split}.arrow"]["rows"] for split in ("train", "validation", "test")] == [20, 10, 50]
 
 
-def test_the_test_split_has_a_seed_of_its_own(tmp_path: Path) -> None:
-    """Prevents the Yelp tutorial's test sample (seed 64) from being another one."""
+def test_the_test_split_has_its_own_seed(tmp_path: Path) -> None:
+    """Prevents another test sample than the Yelp tutorial's (seed 64)."""
     source = tokenized_folder(tmp_path / "tokenized", 50)
     sampling.write(params(test_rows=10), source, tmp_path / "sampled")
     table = pa.Table.from_batches(arrow.open_batches(tmp_path / "sampled/test.arrow"))
@@ -105,19 +101,12 @@ def test_more_rows_than_there_are_means_all(tmp_path: Path, capsys: pytest.Captu
         ({}, ""),
     ],
 )
-def test_too_few_rows_to_learn_or_to_score_are_named(
+def test_too_few_rows_have_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], warned: str
 ) -> None:
-    """Prevents an accuracy of 1.0 on one row, and a label that the model never saw, without a word."""
+    """Prevents an accuracy of 1.0 on one row, and a class that was never trained on, without a warning."""
     source = tokenized_folder(tmp_path / "tokenized", 50)
     sampling.write(params(**{"eval_rows": 30, **changes}), source, tmp_path / "sampled")
     said = capsys.readouterr().err
     assert warned in said
     assert said.count("\n") == bool(warned)
-
-
-def test_the_manifest_is_written_last_and_read_back(tmp_path: Path) -> None:
-    """Prevents a folder without its record."""
-    source = tokenized_folder(tmp_path / "tokenized", 9)
-    sampling.write(params(train_rows=9, eval_rows=9), source, tmp_path / "sampled")
-    assert manifest.read(tmp_path / "sampled").keys() == {"train.arrow", "validation.arrow", "test.arrow"}

@@ -1,31 +1,21 @@
-"""Files: a hash is of all of a file's bytes, however they are read."""
+"""Atomic writes: a failed write leaves the old content and nothing else."""
 
-import hashlib
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from refit.errors import DataError
-from refit.storage import files, manifest
+from refit.storage import files
 
 
-@given(st.binary(max_size=40), st.integers(1, 16))
-def test_the_hash_is_of_every_byte(content: bytes, at_once: int) -> None:
-    """Prevents two files that differ after the first read from having one hash."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "file"
-        path.write_bytes(content)
-        before, files.READ_BYTES = files.READ_BYTES, at_once
-        try:
-            assert files.sha256(path) == hashlib.sha256(content).hexdigest()
-        finally:
-            files.READ_BYTES = before
-
-
-def test_a_folder_that_was_removed_is_made_again_by_dvc_alone(tmp_path: Path) -> None:
-    """Prevents the advice to remove what is not there."""
-    with pytest.raises(DataError, match=r"gone/manifest.json is missing; run: dvc repro$"):
-        manifest.read(tmp_path / "gone")
+def test_a_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
+    """Prevents half-written files and folders after an error, and files of a killed process that stay for ever."""
+    files.write_text(tmp_path / "file", "old")
+    files.write_text(tmp_path / "folder/part", "old")
+    (tmp_path / ".file.999999999.tmp").write_text("of a killed process")
+    with suppress(RuntimeError), files.replaced_file(tmp_path / "file") as path:
+        path.write_text("new")
+        raise RuntimeError
+    with suppress(RuntimeError), files.replaced_folder(tmp_path / "folder") as folder:
+        (folder / "part").write_text("new")
+        raise RuntimeError
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+    assert (tmp_path / "file").read_text() == (tmp_path / "folder/part").read_text() == "old"

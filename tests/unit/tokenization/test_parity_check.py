@@ -22,7 +22,7 @@ class WrongOnce:
         self.row = row
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
-        """As Reference.encode, with the fault."""
+        """As Reference.encode, with one wrong id."""
         right = self.reference.encode(texts, pairs)
         ids = right.ids.copy()
         ids[right.offsets[self.row + 1] - 1] += 1
@@ -43,7 +43,7 @@ def checked(engine: Any, reference: Reference) -> CheckedEngine:
 @pytest.mark.parametrize("row", range(50))
 @pytest.mark.parametrize("is_pair", [False, True])
 def test_a_wrong_id_in_a_row_that_is_compared_is_found(tiny_model: Path, row: int, is_pair: bool) -> None:
-    """Prevents a fast engine that is wrong on long, empty or foreign texts from being believed."""
+    """Prevents a fast engine that is wrong on long, empty or non-ASCII texts from being trusted."""
     _, reference = engines.load(tiny_model, 32)
     engine = checked(WrongOnce(reference, row), reference)
     pairs = TEXTS if is_pair else None
@@ -54,8 +54,8 @@ def test_a_wrong_id_in_a_row_that_is_compared_is_found(tiny_model: Path, row: in
         engine.encode(TEXTS, pairs)
 
 
-def test_the_ids_are_the_engines(tiny_model: Path) -> None:
-    """Prevents the check from changing what it checks."""
+def test_the_check_changes_no_ids(tiny_model: Path) -> None:
+    """Prevents ids that depend on whether they were checked."""
     engine, reference = engines.load(tiny_model, 32)
     found = checked(engine, reference).encode(TEXTS, None)
     assert found.equals(reference.encode(TEXTS, None))

@@ -1,4 +1,4 @@
-"""Special tokens and pairs: what the tokenizer's own post-processor puts around texts, and which tokens stay."""
+"""Special tokens and pairs: the special tokens of each kind of tokenizer, and the truncation of pairs."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from refit.tokenization import special_tokens
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 40))
-def test_the_longer_text_of_a_pair_gives(first: int, second: int, budget: int) -> None:
-    """Prevents a truncation that takes too much, or from the shorter text first."""
+def test_the_longer_text_of_a_pair_is_truncated(first: int, second: int, budget: int) -> None:
+    """Prevents truncation that removes too much, or from the shorter text first."""
     keep_first, keep_second = (
         int(k[0]) for k in special_tokens.longest_first(np.array([first]), np.array([second]), budget)
     )
@@ -24,10 +24,10 @@ def test_the_longer_text_of_a_pair_gives(first: int, second: int, budget: int) -
 
 
 @pytest.mark.parametrize("kind", [*WORDPIECE, *BYTE_PAIR])
-def test_the_frame_is_what_the_tokenizer_writes(tmp_path: Path, kind: str) -> None:
-    """Prevents a pair of RoBERTa's, all of type 0 with two tokens between, from being put together as BERT's."""
+def test_the_frame_is_that_of_the_tokenizer(tmp_path: Path, kind: str) -> None:
+    """Prevents RoBERTa's pairs, all of type 0 with two special tokens between, from being joined as BERT's."""
     tokenizer = Tokenizer.from_buffer(wordpiece(kind, tmp_path) if kind in WORDPIECE else byte_pair(kind))
-    tokenizer.enable_truncation(4)  # as a Reference has it: it must not cut the frame
+    tokenizer.enable_truncation(4)  # as in a Reference; it must not truncate the frame
     frame = special_tokens.around_pair(tokenizer)
     before, after = special_tokens.around_text(tokenizer)
     tokenizer.no_truncation()

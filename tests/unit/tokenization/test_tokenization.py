@@ -1,4 +1,4 @@
-"""From parquet to Arrow: every row once, the same bytes each time, and a loud fallback when engines differ."""
+"""The tokenize stage: every row once, the same bytes each time, and a warning and a fallback when engines differ."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from made_runs import splits, task_record
 from refit.download import pretrained
 from refit.errors import DataError
 from refit.params import DownloadModel
-from refit.storage import arrow, files, manifest
+from refit.storage import arrow, files
 from refit.tokenization import tokenization
 from refit.tokenization.hf_tokenizer import Reference
 from refit.tokenization.token_batch import Encoded
@@ -21,7 +21,7 @@ from refit.tokenization.wordpiece import WordPiece
 
 @pytest.fixture(scope="module")
 def base_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model as download_model leaves it."""
+    """The tiny model as download_model writes it."""
     target = tmp_path_factory.mktemp("models") / "base"
     pretrained.write(DownloadModel(model=str(tiny_model), model_revision="pinned"), target)
     return target
@@ -41,8 +41,8 @@ def raw_folder(folder: Path, rows: int = 50, *, pair: bool = False) -> Path:
 
 
 @pytest.mark.parametrize("pair", [False, True])
-def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, base_model: Path, pair: bool) -> None:
-    """Prevents rows from being lost, doubled or mixed up between batches."""
+def test_rows_have_the_ids_of_the_models_tokenizer(tmp_path: Path, base_model: Path, pair: bool) -> None:
+    """Prevents rows from being lost, repeated or mixed up between batches."""
     raw = raw_folder(tmp_path / "raw", arrow.BATCH_ROWS + 100, pair=pair)
     figures = tokenization.write(raw, base_model, 24, tmp_path / "tokenized")
     assert figures["engine"] == "nanotoken"
@@ -61,29 +61,24 @@ def test_rows_come_out_as_the_tokenizer_encodes_them(tmp_path: Path, base_model:
         assert rows.first_length.tolist() == expected.first_lengths.tolist()  # type: ignore[union-attr]
 
 
-def test_datasets_opens_the_file_too(tmp_path: Path, base_model: Path) -> None:
-    """Prevents a format that only we can read."""
+def test_the_same_input_gives_the_same_bytes_and_datasets_opens_them(tmp_path: Path, base_model: Path) -> None:
+    """Prevents a needless retraining, and a format that only refit can read."""
     from datasets import Dataset
 
-    tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
-    dataset = Dataset.from_file(str(tmp_path / "tokenized/train.arrow"))
-    assert dataset.column_names == ["input_ids", "label", "length", "row"]
-    assert len(dataset[0]["input_ids"]) == dataset[0]["length"]
-
-
-def test_the_same_input_gives_the_same_bytes(tmp_path: Path, base_model: Path) -> None:
-    """Prevents a retraining for nothing."""
     raw = raw_folder(tmp_path / "raw")
     for name in ("one", "two"):
         tokenization.write(raw, base_model, 24, tmp_path / name)
     for file in ("train.arrow", "manifest.json"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+    dataset = Dataset.from_file(str(tmp_path / "one/train.arrow"))
+    assert dataset.column_names == ["input_ids", "label", "length", "row"]
+    assert len(dataset[0]["input_ids"]) == dataset[0]["length"]
 
 
-def test_engines_that_differ_fall_back_aloud(
+def test_engines_that_differ_fall_back_with_a_warning(
     tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Prevents a fault of the fast engine from training a model on wrong tokens in silence."""
+    """Prevents a bug of the fast engine from training a model on wrong tokens without a warning."""
     right = WordPiece.encode
 
     def wrong(self: WordPiece, texts: list[str], pairs: list[str] | None) -> Encoded:
@@ -98,7 +93,7 @@ def test_engines_that_differ_fall_back_aloud(
     assert arrow.Rows.read(tmp_path / "tokenized/train.arrow").ids(0)[0] == 2  # [CLS]
 
 
-def test_raw_data_that_is_not_what_download_wrote_is_refused(tmp_path: Path, base_model: Path) -> None:
+def test_damaged_raw_data_is_refused(tmp_path: Path, base_model: Path) -> None:
     """Prevents training on a damaged file."""
     raw = raw_folder(tmp_path / "raw")
     content = bytearray((raw / "train.parquet").read_bytes())
@@ -109,27 +104,8 @@ def test_raw_data_that_is_not_what_download_wrote_is_refused(tmp_path: Path, bas
     assert not (tmp_path / "tokenized").exists()
 
 
-def test_the_manifest_finds_every_kind_of_damage(tmp_path: Path, base_model: Path) -> None:
-    """Prevents a cut, changed or missing file from being read as if it were whole."""
-    tokenized = tmp_path / "tokenized"
-    tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tokenized)
-    path = tokenized / "train.arrow"
-    whole = path.read_bytes()
-    assert manifest.read(tokenized)["train.arrow"]["rows"] == 50
-    for damaged, message in (
-        (whole[:-8], "bytes"),
-        (whole[:100] + b"\x01" + whole[101:], "differs from what was written"),
-    ):
-        path.write_bytes(damaged)
-        with pytest.raises(DataError, match=message):
-            manifest.read(tokenized)
-    path.unlink()
-    with pytest.raises(DataError, match="missing"):
-        manifest.read(tokenized)
-
-
-def test_heavy_truncation_is_told() -> None:
-    # A model that reads the first 32 words of a page is not the one that was wanted.
+def test_heavy_truncation_has_a_warning() -> None:
+    """Prevents a model that reads only the first words of each page without the user knowing."""
     figures = {"train.arrow": {"rows": 1000, "at_max_length": 312}, "test.arrow": {"rows": 1000, "at_max_length": 90}}
     assert list(tokenization.truncation_warnings(figures, 128)) == [
         "312 of 1,000 rows of train (31%) reach max_length 128; longer text is dropped, raise max_length to keep it"

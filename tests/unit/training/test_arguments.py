@@ -62,7 +62,7 @@ def test_trainer_opens_other_arguments(tmp_path: Path) -> None:
         ({"torch_compile_mode": ["x"]}, ["trainer.torch_compile_mode", "[x]"]),
         ({"lr_scheduler_kwargs": 3.5}, ["trainer.lr_scheduler_kwargs", "3.5"]),
         ({"deepspeed": "zero2.json"}, ["trainer.deepspeed", "'zero2.json' (text)", "mapping"]),
-        ({"deepspeed": {"zero_optimization": {"stage": 3}}}, ["deepspeed", "gather_16bit_weights_on_model_save: true"]),
+        ({"deepspeed": {"zero_optimization": {"stage": 3}}}, ["trainer.deepspeed", "stage3_gather"]),
         ({"optim": "adam_beta"}, ["trainer", "adam_beta"]),
         ({"debug": "no_such"}, ["trainer", "no_such"]),
     ],
@@ -100,14 +100,6 @@ def test_the_mappings_under_trainer_stay_as_given(tmp_path: Path) -> None:
     given = arguments.training_arguments(params, tmp_path, 100, "fp32")
     assert given.fsdp_config.items() > params.trainer["fsdp_config"].items()
     assert params.trainer["fsdp_config"] == {"transformer_layer_cls_to_wrap": ["BertLayer"]}
-
-
-def test_fsdp_that_accelerate_ignores_is_refused(tmp_path: Path) -> None:
-    """Prevents a model that is complete in each process although it should be sharded, as accelerate has it on CPUs."""
-    given = arguments.training_arguments(chosen(trainer={"fsdp": True}), tmp_path, 100, "fp32")
-    with pytest.raises(ParamsError, match=r"trainer\.fsdp: has no effect"):
-        arguments.check_sharding(given, is_sharded=False)
-    arguments.check_sharding(given, is_sharded=True)
 
 
 def test_every_argument_that_refit_sets_is_refused_or_a_default(tmp_path: Path) -> None:

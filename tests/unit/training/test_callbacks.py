@@ -1,4 +1,4 @@
-"""What is seen while a model trains: the bar, the lines, and the logs of TensorBoard and DVCLive."""
+"""What a terminal and a log file show while a model trains."""
 
 import io
 import sys
@@ -14,21 +14,17 @@ from refit.training import callbacks
 
 
 class Terminal(io.StringIO):
-    """A screen of 140 columns that says it is one."""
+    """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
         """Yes."""
         return True
 
 
-def arguments(folder: Path) -> TrainingArguments:
-    return TrainingArguments(output_dir=str(folder), per_device_train_batch_size=8, use_cpu=True, report_to="none")
-
-
 def drive(callback: Any, folder: Path, seconds: float = 0) -> TrainerState:
-    """The Trainer's calls of six steps, of so many seconds each, with a log each and two evaluations."""
-    args, control = arguments(folder), TrainerControl()
-    state = TrainerState(max_steps=6, num_train_epochs=2, global_step=0, epoch=0.0)
+    """Call a callback as the Trainer does in six steps of so many seconds, each with a log, and two evaluations."""
+    args = TrainingArguments(output_dir=str(folder), per_device_train_batch_size=8, use_cpu=True, report_to="none")
+    state, control = TrainerState(max_steps=6, num_train_epochs=2, global_step=0, epoch=0.0), TrainerControl()
     callback.on_train_begin(args, state, control)
     for step in range(1, 7):
         time.sleep(seconds)
@@ -47,25 +43,22 @@ def drive(callback: Any, folder: Path, seconds: float = 0) -> TrainerState:
 def test_the_bar_shows_epoch_step_loss_lr_speed_time_left_and_the_last_score(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A bar of percents alone does not tell a run that learns from one that has gone astray."""
+    """Prevents a bar of percents alone, which looks the same for a run that learns and one that does not."""
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "160")
     callback = callbacks.Progress("accuracy")
     state = drive(callback, tmp_path, seconds=0.15)
-    shown = screen.getvalue()
-    assert "step 4/6" in shown
-    assert " left" in shown
+    for part in ("step 4/6", " left", "loss 0.206, accuracy 0.800", "rows/s"):
+        assert part in screen.getvalue()
     figures = callback.figures(state, 55.6)
     assert figures == "epoch 2.00 of 2, loss 0.206, accuracy 0.800, 56 rows/s, lr 3.3e-05"
-    assert "loss 0.206, accuracy 0.800" in shown
-    assert "rows/s" in shown
 
 
 def test_every_evaluation_leaves_a_line_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A queue's log file has no bar; without these lines it would be empty for hours.
+    """Prevents a queue's log file that is empty for hours, and a loss of the last steps that looks like divergence.
 
-    Their loss is the mean since the line before: that of the last steps alone looked like divergence.
+    The loss of a line is the mean since the line before.
     """
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
@@ -76,15 +69,15 @@ def test_every_evaluation_leaves_a_line_where_no_terminal_is(monkeypatch: pytest
     ]
 
 
-def test_a_worse_score_is_not_called_the_best() -> None:
-    """The word decides whether somebody stops the run."""
-    callback = callbacks.Progress("accuracy")
-    scores = [{"eval_accuracy": 0.8}, {"eval_accuracy": 0.7}]
-    state = TrainerState(global_step=2, epoch=2.0, num_train_epochs=3, log_history=scores)
-    assert not callback.line(state, {"eval_loss": 1.0, "eval_accuracy": 0.7}).endswith("best so far")
+@pytest.mark.parametrize(("score", "is_best"), [(0.7, False), (0.8, False), (0.9, True)])
+def test_only_the_best_score_so_far_is_called_the_best(score: float, is_best: bool) -> None:
+    """Prevents somebody from stopping a run, or letting it run, because of a wrong word."""
+    log = [{"step": step, "eval_loss": 1.0, "eval_accuracy": value} for step, value in ((1, 0.8), (2, score))]
+    state = TrainerState(global_step=2, epoch=2.0, num_train_epochs=3, log_history=log)
+    assert callbacks.Progress("accuracy").line(state).endswith("best so far") == is_best
 
 
-def test_the_training_steps_are_read_by_whoever_started_the_run(
+def test_the_process_that_started_the_run_can_read_its_evaluations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prevents a search that cannot prune because it sees no evaluations of a running trial."""

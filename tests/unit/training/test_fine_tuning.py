@@ -30,7 +30,7 @@ def test_labels_are_blamed_for_a_first_step_that_diverges(labels: Any, step: int
     fitting: Any = SimpleNamespace(
         train=diverge, state=SimpleNamespace(global_step=step), train_dataset=Examples(SimpleNamespace(label=labels))
     )
-    checkpoints: Any = SimpleNamespace(last_good=lambda: "no checkpoint", resumed_from=None)
+    checkpoints: Any = SimpleNamespace(resumed_from=None, run=SimpleNamespace(last_good=lambda: "no checkpoint"))
     with pytest.raises(TrainingDivergedError) as raised:
         fine_tuning._run_loop(fitting, checkpoints)
     assert str(raised.value) == f"the loss is inf; no checkpoint; {advice}"
