@@ -87,7 +87,10 @@ def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path:
     assert drawn == {"loss", "metrics/history.csv", "learning_rate", "confusion", "confusion_shares", "calibration"}
     assert "report_to=dvclive" in (folder / "metrics/report.html").read_text()
 
-    run("dvc", "exp", "run", "--name", "second", "-S", "report_to=tensorboard", "-S", "seed=7", cwd=folder)
+    changes = ["-S", "report_to=tensorboard", "-S", "+trainer.adam_beta2=0.98"]
+    run("dvc", "exp", "run", "--name", "second", *changes, cwd=folder)
+    given = [files.read_json(path)["adam_beta2"] for path in (folder / ".refit/runs").glob("*/training_args.json")]
+    assert sorted(given) == [0.98, 0.999]
     (logs,) = (folder / ".refit/tensorboard").glob("*second*")
     events = EventAccumulator(str(logs)).Reload()
     assert [entry.step for entry in events.Scalars("eval/loss")] == steps
