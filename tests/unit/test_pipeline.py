@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +160,6 @@ def test_no_module_needs_itself() -> None:
 
 def test_light_stages_do_not_load_torch() -> None:
     """Prevents seconds of start-up in stages that only move rows."""
-    import subprocess
-    import sys
-
     program = (
         "import sys; from refit import params, summary; from refit.data import sampling; "
         "from refit.download import dataset; from refit.tokenization import tokenization; "
@@ -169,3 +168,9 @@ def test_light_stages_do_not_load_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_unit_tests_cannot_start_dvc() -> None:
+    """Prevents `make unit` from becoming slow."""
+    with pytest.raises(RuntimeError, match="tests/pipeline"):
+        subprocess.run(["sh", "-c", "cd . && dvc --version"])
