@@ -301,6 +301,9 @@ def _plain(value: Any) -> Any:
 def _unknown_and_missing(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
     problems = []
     for key in values.keys() - names() - {"search"}:
+        if key in MOVED:
+            problems.append(f"{path}:{lines[key]} unknown key {key}; it moved to {MOVED[key]} (docs/cluster.md)")
+            continue
         close = difflib.get_close_matches(key, names() | set(TRAINER_NAMES), n=1)
         meant = TRAINER_NAMES.get(close[0], close[0]) if close else None
         hint = f"did you mean {meant}?" if meant else "remove it"
@@ -310,6 +313,7 @@ def _unknown_and_missing(values: dict[str, Any], lines: dict[str, int], path: Pa
     return sorted(problems)
 
 
+MOVED = {"compile": "trainer.torch_compile", "fsdp": "trainer.fsdp", "deepspeed": "trainer.deepspeed"}
 # The Trainer's and run_glue.py's names of arguments that are params here.
 TRAINER_NAMES = {
     "learning_rate": "lr",

@@ -3,6 +3,7 @@
 python -m refit.summary
 """
 
+import argparse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -52,7 +53,7 @@ def timings() -> str:
     empty if there are no timings.
     """
     rows = []
-    for stage in STAGES:
+    for stage in (*STAGES, "report"):
         path = paths.LOCAL_SPEED / f"{stage}.json"
         if path.is_file():
             figures = files.read_json(path)
@@ -73,6 +74,7 @@ def _table(head: list[str], rows: Iterable[Sequence[str]], colalign: Sequence[st
 
 def main() -> None:
     """Print the tables and the next steps."""
+    argparse.ArgumentParser(prog="python -m refit.summary", description="Print scores and timings.").parse_args()
     parts = [scores(), timings(), NEXT.format(model=paths.FINETUNED_MODEL, report=paths.REPORT)]
     print("\n\n".join(filter(None, parts)))
 

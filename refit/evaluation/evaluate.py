@@ -18,7 +18,7 @@ from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.escaping import csv_cell
 from refit.evaluation import bootstrap, calibration, hf_evaluate, metrics
-from refit.model import classifier, cpu_kernels, device
+from refit.model import classifier, cpu_bf16, device
 from refit.model.inference import Inference, probabilities
 from refit.params import Evaluate
 from refit.stage import bar
@@ -46,7 +46,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     device.use_threads(params.threads)
     number = device.number_format(params.precision, paths.FINETUNED_MODEL)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
-    cpu_kernels.install(model, number)
+    cpu_bf16.speed_up(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
     inference = Inference(model, collate, params.eval_batch_size, number)
     results = {}

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from refit.errors import DataError
-from refit.model import classifier, cpu_kernels, device
+from refit.model import classifier, cpu_bf16, device
 from refit.model.inference import Inference, Values
 from refit.predict.model_source import Finished
 from refit.storage import files
@@ -34,7 +34,7 @@ class Predictor:
         device.use_threads(run.settings.threads)
         self.number = device.number_format(run.settings.precision, run.model)
         model = classifier.finetuned(run.model)
-        cpu_kernels.install(model, self.number)
+        cpu_bf16.speed_up(model, self.number)
         collate = classifier.collator(run.model, device=device.device())
         self.inference = Inference(model, collate, run.settings.batch_size, self.number)
         names = model.config.id2label

@@ -35,17 +35,13 @@ def save_optimizer(state: dict[str, Any], folder: Path) -> None:
 
 
 def load_optimizer(folder: Path) -> dict[str, Any]:
-    """The state_dict that `save_optimizer` wrote, equal bit for bit."""
+    """The state_dict that `save_optimizer` wrote, with every number equal bit for bit."""
     plain = files.read_json(folder / OPTIMIZER)
     state: dict[int, dict[str, Any]] = {}
     for key, value in {**load_file(folder / MOMENTS), **plain["values"]}.items():
         parameter, _, name = key.rpartition(".")
         state.setdefault(int(parameter), {})[name] = value
-    groups = [
-        {name: tuple(value) if name == "betas" else value for name, value in group.items()}
-        for group in plain["param_groups"]
-    ]
-    return {"state": state, "param_groups": groups}
+    return {"state": state, "param_groups": plain["param_groups"]}
 
 
 def generators() -> dict[str, Any]:

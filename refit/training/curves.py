@@ -10,6 +10,15 @@ from refit.storage import files
 Log = list[dict[str, Any]]
 
 
+def without_timings(log: Log) -> Log:
+    """The losses and evaluations of a log, without the timings, which differ from run to run."""
+    return [
+        {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
+        for entry in log
+        if "loss" in entry or "eval_loss" in entry
+    ]
+
+
 def steps(log: Log) -> list[dict[str, Any]]:
     """The rows of steps.csv: each logged loss, a mean since the one before, with the newest lr and gradient norm."""
     return [
@@ -36,7 +45,7 @@ def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
             scores = {
                 f"validation_{name.removeprefix('eval_')}": value
                 for name, value in sorted(entry.items(), key=lambda item: (item[0] == f"eval_{best_score}", item[0]))
-                if name.startswith("eval_") and not name.endswith(("_runtime", "_per_second", "_loss"))
+                if name.startswith("eval_") and name != "eval_loss"
             }
             row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": train_loss(log[:end])}
             rows.append({**row, "validation_loss": entry["eval_loss"], **scores})

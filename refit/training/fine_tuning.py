@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, TrainerState, set_seed
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, InterruptedRunError, ParamsError, TrainingDivergedError
-from refit.model import classifier, cpu_kernels, device
+from refit.model import classifier, cpu_bf16, device
 from refit.model.batching import Examples
 from refit.model.inference import Inference
 from refit.params import Train
@@ -92,7 +92,7 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
         "rows": round(len(rows["train"]) * epochs),
         "tokens": round(int(rows["train"].length.sum()) * epochs),
     }
-    log = [_without_clock(entry) for entry in state.log_history if "loss" in entry or "eval_loss" in entry]
+    log = curves.without_timings(state.log_history)
     return {"best_step": best, "last_step": state.global_step, "log": log, "figures": figures}
 
 
@@ -126,7 +126,7 @@ def _trainer(
         files.write_text(folder / "training_args.json", given.to_json_string() + "\n")
     set_seed(params.seed)  # the new head is drawn before the Trainer sets the seed
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
-    cpu_kernels.install(model, number)
+    cpu_bf16.speed_up(model, number)
     is_balanced = params.class_weights == "balanced"
     width: int | Literal["longest"] = params.max_length if params.padding == "max_length" else "longest"
     fitting = trainer.ClassifierTrainer(
@@ -185,11 +185,6 @@ def _run_loop(fitting: trainer.ClassifierTrainer, checkpoints: checkpoint.Checkp
         can = "progress saved; run the same command to resume" if fitting.is_resumable else "and cannot be resumed"
         raise InterruptedRunError(f"stopped at step {state.global_step} of {state.max_steps}, {can}")
     return state, first_step
-
-
-def _without_clock(entry: dict[str, Any]) -> dict[str, Any]:
-    """A log entry without the timings, which differ from run to run."""
-    return {name: value for name, value in entry.items() if not name.endswith(("_runtime", "_per_second"))}
 
 
 def _card(params: Train, task: TaskRecord, best: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("notebook", [ROOT / "benchmarks/notebook.py", SHARED_NOTEBOOK], ids=["ours", "the given one"])
+@pytest.mark.parametrize("notebook", [ROOT / "benchmarks/notebook.py", SHARED_NOTEBOOK], ids=["benchmarks", "shared"])
 def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, notebook: Path, tmp_path: Path) -> None:
     """Prevents a pipeline that is faster because it computes something else: equal to 4 decimals."""
     if not notebook.is_file():
@@ -46,14 +46,14 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, noteboo
     options = ["--rows", "40", "--eval-rows", "30", "--epochs", "3", "--lr", "5e-5", "--max-length", "48"]
     env = environment(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hf"))
     done = run(*command, trained / "models/base", *options, cwd=tmp_path, env=env)
-    theirs = json.loads(done.stdout.splitlines()[-1])
+    expected = json.loads(done.stdout.splitlines()[-1])
     lines = (trained / "metrics/history.csv").read_text().splitlines()
     last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
     log = files.read_json(next((trained / ".refit/runs").glob("*/DONE.json")))["log"]
-    ours = curves.train_loss([entry for entry in log if "loss" in entry])
-    assert ours == pytest.approx(theirs["train_loss"], abs=5e-5)
-    assert float(last["validation_loss"]) == pytest.approx(theirs["metrics"]["eval_loss"], abs=5e-5)
-    assert float(last["validation_accuracy"]) == pytest.approx(theirs["metrics"]["eval_accuracy"], abs=5e-5)
+    found = curves.train_loss([entry for entry in log if "loss" in entry])
+    assert found == pytest.approx(expected["train_loss"], abs=5e-5)
+    assert float(last["validation_loss"]) == pytest.approx(expected["metrics"]["eval_loss"], abs=5e-5)
+    assert float(last["validation_accuracy"]) == pytest.approx(expected["metrics"]["eval_accuracy"], abs=5e-5)
 
 
 def test_card_and_curve_have_the_scores_that_evaluate_finds(project: Path) -> None:
@@ -72,7 +72,7 @@ def test_card_and_curve_have_the_scores_that_evaluate_finds(project: Path) -> No
 
 
 def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path: Path, tiny_model: Path) -> None:
-    """DVCLive likes to write dvc.yaml and make an experiment of its own, which would end up in the user's commits."""
+    """Prevents an experiment and a dvc.yaml made by DVCLive, which would end up in the user's commits."""
     folder = tiny_project(tmp_path / "project", tiny_model)
     pipeline = (folder / "dvc.yaml").read_bytes()
     run("dvc", "exp", "run", "--name", "first", "-S", "report_to=dvclive", cwd=folder)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run
 from ruamel.yaml import YAML
 
 from refit import params
@@ -174,3 +174,12 @@ def test_unit_tests_cannot_start_dvc() -> None:
     """Prevents `make unit` from becoming slow."""
     with pytest.raises(RuntimeError, match="tests/pipeline"):
         subprocess.run(["sh", "-c", "cd . && dvc --version"])
+
+
+@pytest.mark.parametrize("command", ["search", "glue"])
+def test_search_and_glue_do_not_load_torch(command: str) -> None:
+    """Prevents seconds of start-up in commands that only start experiments."""
+    done = run(sys.executable, "-X", "importtime", "-m", f"refit.{command}", "--help", cwd=ROOT)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "refit.experiments.evaluations" in loaded
+    assert not loaded & {"torch", "transformers"}

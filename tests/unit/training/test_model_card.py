@@ -27,7 +27,7 @@ def described(**changes: Any) -> TaskRecord:
 
 
 def test_the_hub_reads_the_scores_and_what_they_are_of() -> None:
-    """A card whose metadata the hub cannot read shows no scores there, and says nothing of it."""
+    """Prevents metadata that the hub cannot read: it would show no scores, without an error."""
     read = ModelCard(model_card.text(described(), MODEL, ROWS, PARAMS, BEST), ignore_metadata_errors=False)
     assert read.data.library_name == "transformers"
     assert read.data.pipeline_tag == "text-classification"
@@ -42,7 +42,7 @@ def test_the_hub_reads_the_scores_and_what_they_are_of() -> None:
 
 
 def test_what_is_not_on_the_hub_is_not_claimed_to_be() -> None:
-    """A link of the hub to somebody else's model or data of that name would be false."""
+    """Prevents a false link to somebody else's model or dataset of the same name, and a local path in public."""
     model = {"model": "/home/ann/secret/our-model", "source": "folder", "revision": "local"}
     task = described(source="own", source_name="own/mail", name="own/mail")
     text = model_card.text(task, model, ROWS, PARAMS, BEST)
@@ -54,7 +54,7 @@ def test_what_is_not_on_the_hub_is_not_claimed_to_be() -> None:
 
 
 def test_hostile_labels_stay_text() -> None:
-    """The hub renders the card as Markdown with HTML in it."""
+    """Prevents labels that act as markup: the hub renders the card as Markdown with HTML."""
     labels = ["</script><img src=x onerror=alert(1)>", "a|b `c`\n# d", "[x](javascript:y)", "\x00"]
     body = model_card.text(described(labels=labels), MODEL, ROWS, PARAMS, BEST)
     assert "<img" not in body
@@ -65,7 +65,7 @@ def test_hostile_labels_stay_text() -> None:
 
 
 def test_many_labels_are_listed_in_part() -> None:
-    """A card of five thousand lines is no card."""
+    """Prevents a card of five thousand lines."""
     body = model_card.text(described(labels=[f"label {i}" for i in range(80)]), MODEL, ROWS, PARAMS, BEST)
     assert "49. label 49" in body
     assert "label 50" not in body
@@ -84,7 +84,7 @@ def test_many_labels_are_listed_in_part() -> None:
 def test_the_lines_that_load_the_model_run(
     changes: dict[str, Any], given: str, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first thing that somebody does with a card is to paste these lines."""
+    """Prevents an example that fails: pasting it is the first thing that a reader does."""
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
     labels = max(len(described(**changes).labels), 1)
@@ -99,5 +99,5 @@ def test_the_lines_that_load_the_model_run(
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec("\n".join(setup), names)
-    answer = eval(last, names)
-    assert "score" in (answer[0] if isinstance(answer, list) else answer)
+    predicted = eval(last, names)
+    assert "score" in (predicted[0] if isinstance(predicted, list) else predicted)
