@@ -58,15 +58,19 @@ def test_with_the_notebooks_settings_its_numbers_come_out(
     assert float(last["validation_accuracy"]) == pytest.approx(expected["metrics"]["eval_accuracy"], abs=5e-5)
 
 
-def test_a_trained_model_has_a_card_with_the_scores_that_evaluate_finds(project: Path) -> None:
-    """Prevents two values for one score, one of them on the hub."""
+def test_card_and_curve_have_the_scores_that_evaluate_finds(project: Path) -> None:
+    """Prevents two different numbers for the same model and examples, one of them on the hub."""
     run("dvc", "repro", cwd=project)
+    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
     metadata = metadata_load(project / "models/finetuned/README.md")
     assert metadata is not None
     (result,) = metadata["model-index"][0]["results"]
-    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
     by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
+    done = files.read_json(next((project / ".refit/runs").glob("*/DONE.json")))
+    (best,) = (entry for entry in done["log"] if entry["step"] == done["best_step"] and "eval_loss" in entry)
+    assert scores["accuracy"] == round(best["eval_accuracy"], 6)
+    assert scores["loss"] == pytest.approx(best["eval_loss"], abs=1e-5)
 
 
 def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path: Path, tiny_model: Path) -> None:
