@@ -1,15 +1,17 @@
-"""What many tests need: a tiny real model, tiny own data, and clones of this repository to run DVC in."""
+"""Shared by the tests: a tiny real model, tiny data, clones of this repository to run DVC in, processes to kill."""
 
 import contextlib
 import csv
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,12 +22,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-settings.register_profile("refit", deadline=None)  # machines here and there are slow for a moment
+settings.register_profile("refit", deadline=None)  # any machine can be slow for a moment
 settings.load_profile("refit")
 
 ROOT = Path(__file__).resolve().parent.parent
 HUB = ROOT.parent / "shared" / "hub"
-# Minutes each: begun last, they would leave the other worker idle.
+# They take minutes each: started last, they would leave the other worker idle.
 LONGEST_FIRST = ("test_readme", "test_killed_dvc", "test_repro", "test_compare_example", "test_default", "test_search")
 GOOD = ("good", "great", "lovely", "fine", "bright", "warm")
 BAD = ("bad", "awful", "poor", "dull", "cold", "dreary")
@@ -33,20 +35,31 @@ OTHER = ("the", "a", "film", "plot", "cast", "and", "was", "is", "very", "so", "
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the modules that take longest first; the two workers take module after module in this order."""
+    """Put the slowest modules first; the two workers take module after module in this order."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
+def refuse_dvc_in_unit_tests(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: a test in tests/unit that starts DVC fails, so that `make unit` stays quick."""
+    if event == "subprocess.Popen" and os.environ.get("PYTEST_CURRENT_TEST", "").startswith("tests/unit/"):
+        command = " ".join(map(os.fsdecode, arguments[1]))
+        if re.search(r"(^|[/\s])dvc(\s|$)", command):
+            raise RuntimeError(f"tests in tests/unit must not start DVC; move this test to tests/pipeline: {command}")
+
+
+sys.addaudithook(refuse_dvc_in_unit_tests)
+
+
 def sentence(generator: random.Random, words: tuple[str, ...]) -> str:
-    """A few words, some of them from `words`."""
+    """Three to fourteen words, 40% of them from `words`."""
     return " ".join(
         generator.choice(words if generator.random() < 0.4 else OTHER) for _ in range(generator.randint(3, 14))
     )
 
 
 def reviews(rows: int, seed: int = 0) -> list[tuple[str, str]]:
-    """(text, label) rows that a model can learn."""
+    """(text, label) pairs that a model can learn."""
     generator = random.Random(seed)
     return [
         (f"{sentence(generator, GOOD if row % 2 else BAD)} {row}", "positive" if row % 2 else "negative")
@@ -55,7 +68,7 @@ def reviews(rows: int, seed: int = 0) -> list[tuple[str, str]]:
 
 
 def write_csv(path: Path, header: list[str], rows: list[tuple[str, ...]]) -> None:
-    """A CSV file, its folder made."""
+    """Write a CSV file; create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
@@ -100,8 +113,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("tiny-model"))
 
 
+@pytest.fixture(scope="session")
+def hub_root(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """The repositories of the fake hub: generated data sets and the tiny model, to serve with fake_hub.running."""
+    from fake_hub import repositories
+
+    return repositories.write(tmp_path_factory.mktemp("hub"), tiny_model)
+
+
 def change_params(path: Path, **changes: object) -> None:
-    """Write other values into a params.yaml."""
+    """Change values in a params.yaml."""
     yaml = YAML()
     values = yaml.load(path)
     values.update(changes)
@@ -120,7 +141,7 @@ def environment(**more: str) -> dict[str, str]:
 def run(
     *command: str | Path, cwd: Path, check: bool = True, env: dict[str, str] | None = None, seconds: float = 900
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user would in `cwd`; its output is shown when it fails and `check` is set."""
+    """Run a command in `cwd` as a user would; with `check`, the test fails with its output if the command fails."""
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, env=env or environment(), capture_output=True, text=True,
         timeout=seconds,
@@ -131,15 +152,15 @@ def run(
 
 
 def ran(output: str) -> list[str]:
-    """The stages that a DVC command has run, but for hash_sources, which runs in every `dvc repro`."""
+    """The stages that a DVC command has run, without hash_sources, which runs in every `dvc repro`."""
     stages = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
     return [stage for stage in stages if stage != "hash_sources"]
 
 
 def start(*command: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a command as a user would in `cwd`, to be killed, in a process group of its own.
+    """Start a command in `cwd` in its own process group, to be killed.
 
-    Its output goes to output.txt beside `cwd`, added to what is there.
+    Its output is appended to output.txt in the parent folder of `cwd`.
     """
     with (cwd.parent / "output.txt").open("a") as output:
         return subprocess.Popen(
@@ -148,7 +169,7 @@ def start(*command: str, cwd: Path, env: dict[str, str] | None = None) -> subpro
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL a command and all that it has started, as a machine that goes down does."""
+    """SIGKILL a command and all processes that it has started, as when a machine loses power."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -158,15 +179,27 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 240) -> None:
-    """Wait for something to be so; fail when it takes too long."""
+    """Wait until a condition is true; fail when it takes too long."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"waited {seconds} s for: {what}"
         time.sleep(0.002)
 
 
+def wait_for_queue(folder: Path) -> None:
+    """Wait until DVC's queue has run all its experiments; fail when one has failed."""
+    for _ in range(120):
+        status = run("dvc", "queue", "status", cwd=folder).stdout
+        if "Failed" in status:
+            pytest.fail(status)
+        if "Queued" not in status and "Running" not in status:
+            return
+        time.sleep(2)
+    pytest.fail("the queue did not end: " + status)
+
+
 def clone(target: Path) -> Path:
-    """A clone of this repository as it stands in the working tree, with one commit more if that differs from HEAD."""
+    """A clone of this repository with the content of the working tree, committed."""
     run("git", "clone", "--quiet", ROOT, target, cwd=ROOT)
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", cwd=ROOT).stdout.split("\0")
     for name in filter(None, listed):
@@ -176,18 +209,18 @@ def clone(target: Path) -> Path:
         else:
             (target / name).unlink(missing_ok=True)
     run("git", "add", "--all", cwd=target)
-    run("git", "commit", "--quiet", "--allow-empty", "--message", "as in the working tree", cwd=target)
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "content of the working tree", cwd=target)
     return target
 
 
 @pytest.fixture
 def project(tmp_path: Path, tiny_model: Path) -> Path:
-    """A clone whose params.yaml trains the tiny model on 60 own rows: a whole `dvc repro` in about 20 seconds."""
+    """A clone whose params.yaml trains the tiny model on 60 examples: `dvc repro` takes about 20 seconds."""
     return tiny_project(tmp_path / "project", tiny_model)
 
 
 def tiny_project(folder: Path, model: Path, **changes: object) -> Path:
-    """As the fixture `project`, in any folder and with other params if wanted."""
+    """As the fixture `project`, in a given folder and with other params."""
     clone(folder)
     write_csv(folder / "data/own/tiny/train.csv", ["text", "label"], list(reviews(60)))
     shutil.copytree(model, folder / "models/tiny")
@@ -205,11 +238,8 @@ def tiny_project(folder: Path, model: Path, **changes: object) -> Path:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     """A tiny project whose stages before train have been run, without DVC; copy it before changing it."""
-    from stage_runner import Runner as StageRunner
+    from stage_runner import Runner
 
     folder = tiny_project(tmp_path_factory.mktemp("prepared") / "project", tiny_model, batch_size=4, epochs=3)
-    StageRunner.run_all(folder, "download", "download_model", "tokenize", "sample", env=environment())
+    Runner.run_all(folder, "download", "download_model", "tokenize", "sample", env=environment())
     return folder
-
-
-Runner = Callable[..., subprocess.CompletedProcess[str]]

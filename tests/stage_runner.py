@@ -1,11 +1,10 @@
-"""Runs a stage in forks of one process that has its imports done, and can kill it at its n-th file-system event.
+"""Runs stages in forks of a process that has imported them already, and kills them or fills the disk at a given event.
 
-    python tests/stage_runner.py STAGE ...      in the folder of a project; requests on stdin, answers on stdout
+    python tests/stage_runner.py STAGE ...      in a project's folder; requests on stdin, results on stdout
 
-A request is a JSON object {"stage", "kill_at", "full_at", "largest"}: kill at an event, have the disk full from an
-event on, or let no file grow past some bytes. The answer is {"status", "events", "stderr"}. An event is a file
-opened for writing, a rename, a removal, a folder made or removed below the project; Python tells them to an audit
-hook before they happen, so that a kill at every n leaves every state on disk that a kill can leave between two.
+An event is a file opened for writing, a rename, a removal, or a folder created or removed in the project. Python
+reports each to an audit hook before it happens. What Rust and C++ write (safetensors, Arrow, parquet) is not reported,
+but is on disk at the next event.
 """
 
 import contextlib
@@ -19,11 +18,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
-GROWING = {"open", "os.mkdir", "os.rename"}  # what a full disk refuses; it lets go
+NEED_SPACE = {"open", "os.mkdir", "os.rename"}  # what a full disk refuses; it still lets files be removed
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 PRELOADED = {
     "download": ("refit.download.dataset", "refit.download.local_files", "pyarrow.parquet"),
@@ -45,17 +45,21 @@ class Runner:
             command, cwd=project, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
-    def run(self, stage: str, **fault: int) -> dict[str, Any]:
-        """Run a stage to its end, or into a fault: kill_at, full_at or largest."""
+    def run(self, stage: str, **options: int) -> dict[str, Any]:
+        """Run a stage. Returns its "status" (negative: the signal that killed it) and "stderr".
+
+        Options: `kill_at`, `full_at` (the number of an event), `largest` (the bytes to which a file may grow) or
+        `record` (also return "kill_points" and "full_points").
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"stage": stage, **fault}) + "\n")
+        self.process.stdin.write(json.dumps({"stage": stage, **options}) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())  # type: ignore[no-any-return]
 
     @classmethod
     def run_all(cls, project: Path, *stages: str, env: dict[str, str]) -> None:
-        """Run stages of a project one after the other, each of which must end well."""
+        """Run stages of a project one after the other; each must succeed."""
         runner = cls(project, *stages, env=env)
         for stage in stages:
             done = runner.run(stage)
@@ -70,66 +74,100 @@ class Runner:
 
 
 def serve(stages: list[str]) -> None:
-    """Answer requests until stdin ends."""
+    """Run what is requested until stdin ends."""
     sys.path.insert(0, str(Path.cwd()))
     os.environ["HF_HUB_OFFLINE"] = "1"
     for stage in stages:
         for module in PRELOADED[stage]:
             importlib.import_module(module)
     for line in sys.stdin:
-        request = json.loads(line)
-        print(json.dumps(run_in_fork(**request)), flush=True)
+        print(json.dumps(run_in_fork(**json.loads(line))), flush=True)
 
 
-def run_in_fork(stage: str, **fault: int) -> dict[str, Any]:
-    """The exit status (negative: the signal), events counted and stderr of one run."""
-    with tempfile.TemporaryFile() as shared, tempfile.TemporaryFile() as errors:
+def run_in_fork(stage: str, **options: int) -> dict[str, Any]:
+    """Run a stage in a child process; returns what `Runner.run` describes."""
+    with tempfile.TemporaryFile("w+") as points, tempfile.TemporaryFile() as errors:
         child = os.fork()
         if child == 0:
             os.dup2(errors.fileno(), 1)
             os.dup2(errors.fileno(), 2)
             status = 9
             try:
-                status = run_stage(stage, shared.fileno(), **fault)
+                events = Events(**options)
+                sys.addaudithook(events)
+                status = run_stage(stage)
+                json.dump({"kill_points": events.kill_points, "full_points": events.full_points}, points)
+                points.flush()
             finally:
                 sys.stderr.flush()
                 os._exit(status)
         _, wait_status = os.waitpid(child, 0)
-        shared.seek(0)
+        points.seek(0)
         errors.seek(0)
+        stderr = errors.read().decode(errors="replace")
         return {
             "status": os.waitstatus_to_exitcode(wait_status),
-            "events": int(shared.read() or b"0"),
-            "stderr": errors.read().decode(errors="replace"),
+            "stderr": stderr,
+            **json.loads(points.read() or "{}"),
         }
 
 
-def run_stage(
-    stage: str, counter: int, kill_at: int | None = None, full_at: int | None = None, largest: int | None = None
-) -> int:
-    """Run a stage as `python -m stages.NAME` does, counting its events into a file."""
-    if largest is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
-    root = os.fspath(Path.cwd())
-    count = 0
+class Events:
+    """An audit hook that counts the events in the project, and acts at one of them.
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal count
+    `kill_points`: the events to which the disk has changed since the event before; a kill at any other event
+    leaves the same files as a kill at the one before it.
+    `full_points`: the events that need space; a disk that is full from another event on refuses the same ones.
+    """
+
+    def __init__(
+        self, kill_at: int | None = None, full_at: int | None = None, largest: int | None = None, record: bool = False
+    ) -> None:
+        if largest is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        self.root = os.fspath(Path.cwd())
+        self.kill_at, self.full_at, self.record = kill_at, full_at, record
+        self.count = 0
+        self.disk: set[tuple[object, ...]] = set()
+        self.kill_points: list[int] = []
+        self.full_points: list[int] = []
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Called by Python before each audited event of the process."""
         if event not in EVENTS or not isinstance(arguments[0], str | bytes | os.PathLike):
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & WRITING):
             return
-        path = os.path.join(root, os.fsdecode(arguments[0]))
-        if not path.startswith(root) or "__pycache__" in path:
+        path = os.path.join(self.root, os.fsdecode(arguments[0]))
+        if not path.startswith(self.root) or "__pycache__" in path:
             return
-        count += 1
-        os.pwrite(counter, str(count).encode(), 0)
-        if count == kill_at:
+        self.count += 1
+        needs_space = event in NEED_SPACE and not (event == "os.mkdir" and os.path.isdir(path))
+        if self.record:
+            before, self.disk = self.disk, set(disk_content(self.root))
+            if self.disk != before:
+                self.kill_points.append(self.count)
+            if needs_space:
+                self.full_points.append(self.count)
+        if self.count == self.kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if full_at is not None and count >= full_at and event in GROWING:
+        if self.full_at is not None and self.count >= self.full_at and needs_space:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fsdecode(arguments[0]))
 
-    sys.addaudithook(hook)
+
+def disk_content(folder: str) -> Iterator[tuple[object, ...]]:
+    """What identifies each file and folder below a folder, and the state of each file."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield (entry.path,)
+            yield from disk_content(entry.path)
+        else:
+            state = entry.stat(follow_symlinks=False)
+            yield entry.path, state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def run_stage(stage: str) -> int:
+    """Run a stage as `python -m stages.NAME` does; returns its exit code."""
     module = "download" if stage == "download_model" else stage
     sys.argv = [f"stages/{module}.py", "model" if stage == "download_model" else "data"]
     with contextlib.suppress(BrokenPipeError):

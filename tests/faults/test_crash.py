@@ -1,7 +1,6 @@
-"""Killed or out of disk at any file-system event, every stage comes to the same outs when it is run again.
+"""A stage that was killed or had no disk space at any event, and is run again, writes the same outputs.
 
-`make test` tries every fourth event of each stage, `make crash` every one.
-Damaged inputs end each in one line.
+`make test` tries some events of each stage, `make crash` all that differ. Damaged inputs end in one line.
 """
 
 import re
@@ -9,7 +8,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import change_params, environment, run
 from ruamel.yaml import YAML
@@ -36,7 +37,7 @@ def content(project: Path, stage: str) -> dict[str, bytes]:
     return found
 
 
-def forget(project: Path, stage: str) -> None:
+def remove_outs(project: Path, stage: str) -> None:
     """Remove a stage's outs, as DVC does before it runs the stage."""
     for out in outs_of(project, stage):
         if out.is_dir():
@@ -46,7 +47,7 @@ def forget(project: Path, stage: str) -> None:
 
 
 def leftovers(project: Path) -> list[str]:
-    """Files and folders that only a run under way may have."""
+    """Temporary files and folders, which only a running stage may have."""
     return [
         str(path.relative_to(project))
         for path in project.rglob(".*")
@@ -55,53 +56,53 @@ def leftovers(project: Path) -> list[str]:
 
 
 class Enumeration:
-    """A project whose stages have all run once, to kill them in one after the other."""
+    """A project whose stages have all run once; each can then be run with a fault, and again without."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
         self.runner = Runner(project, *STAGES, env=environment())
-        self.events: dict[str, int] = {}
+        self.recorded: dict[str, dict[str, Any]] = {}
         self.outs: dict[str, dict[str, bytes]] = {}
         for stage in STAGES:
-            forget(project, stage)
-            shutil.rmtree(project / ".refit/runs", ignore_errors=True)
-            done = self.runner.run(stage)
+            done = self.from_nothing(stage, record=True)
             assert done["status"] == 0, done["stderr"]
-            self.events[stage] = done["events"]
+            self.recorded[stage] = done
             self.outs[stage] = content(project, stage)
 
-    def check(self, stage: str, kill_at: int) -> None:
-        """Kill a stage at an event, run it again, compare every byte."""
-        forget(self.project, stage)
+    def from_nothing(self, stage: str, **options: int) -> dict[str, Any]:
+        """Run a stage that has no outputs and no checkpoints."""
+        remove_outs(self.project, stage)
         shutil.rmtree(self.project / ".refit/runs", ignore_errors=True)
-        killed = self.runner.run(stage, kill_at=kill_at)
-        assert killed["status"] == -9, f"{stage} was to be killed at {kill_at}: {killed}"
-        self.comes_to_the_same(stage, f"{stage}, killed at event {kill_at} of {self.events[stage]}")
+        return self.runner.run(stage, **options)
+
+    def kill(self, stage: str, kill_at: int) -> None:
+        """Kill a stage at an event, run it again, compare every byte."""
+        killed = self.from_nothing(stage, kill_at=kill_at)
+        assert killed["status"] == -9, f"{stage} should be killed at event {kill_at}: {killed}"
+        self.check_rerun(stage, f"{stage}, killed at event {kill_at}")
 
     def fill_disk(self, stage: str, **fault: int) -> None:
-        """Run a stage on a disk that is full, then with space again."""
-        forget(self.project, stage)
-        shutil.rmtree(self.project / ".refit/runs", ignore_errors=True)
-        failed = self.runner.run(stage, **fault)
+        """Run a stage on a disk that becomes full, then again with space, and compare every byte."""
+        failed = self.from_nothing(stage, **fault)
         where = f"{stage}, {fault}"
         assert failed["status"] == 74, f"{where}: {failed}"
         last = failed["stderr"].splitlines()[-1]
         assert last.startswith(f"refit {stage}: "), f"{where}: {failed['stderr']}"
         assert last.endswith("free some space and run the same command again"), f"{where}: {last}"
         assert "Traceback" not in failed["stderr"], f"{where}: {failed['stderr']}"
-        assert not leftovers(self.project), f"{where}: {leftovers(self.project)} take up the space that is wanted"
-        self.comes_to_the_same(stage, where)
+        assert not leftovers(self.project), f"{where}: {leftovers(self.project)} take up space"
+        self.check_rerun(stage, where)
 
-    def comes_to_the_same(self, stage: str, where: str) -> None:
-        """Run a stage again after a fault and compare every byte."""
-        forget(self.project, stage)
+    def check_rerun(self, stage: str, where: str) -> None:
+        """Run a stage again after a fault, and compare every byte with the run without faults."""
+        remove_outs(self.project, stage)
         again = self.runner.run(stage)
         assert again["status"] == 0, f"{where}: {again['stderr']}"
         got = content(self.project, stage)
         differing = [
             name for name in got.keys() | self.outs[stage].keys() if got.get(name) != self.outs[stage].get(name)
         ]
-        assert not differing, f"{where}: {differing} differ from an uninterrupted run's"
+        assert not differing, f"{where}: {differing} differ from the run without faults"
         assert not leftovers(self.project), f"{where}: {leftovers(self.project)} are left behind"
 
 
@@ -117,26 +118,26 @@ def enumeration(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Ite
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_some_events(stage: str, enumeration: Enumeration) -> None:
-    # Half a file under its own name, or a half-removed checkpoint, would be taken for a whole one.
-    events = enumeration.events[stage]
-    for kill_at in range(1, events + 1, 4):
-        enumeration.check(stage, kill_at)
+    """Prevents half a file under its final name, or a half-removed checkpoint, from being used as if complete."""
+    for kill_at in enumeration.recorded[stage]["kill_points"][::4]:
+        enumeration.kill(stage, kill_at)
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_every_event(stage: str, enumeration: Enumeration) -> None:
-    # The same, with no gap for a fault to hide in.
-    for kill_at in range(1, enumeration.events[stage] + 1):
-        enumeration.check(stage, kill_at)
-    print(f"{stage}: killed at each of {enumeration.events[stage]} events; every out identical")
+    """The same for every state of the disk that a kill can leave."""
+    points = enumeration.recorded[stage]["kill_points"]
+    for kill_at in points:
+        enumeration.kill(stage, kill_at)
+    print(f"{stage}: killed at {len(points)} events, every output identical")
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_disk_that_is_full_from_some_event_on(stage: str, enumeration: Enumeration) -> None:
-    # Half an out, a lost checkpoint or a traceback would each cost more than the space.
-    for full_at in range(1, enumeration.events[stage] - 2, 27 if stage == "train" else 9):
+    """Prevents half an output, a lost checkpoint or a traceback on a full disk."""
+    for full_at in enumeration.recorded[stage]["full_points"][:: 9 if stage == "train" else 4]:
         enumeration.fill_disk(stage, full_at=full_at)
 
 
@@ -144,10 +145,11 @@ def test_a_disk_that_is_full_from_some_event_on(stage: str, enumeration: Enumera
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_disk_that_is_full_from_every_event_on(stage: str, enumeration: Enumeration) -> None:
-    # The same, with no gap.
-    for full_at in range(1, enumeration.events[stage] - 2):
+    """The same for every event that needs space."""
+    points = enumeration.recorded[stage]["full_points"]
+    for full_at in points:
         enumeration.fill_disk(stage, full_at=full_at)
-    print(f"{stage}: disk full from each of {enumeration.events[stage] - 3} events on; exit 74, then identical")
+    print(f"{stage}: disk full from {len(points)} events on, exit code 74 and then every output identical")
 
 
 @pytest.mark.parametrize(
@@ -156,14 +158,14 @@ def test_a_disk_that_is_full_from_every_event_on(stage: str, enumeration: Enumer
      ("train", 200_000), ("evaluate", 300), ("report", 500)],
 )  # fmt: skip
 def test_a_file_that_may_not_grow(stage: str, largest: int, enumeration: Enumeration) -> None:
-    # What Rust and C++ write (safetensors, Arrow, parquet) fails in errors of their own, in mid-file.
+    """Prevents half a file or a traceback where Rust or C++ (safetensors, Arrow, parquet) writes and has no space."""
     enumeration.fill_disk(stage, largest=largest)
 
 
 def with_small_disk(
     project: Path, folder: str, size: str, command: str, *, check: bool, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a shell command in a project of which one folder is a disk of so many bytes."""
+    """Run a shell command in a project, with one of its folders on a disk of the given size."""
     probe = subprocess.run(["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True)
     if probe.returncode:
         pytest.skip("user namespaces are off here")
@@ -173,7 +175,7 @@ def with_small_disk(
 
 
 def test_training_says_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
-    # Better before the first epoch than at its end.
+    """Prevents an epoch that is lost because its checkpoint has no space."""
     done = with_small_disk(enumeration.project, ".refit/runs", "300k", "python -m stages.train", check=False)
     assert done.returncode == 74, done.stderr
     assert re.search(
@@ -199,13 +201,13 @@ assert not list(Path("small").iterdir())
 
 
 def test_tokenize_and_sample_say_beforehand_that_the_disk_is_too_small(enumeration: Enumeration) -> None:
-    # Better at once than after an hour of 650,000 reviews.
+    """Prevents a failure at the end of a long stage that could be seen at its start."""
     done = with_small_disk(enumeration.project, "small", "4k", 'python -c "$SMALL"', check=True, SMALL=SMALL)
-    mend = "needs about 0 MB in small, 0 MB are free; free some space and run the same command again"
-    assert done.stdout.splitlines() == [f"tokenizing {mend}", f"sampling {mend}"]
+    fix = "needs about 0 MB in small, 0 MB are free; free some space and run the same command again"
+    assert done.stdout.splitlines() == [f"tokenizing {fix}", f"sampling {fix}"]
 
 
-# What each stage reads, and so has to check: (stage, file).
+# (stage, a file that it reads and has to check)
 INPUTS = [
     *(("tokenize", name) for name in ("data/raw/train.parquet", "data/raw/test.parquet", "data/raw/task.json",
                                       "models/base/tokenizer.json", "models/base/config.json")),
@@ -223,7 +225,7 @@ INPUTS = [
 
 @pytest.mark.parametrize(("stage", "name"), INPUTS)
 def test_damaged_inputs_are_found(stage: str, name: str, enumeration: Enumeration) -> None:
-    # Arrow, parquet, safetensors and JSON all have bits that can flip without a reader noticing.
+    """Prevents results of damaged files: in each format there are bits that can flip without an error."""
     path = enumeration.project / name
     original = path.read_bytes()
     middle = len(original) // 2
@@ -242,9 +244,7 @@ def test_damaged_inputs_are_found(stage: str, name: str, enumeration: Enumeratio
 
 
 def test_a_stream_cut_between_two_batches_is_found(enumeration: Enumeration) -> None:
-    # Arrow reads such a file without a word, as a shorter one.
-    import pyarrow as pa
-
+    """Prevents training on part of the data: Arrow reads such a file as a shorter one, without an error."""
     path = enumeration.project / "data/sampled/train.arrow"
     original = path.read_bytes()
     with pa.ipc.open_stream(original) as stream:

@@ -1,13 +1,13 @@
 """The README and the other documents: every command of the README runs, and what they list exists."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment, reviews, run, tiny_project, write_csv
+from conftest import ROOT, change_params, environment, reviews, run, tiny_project, wait_for_queue, write_csv
 from ruamel.yaml import YAML
-from test_repro import wait_for_queue
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "data/own/README.md"]
@@ -51,6 +51,16 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> N
             assert run("dvc", "queue", "status", cwd=project).stdout.count("Success") == 4
     untracked = run("git", "ls-files", "--others", "--exclude-standard", "--directory", cwd=project).stdout.split()
     assert set(untracked) <= {"predictions.parquet", "data/own/NAME/"}
+
+
+def test_the_example_of_own_data_runs(project: Path) -> None:
+    """Prevents an error in the first minutes with one's own data: the commands run as printed."""
+    change_params(project / "params.yaml", epochs=1)
+    block = (ROOT / "data/own/README.md").read_text(encoding="utf-8").split("```bash\n")[1].split("```")[0]
+    assert len(block.strip().splitlines()) == 5
+    run("bash", "-euc", block, cwd=project)
+    scores = json.loads((project / "metrics/scores.json").read_text())
+    assert scores["own/weather"]["validation"]["rows"] > 0
 
 
 def test_the_readme_is_short() -> None:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -69,18 +68,6 @@ def test_an_experiment_is_applied_committed_and_compared_in_a_clone(done: Path, 
     run("git", "clone", "--quiet", done, fresh, cwd=tmp_path)
     changed = json.loads(run("dvc", "metrics", "diff", "HEAD~1", "--json", cwd=fresh).stdout)["metrics/scores.json"]
     assert changed["own/tiny.validation.loss"]["diff"] != 0
-
-
-def wait_for_queue(folder: Path) -> None:
-    """Wait until no queued experiment is left to run; fail with the first log when one has failed."""
-    for _ in range(120):
-        status = run("dvc", "queue", "status", cwd=folder).stdout
-        if "Failed" in status:
-            pytest.fail(status)
-        if "Queued" not in status and "Running" not in status:
-            return
-        time.sleep(2)
-    pytest.fail("the queue did not end: " + status)
 
 
 def test_the_saved_model_predicts_label_names(done: Path) -> None:

@@ -34,18 +34,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("notebook", [ROOT / "benchmarks/notebook.py", SHARED_NOTEBOOK], ids=["benchmarks", "shared"])
-def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, notebook: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", [("-m", "benchmarks.notebook"), (SHARED_NOTEBOOK,)], ids=["benchmarks", "shared"])
+def test_with_the_notebooks_settings_its_numbers_come_out(
+    trained: Path, program: tuple[str | Path, ...], tmp_path: Path
+) -> None:
     """Prevents a pipeline that is faster because it computes something else: equal to 4 decimals."""
-    if not notebook.is_file():
-        pytest.skip("../shared/bench/notebook.py is not there; benchmarks/notebook.py makes the same calls")
+    if program == (SHARED_NOTEBOOK,) and not SHARED_NOTEBOOK.is_file():
+        pytest.skip("../shared/bench/notebook.py is missing; benchmarks/notebook.py makes the same calls")
     for split in ("train", "validation"):
         table = pq.read_table(trained / f"data/raw/{split}.parquet")
         pq.write_table(pa.table({name: table[name] for name in ("text", "label")}), tmp_path / f"{split}.parquet")
-    command = [sys.executable, notebook, tmp_path / "train.parquet", tmp_path / "validation.parquet"]
+    command = [sys.executable, *program, tmp_path / "train.parquet", tmp_path / "validation.parquet"]
     options = ["--rows", "40", "--eval-rows", "30", "--epochs", "3", "--lr", "5e-5", "--max-length", "48"]
     env = environment(HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hf"))
-    done = run(*command, trained / "models/base", *options, cwd=tmp_path, env=env)
+    done = run(*command, trained / "models/base", *options, cwd=ROOT, env=env)
     expected = json.loads(done.stdout.splitlines()[-1])
     lines = (trained / "metrics/history.csv").read_text().splitlines()
     last = dict(zip(lines[0].split(","), lines[-1].split(","), strict=True))
@@ -56,15 +58,19 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, noteboo
     assert float(last["validation_accuracy"]) == pytest.approx(expected["metrics"]["eval_accuracy"], abs=5e-5)
 
 
-def test_a_trained_model_has_a_card_with_the_scores_that_evaluate_finds(project: Path) -> None:
-    """Prevents two values for one score, one of them on the hub."""
+def test_card_and_curve_have_the_scores_that_evaluate_finds(project: Path) -> None:
+    """Prevents two different numbers for the same model and examples, one of them on the hub."""
     run("dvc", "repro", cwd=project)
+    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
     metadata = metadata_load(project / "models/finetuned/README.md")
     assert metadata is not None
     (result,) = metadata["model-index"][0]["results"]
-    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
     by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
+    done = files.read_json(next((project / ".refit/runs").glob("*/DONE.json")))
+    (best,) = (entry for entry in done["log"] if entry["step"] == done["best_step"] and "eval_loss" in entry)
+    assert scores["accuracy"] == round(best["eval_accuracy"], 6)
+    assert scores["loss"] == pytest.approx(best["eval_loss"], abs=1e-5)
 
 
 def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path: Path, tiny_model: Path) -> None:

@@ -170,6 +170,12 @@ def test_light_stages_do_not_load_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_unit_tests_cannot_start_dvc() -> None:
+    """Prevents `make unit` from becoming slow."""
+    with pytest.raises(RuntimeError, match="tests/pipeline"):
+        subprocess.run(["sh", "-c", "cd . && dvc --version"])
+
+
 @pytest.mark.parametrize("command", ["search", "glue"])
 def test_search_and_glue_do_not_load_torch(command: str) -> None:
     """Prevents seconds of start-up in commands that only start experiments."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, write_csv
+from conftest import write_csv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -270,15 +270,3 @@ def test_a_test_file_may_lack_labels(tmp_path: Path) -> None:
     in_format(tmp_path, "csv")
     write_csv(tmp_path / "test.csv", ["text"], [("a",), ("b",)])
     assert local_files.load(tmp_path).splits["test"]["label"].to_pylist() == [-1, -1]
-
-
-def test_the_example_of_the_readme_runs(project: Path) -> None:
-    """Prevents the first thing that a user of own data does from failing: the block is run as it stands."""
-    from conftest import change_params, run
-
-    change_params(project / "params.yaml", epochs=1)
-    block = (ROOT / "data/own/README.md").read_text().split("```bash\n")[1].split("```")[0]
-    assert len(block.strip().splitlines()) == 5
-    run("bash", "-euc", block, cwd=project)
-    scores = json.loads((project / "metrics/scores.json").read_text())
-    assert scores["own/weather"]["validation"]["rows"] > 0

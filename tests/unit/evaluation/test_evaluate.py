@@ -1,42 +1,12 @@
 """Scores of the evaluate stage: the same as in training, and complete for every problem type."""
 
-import json
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from made_runs import task_record
 
-from refit import params, paths
 from refit.evaluation import evaluate
-from refit.storage import files
 from refit.storage.arrow import Rows
-from refit.training import fine_tuning
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
-    """A tiny project whose model is trained."""
-    folder = tmp_path_factory.mktemp("evaluation") / "project"
-    shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns(".git", ".refit"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.delenv("DVC_ROOT", raising=False)
-        fine_tuning.train(params.load(params.Train))
-    return folder
-
-
-def test_the_scores_of_the_best_epoch_are_those_of_evaluate(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents a curve and a table that show two numbers for the same model and rows."""
-    monkeypatch.chdir(trained)
-    evaluate.evaluate(params.load(params.Evaluate))
-    done = files.read_json(next(Path(".refit/runs").glob("*/DONE.json")))
-    best = next(entry for entry in done["log"] if entry["step"] == done["best_step"] and "eval_loss" in entry)
-    found = json.loads(paths.SCORES.read_text())["own/tiny"]["validation"]
-    assert found["accuracy"] == round(best["eval_accuracy"], 6)
-    assert found["loss"] == pytest.approx(best["eval_loss"], abs=1e-5)
 
 
 def rows(labels: list[float], kind: pa.DataType) -> Rows:
