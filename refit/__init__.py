@@ -1,4 +1,4 @@
-"""What the stages are made of, one concept a file; imported by a Python without refit's packages, it says so."""
+"""The library behind stages and commands. A Python without refit's packages gets one line that says so."""
 
 import importlib.util
 import sys

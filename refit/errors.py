@@ -1,11 +1,8 @@
-"""The errors that a user can mend, each with the exit code of its kind.
-
-Codes follow sysexits.h where it has one, so that scripts can tell a mistake from a fault.
-"""
+"""The errors that a user can fix, each with the exit code of its kind, from sysexits.h where it has one."""
 
 
 class RefitError(Exception):
-    """An expected failure: its text is one line that says where, what was given, what is wanted and how to mend it."""
+    """An expected failure: one line that says where, what was given, what is wanted and how to fix it."""
 
     exit_code = 70
 
@@ -17,25 +14,25 @@ class ParamsError(RefitError):
 
 
 class UsageError(RefitError):
-    """A command was given something that it cannot use."""
+    """A command was given an option or argument that it cannot use."""
 
     exit_code = 64
 
 
 class DataError(RefitError):
-    """A data or model file is not what it has to be."""
+    """A data or model file is missing, damaged or has wrong content."""
 
     exit_code = 65
 
 
 class NetworkError(RefitError):
-    """Something could not be fetched."""
+    """A download failed."""
 
     exit_code = 69
 
 
 class TrainingDivergedError(RefitError):
-    """The loss or the gradient is no longer a finite number."""
+    """The loss or the gradient is NaN or infinite."""
 
     exit_code = 70
 
@@ -47,6 +44,6 @@ class DiskError(RefitError):
 
 
 class InterruptedRunError(RefitError):
-    """The run was asked to stop; what it had done is kept, and the same command goes on from there."""
+    """The run was stopped; its progress is kept, and the same command resumes it."""
 
     exit_code = 75

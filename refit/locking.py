@@ -1,7 +1,8 @@
-"""One writer at a time: a stage whose parent is gone ends, and a second one of its kind waits for the first.
+"""One writer at a time: a stage ends when its parent does, and a second run of the same stage waits for the first.
 
-Killing `dvc` alone leaves its stage running, and DVC would start the next run beside it. So the kernel is asked to
-end a stage with its parent, and whoever writes a stage's outs holds a lock that the kernel frees when he dies.
+If `dvc` alone is killed, its stage keeps running, and DVC would start the next run in parallel with it. So the kernel
+is asked to end a stage with its parent, and the process writing a stage's outputs holds a lock, which the kernel
+releases when the process exits.
 """
 
 import ctypes
@@ -21,7 +22,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def die_with_parent() -> int:
-    """Have the kernel send SIGTERM to this process when its parent ends, which Linux alone can do; its number."""
+    """Have the kernel send SIGTERM to this process when its parent ends (on Linux only); returns the parent's id."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     return os.getppid()
@@ -29,10 +30,10 @@ def die_with_parent() -> int:
 
 @contextmanager
 def only_writer(stage: str, parent: int) -> Iterator[None]:
-    """Hold the outs of a stage in this folder for this process alone, waiting for another that holds them.
+    """Hold the lock of a stage's outputs in this folder, waiting for another process that holds it.
 
-    Raises InterruptedRunError when `parent`, the process that started this one, has ended in the meantime: a
-    successor may be at work with other params.
+    Raises InterruptedRunError when `parent`, the process that started this one, has ended in the meantime: a newer run
+    with other params may be writing.
     """
     place = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
     folder = paths.state_folder() / "locks"
@@ -40,15 +41,15 @@ def only_writer(stage: str, parent: int) -> Iterator[None]:
     waiting = f"refit {stage}: another process is writing the same outs; waiting for it"
     with locked(folder / f"{stage}-{place}.lock", waiting):
         if os.getppid() != parent:
-            raise InterruptedRunError("the command that started this is gone; run it again to go on")
+            raise InterruptedRunError("the command that started this is gone; run it again to resume")
         yield
 
 
 @contextmanager
 def locked(path: Path, waiting: str) -> Iterator[int]:
-    """Hold a file's lock; when another process holds it, say `waiting` on stderr and wait until it ends or dies.
+    """Lock a file; when another process holds the lock, print `waiting` on stderr and wait until that one exits.
 
-    Yields the descriptor that holds it: a child that is given it holds the lock too.
+    Yields the file descriptor: a child process that inherits it holds the lock, too.
     """
     with path.open("a") as lock:
         try:

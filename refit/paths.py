@@ -1,4 +1,4 @@
-"""Where the pipeline keeps its files, relative to the repository root that every stage runs in."""
+"""The paths of the pipeline's files, relative to the root of the repository, in which every stage runs."""
 
 import os
 from pathlib import Path
@@ -31,10 +31,10 @@ LOCAL_SPEED = Path(".refit/speed")
 
 
 def state_folder() -> Path:
-    """The untracked folder of resumable state and timings.
+    """The untracked folder of resumable state and timings, in the main repository.
 
-    DVC deletes a stage's outs before it runs the stage, and runs queued experiments in a copy that it
-    throws away; DVC_ROOT is the main repository in all of these, so what must survive lives there.
+    DVC deletes a stage's outs before it runs the stage, and runs queued experiments in a temporary copy; DVC_ROOT is
+    the main repository in both cases.
     """
     root = os.environ.get("DVC_ROOT")
     home = Path(root) if root and (Path(root) / ".dvc").is_dir() else Path.cwd()

@@ -32,22 +32,22 @@ QUIET_ENVIRONMENT = {
     "TRANSFORMERS_VERBOSITY": "error",
     "PYTHONHASHSEED": "0",
 }
+OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # offline stages do not need a hub token
+# Threads that spin while waiting make a step 20 times slower on a machine that runs anything else.
+SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRONG_KIND = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # a file in the place of a folder, or the reverse
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
-# Threads that spin while waiting make a step 20 times slower on a machine that runs anything else.
-SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
-# What to do where a command that refit starts is not on the PATH.
+# How to fix that a command which refit starts is not on the PATH.
 COMMANDS = {"dvc": "activate the environment: source .venv/bin/activate", "git": "install git"}
-OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 
 
 def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool = False, record: bool = True) -> None:
-    """Run a stage's main function and leave with its exit code.
+    """Run the main function of a stage or command, and exit with its exit code.
 
     `main` returns the stage's own figures (rows, tokens …) for the timing record, or None. With `record` this process
-    is the stage's only writer and notes its time; processes that another one started for a stage do neither. Expected
+    is the stage's only writer and records its time; processes that a stage has started itself do neither. Expected
     failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
@@ -65,37 +65,112 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
             figures = main() or {}
             if record:
                 _record(stage, time.perf_counter() - start, figures)
-    except RefitError as error:
-        _fail(stage, error)
-    except KeyboardInterrupt:
-        _fail(
-            stage, InterruptedRunError("stopped as asked; nothing incomplete is left; run the same command to resume")
-        )
-    except FileNotFoundError as error:
-        cure = COMMANDS.get(str(error.filename), "run: dvc repro")
-        _fail(stage, DataError(f"{error.filename or error} is missing; {cure}"))
+    except SystemExit:  # of argparse, for --help
+        _flush()
+        raise
     except BrokenPipeError:
         discard_output()
         sys.exit(128 + signal.SIGPIPE)
-    except SystemExit:
-        try:
-            print(end="", flush=True)
-        except BrokenPipeError:  # the reader of --help has left; Python would complain at its end
-            discard_output()
-        raise
-    except Exception as error:
-        disk_error = _disk_error(error)
-        if disk_error is None:
-            _report_fault(stage, error)
-        _fail(stage, disk_error or error)
+    except (Exception, KeyboardInterrupt) as error:
+        _flush()
+        _fail(stage, error)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt so that cleanup runs; ignore further signals while it does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _record(stage: str, seconds: float, figures: dict[str, Any]) -> None:
+    """Record the stage's time and memory for refit.summary; never in an out, which must be the same on every run."""
+    record = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory() / 2**20), **figures}
+    files.write_json(paths.LOCAL_SPEED / f"{stage}.json", record)
+
+
+def _flush() -> None:
+    """Write out what has been printed; if that fails, drop it, or Python would complain once more when it exits."""
+    try:
+        print(end="", flush=True)
+    except OSError:
+        discard_output()
+
+
+def discard_output() -> None:
+    """Discard further output: its reader, such as `head`, has exited."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(stage: str, error: BaseException) -> NoReturn:
+    """Print the error as the last line of stderr, because DVC shows that line and hides exit codes, and exit."""
+    known = _expected(error)
+    if known is None:
+        print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
+    text = str(known or f"{type(error).__name__}: {error}; this is a bug in refit, see the lines above")
+    text = without_secrets(" ".join(text.split()))
+    is_left = False
+    if known and (error_file := os.environ.get("TORCHELASTIC_ERROR_FILE")):
+        with suppress(OSError):  # distributed.launch prints it last, once for all processes
+            files.write_json(Path(error_file), {"message": text, "timestamp": int(time.time())})
+            is_left = True
+    if not is_left or (isinstance(known, InterruptedRunError) and os.environ["RANK"] == "0"):
+        print(f"refit {stage}: {text}", file=sys.stderr, flush=True)
+    sys.exit((known or RefitError()).exit_code)
+
+
+def _expected(error: BaseException) -> RefitError | None:
+    """The error as one that a user can fix, or None for a bug in refit."""
+    if isinstance(error, RefitError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return InterruptedRunError("stopped as asked; nothing incomplete is left; run the same command to resume")
+    if isinstance(error, FileNotFoundError):
+        fix = COMMANDS.get(str(error.filename), "run: dvc repro")
+        return DataError(f"{error.filename or error} is missing; {fix}")
+    return _disk_error(error)
+
+
+def _disk_error(error: BaseException) -> DiskError | None:
+    """The error if it is the disk's, or None; safetensors and pyarrow give the error number in their text only."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        inside = re.search(r"\((?:os error|errno) (\d+)\)|\[errno (\d+)\]", str(error), re.IGNORECASE)
+        number = int(inside[1] or inside[2]) if inside else None
+    if number is None:
+        return None
+    path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"
+    fix = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
+    if number in WRONG_KIND:
+        fix = "move away what is in its place, or in that of a folder above it, and"
+    return DiskError(f"{path}: {os.strerror(number)}; {fix} run the same command again")
+
+
+def without_secrets(text: str) -> str:
+    """The text with every access token blanked: those of the environment, and what looks like one."""
+    for name, value in os.environ.items():
+        if len(value) >= 8 and name.endswith(("TOKEN", "API_KEY", "PASSWORD", "SECRET")):
+            text = text.replace(value, "***")
+    return SECRET.sub("***", text)
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has held.
+
+    On Linux, ru_maxrss includes the memory of the parent that started this process; VmHWM is this process's own.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file() and (own := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
+        return int(own[1]) * 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 2**10
 
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
     """Import torch and transformers inside of this.
 
-    The garbage collector walks the half a million objects that they create neither meanwhile nor at exit, which takes
-    4.2 s of CPU time down to 2.5 s.
+    The garbage collector then walks the half a million objects that they create neither during the import nor at exit,
+    which takes 2.5 s of CPU time instead of 4.2 s.
     """
     gc.disable()
     try:
@@ -110,81 +185,3 @@ def bar(items: Iterable[Any] | None = None, *, total: int | None = None, desc: s
     from tqdm import tqdm
 
     return tqdm(items, total=total, desc=desc, unit=f" {unit}", unit_scale=True, disable=None, delay=1, leave=False)
-
-
-def discard_output() -> None:
-    """Discard further output: its reader, such as `head`, has exited."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt so that cleanup runs; ignore further signals while it does."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _disk_error(error: Exception) -> DiskError | None:
-    """The error as a user can fix it, if it is the disk's; safetensors and pyarrow say so in their text alone."""
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        inside = re.search(r"\((?:os error|errno) (\d+)\)|\[errno (\d+)\]", str(error), re.IGNORECASE)
-        number = int(inside[1] or inside[2]) if inside else None
-    if number is None:
-        return None
-    path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"
-    cure = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
-    if number in WRONG_KIND:
-        cure = "move away what is in its place, or in that of a folder above it, and"
-    return DiskError(f"{path}: {os.strerror(number)}; {cure} run the same command again")
-
-
-def _report_fault(stage: str, error: Exception) -> None:
-    """Print the complete traceback of a bug in refit."""
-    print(without_secrets("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
-
-
-def _fail(stage: str, error: Exception) -> NoReturn:
-    """Print one last line on stderr, because DVC shows that line and hides exit codes, and exit."""
-    try:
-        print(end="", flush=True)
-    except OSError:  # Python would complain once more at its end, with a code of its own
-        discard_output()
-    known = isinstance(error, RefitError)
-    text = str(error) if known else f"{type(error).__name__}: {error}; this is a bug in refit, see the lines above"
-    text = without_secrets(" ".join(text.split()))
-    is_left = False
-    if known and (error_file := os.environ.get("TORCHELASTIC_ERROR_FILE")):
-        with suppress(OSError):  # for processes.launch to say last, once for all processes
-            files.write_json(Path(error_file), {"message": text, "timestamp": int(time.time())})
-            is_left = True
-    if not is_left or (isinstance(error, InterruptedRunError) and os.environ["RANK"] == "0"):
-        print(f"refit {stage}: {text}", file=sys.stderr, flush=True)
-    sys.exit(error.exit_code if isinstance(error, RefitError) else RefitError.exit_code)
-
-
-def without_secrets(text: str) -> str:
-    """The text with every access token blanked: those of the environment, and what looks like one."""
-    for name, value in os.environ.items():
-        if len(value) >= 8 and name.endswith(("TOKEN", "API_KEY", "PASSWORD", "SECRET")):
-            text = text.replace(value, "***")
-    return SECRET.sub("***", text)
-
-
-def _record(stage: str, seconds: float, figures: dict[str, Any]) -> None:
-    """Record the stage's time and memory for refit.summary; never in an out, which must be the same on every run."""
-    record = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory() / 2**20), **figures}
-    files.write_json(paths.LOCAL_SPEED / f"{stage}.json", record)
-
-
-def peak_memory() -> int:
-    """The most bytes of memory that this process has held at once.
-
-    Linux counts in ru_maxrss what its parent held when it was started, so its own high-water mark is read there.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        own = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-        if own:
-            return int(own[1]) * 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 2**10

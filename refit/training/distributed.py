@@ -1,8 +1,7 @@
 """Several processes that train one model, started by torchrun; each computes a part of every batch.
 
-`processes: 2` in params.yaml starts two on this machine. On a cluster torchrun's own variables say the rest; on every
-node they are the same, except PET_NODE_RANK: PET_NNODES, PET_NODE_RANK, PET_MASTER_ADDR, PET_MASTER_PORT
-(docs/cluster.md).
+`processes: 2` in params.yaml starts two on this machine. On a cluster, torchrun's own variables PET_NNODES,
+PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT describe the nodes (docs/cluster.md).
 """
 
 import logging
@@ -29,7 +28,7 @@ def count() -> int:
 
 
 def is_main() -> bool:
-    """Whether this is the process that writes files and talks to the person."""
+    """Whether this is the process that writes files and prints messages."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -40,18 +39,18 @@ def say(message: str) -> None:
 
 
 def is_first_node() -> bool:
-    """Whether this machine is the one that keeps the records: the others share its folder."""
+    """Whether this machine is the node that writes the timing record; all nodes share one folder."""
     return int(os.environ.get("PET_NODE_RANK", "0")) == 0
 
 
 def must_launch(wanted: int) -> bool:
-    """Whether `wanted` processes (a node) still have to be started: we are not one of them yet."""
+    """Whether `wanted` processes per node have to be started, because this one was not started as one of them."""
     nodes = os.environ.get("PET_NNODES", "1")
     return "TORCHELASTIC_RUN_ID" not in os.environ and "RANK" not in os.environ and (wanted > 1 or nodes != "1")
 
 
 def check(params: "Train", *, launches: bool) -> None:
-    """Refuse a number of processes that cannot run here or share a batch evenly, before any of them starts.
+    """Check that as many processes can run here and that they share a batch evenly; `launches`: none has started yet.
 
     Raises ParamsError.
     """
@@ -60,7 +59,7 @@ def check(params: "Train", *, launches: bool) -> None:
         nodes = os.environ.get("PET_NNODES", "1")
         if not nodes.isdigit() or int(nodes) == 0:
             raise ParamsError(f"PET_NNODES: got {nodes!r}, need the number of nodes, a whole number >= 1")
-        from refit.model import device  # and torch with it, which one process alone loads later
+        from refit.model import device  # imports torch, which a single process imports later
 
         most, places = device.places()
         if params.processes > most:
@@ -75,24 +74,24 @@ def check(params: "Train", *, launches: bool) -> None:
 
 
 def launch(wanted: int, module: str) -> dict[str, Any]:
-    """Run `python -m module` as `wanted` processes by torchrun; returns the figures that the main one left.
+    """Run `python -m module` in `wanted` processes by torchrun; returns the figures that the main process left.
 
-    Raises RefitError when a process failed: with that one's own message and exit code, where it left them.
+    Raises RefitError when a process failed, with its message and exit code if it left them.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process that failed has said why
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # a failed process prints its own error
     alone = [] if "PET_NNODES" in os.environ else ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     arguments = torchrun.parse_args([*alone, "--nproc-per-node", str(wanted), "-m", module])  # type: ignore[no-untyped-call]
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's own; params.yaml's threads are set in each process
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's default; each process then sets the params' threads
     config, command, rest = torchrun.config_from_args(arguments)
     try:
         elastic_launch(config, command)(*rest)
     except ChildFailedError as error:
-        # The others fail because one did: what a user can fix comes first, then what came first.
+        # One failure makes the other processes fail: prefer an error that a user can fix, then the earliest.
         failed = min(error.failures.values(), key=lambda one: (one.error_file == NO_MESSAGE, one.timestamp))
         ended = f"process {failed.local_rank} of {wanted}"
         if failed.error_file != NO_MESSAGE:
@@ -108,17 +107,17 @@ def launch(wanted: int, module: str) -> dict[str, Any]:
         raise failure from None
     except SignalException:
         raise InterruptedRunError("stopped; run the same command to resume") from None
-    return files.read_json(FIGURES) if FIGURES.is_file() else {}  # another node's main process left them there
+    return files.read_json(FIGURES) if FIGURES.is_file() else {}  # there is none if the main process is on another node
 
 
 def leave(figures: dict[str, Any]) -> None:
-    """Leave the main process's figures to the one that launched it."""
+    """Write the main process's figures for the process that launched it."""
     if count() > 1 and is_main():
         files.write_json(FIGURES, figures)
 
 
 def join(*, on_cpu: bool) -> None:
-    """Meet the other processes; nothing to do for one alone."""
+    """Join the process group, if there are several processes."""
     if count() > 1:
         from accelerate import PartialState
 
@@ -126,7 +125,7 @@ def join(*, on_cpu: bool) -> None:
 
 
 def from_main(work: Callable[[], Found]) -> Found:
-    """What the main process finds, in all of them: they wait for it."""
+    """The result of `work`, which the main process alone runs while the others wait for it."""
     if count() == 1:
         return work()
     from torch import distributed
@@ -138,22 +137,20 @@ def from_main(work: Callable[[], Found]) -> Found:
 
 def mean(value: float) -> float:
     """The mean of a value over all processes; every process has to call this."""
-    if count() == 1:
-        return value
-    from torch import distributed
-
-    values: list[float] = [0.0] * count()
-    distributed.all_gather_object(values, value)
-    return sum(values) / len(values)
+    return _reduced(value, "SUM") / count()
 
 
 def any_of(flag: bool) -> bool:
     """Whether a flag is set in any process; every process has to call this."""
+    return _reduced(flag, "MAX") > 0
+
+
+def _reduced(value: float, operation: str) -> float:
     if count() == 1:
-        return flag
+        return value
     import torch
     from accelerate import PartialState
 
-    box = torch.tensor(int(flag), device=PartialState().device)
-    torch.distributed.all_reduce(box, torch.distributed.ReduceOp.MAX)
-    return bool(box.item())
+    box = torch.tensor(value, dtype=torch.float64, device=PartialState().device)
+    torch.distributed.all_reduce(box, getattr(torch.distributed.ReduceOp, operation))
+    return float(box)

@@ -1,6 +1,7 @@
-"""Training by several processes: the same run as by one, whichever process dies on the way."""
+"""Training by several processes: the same run as by one, also if a process is killed."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -19,9 +20,7 @@ from refit.training import distributed
 
 
 def without_dropout(model: Path, target: Path) -> Path:
-    """The model's folder with no dropout: its random numbers are drawn by each process for itself."""
-    import json
-
+    """A copy of the model without dropout, because each process draws its own random numbers."""
     shutil.copytree(model, target)
     config = json.loads((target / "config.json").read_text())
     (target / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.0}))
@@ -29,20 +28,21 @@ def without_dropout(model: Path, target: Path) -> Path:
 
 
 def sampled(folder: Path, model: Path, **changes: object) -> Path:
-    """A clone with all that train needs: 32 rows, so that each batch of 8 is whole."""
+    """A clone with all inputs of train: 32 examples, so that each batch of 8 is full."""
     tiny_project(folder, model, train_rows=32, **changes)
     run("dvc", "repro", "sample", "download_model", cwd=folder)
     return folder
 
 
 def curve(folder: Path, name: str) -> list[dict[str, float]]:
+    """The rows of a CSV file of metrics/."""
     with (folder / "metrics" / name).open() as file:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path: Path, tiny_model: Path) -> None:
-    """Two machines for one model must change its speed alone; a loss that is summed over them would double."""
+    """Prevents `processes` from changing the run, for example a loss summed over the processes instead of averaged."""
     folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"))
     run("dvc", "repro", "train", cwd=folder)
     alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
@@ -58,7 +58,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path, tiny_model: Path) -> No
 
 @pytest.mark.slow
 def test_fsdp_on_two_processes_trains_as_one_does(tmp_path: Path, tiny_model: Path) -> None:
-    """Prevents a sharded model from being another model, and pickled pieces in place of its weights."""
+    """Prevents FSDP from training another model, and from saving pickled parts in place of its weights."""
     folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"), max_grad_norm=0.1)
     run("python", "-m", "stages.train", cwd=folder)
     alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
@@ -76,7 +76,7 @@ def test_fsdp_on_two_processes_trains_as_one_does(tmp_path: Path, tiny_model: Pa
 
 @pytest.mark.slow
 def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -> None:
-    """When one process dies the others must not wait for ever, and the next start must end as if nothing had been."""
+    """Prevents processes that wait for a dead one forever, and a resumed run with other weights."""
     folder = sampled(tmp_path / "project", tiny_model, processes=2, epochs=30)
     started = subprocess.Popen(["python", "-m", "stages.train"], cwd=folder, env=environment(), start_new_session=True)
     deadline = time.monotonic() + 300
@@ -91,8 +91,8 @@ def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -
     weights = (folder / "models/finetuned/model.safetensors").read_bytes()
     for path in folder.glob(".refit/runs/*"):
         path.rename(path.with_name(".set-aside"))
-    whole = run("python", "-m", "stages.train", cwd=folder)
-    assert "resuming from step" not in whole.stderr
+    uninterrupted = run("python", "-m", "stages.train", cwd=folder)
+    assert "resuming from step" not in uninterrupted.stderr
     assert (folder / "models/finetuned/model.safetensors").read_bytes() == weights
 
 
@@ -117,7 +117,7 @@ def second_process(launcher: int) -> int:
 def test_processes_that_cannot_run_are_refused_before_any_starts(
     size: int, count: int, nodes: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prevents a refusal after many seconds, once for each process, and processes with unequal shares of a batch."""
+    """Prevents an error after many seconds, once per process, and processes with parts of a batch of unequal size."""
     monkeypatch.setenv("PET_NNODES", nodes)
     monkeypatch.setattr(device, "places", lambda: (2, "GPUs"))
     values = YAML(typ="safe").load(ROOT / "params.yaml") | {"batch_size": size, "processes": count}
@@ -128,7 +128,7 @@ def test_processes_that_cannot_run_are_refused_before_any_starts(
 
 
 def test_the_error_of_a_process_is_the_last_line(prepared: Path, tmp_path: Path) -> None:
-    """Prevents the advice to run the same command again after a mistake that the user has to fix first."""
+    """Prevents the advice to run the same command again for a mistake that the user has to fix first."""
     folder = tmp_path / "project"
     shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns(".git", ".refit"))
     change_params(folder / "params.yaml", processes=2)
@@ -141,7 +141,7 @@ def test_the_error_of_a_process_is_the_last_line(prepared: Path, tmp_path: Path)
 
 
 def test_only_one_process_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Launching once more from inside a launched process would never end."""
+    """Prevents a launched process from launching again, without end."""
     monkeypatch.delenv("RANK", raising=False)
     assert not distributed.must_launch(1)
     assert distributed.must_launch(2)

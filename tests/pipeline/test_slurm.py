@@ -1,4 +1,4 @@
-"""The sbatch script of docs/cluster.md, run as it stands: `srun` starts its command once a node, on this machine."""
+"""The sbatch script of docs/cluster.md, run unchanged: `srun` starts its command once per node, on this machine."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def command(path: Path, text: str) -> None:
 
 
 def test_the_documented_script_runs(tmp_path: Path, tiny_model: Path) -> None:
-    """A script that calls what is gone, or that waits for ever, is found out after hours in a queue."""
+    """Prevents a documented script that fails, or waits forever, after hours in a queue."""
     (script,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", (ROOT / "docs/cluster.md").read_text(), re.DOTALL)
     folder = tiny_project(tmp_path / "project", tiny_model)
     command(tmp_path / "bin/srun", SRUN)

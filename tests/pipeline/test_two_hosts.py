@@ -1,4 +1,4 @@
-"""Two hosts that train one model: two network namespaces with a cable between them, which share a disk."""
+"""Two hosts that train one model: two network namespaces with a cable between them and a shared disk."""
 
 import json
 import os
@@ -20,7 +20,7 @@ CABLE = "refit0"
 
 @pytest.fixture
 def hosts() -> Iterator[list[str]]:
-    """The names of two namespaces, each with one end of a cable and nothing else to talk over."""
+    """The names of two namespaces, whose only connection is a cable."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("two hosts are two network namespaces, which need root and iproute2's `ip`")
     names = [f"refit-{os.getpid()}-{number}" for number in range(2)]
@@ -41,12 +41,12 @@ def hosts() -> Iterator[list[str]]:
 
 
 def ip(*arguments: str) -> str:
-    """What iproute2 says to some arguments."""
+    """The output of iproute2's `ip`."""
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def start(hosts: list[str], folder: Path) -> list[subprocess.Popen[str]]:
-    """The train stage on every host, by torchrun's own variables, as docs/cluster.md has it."""
+    """Start the train stage on every host, with torchrun's variables as in docs/cluster.md."""
     started = []
     for number, host in enumerate(hosts):
         variables = {
@@ -62,13 +62,13 @@ def start(hosts: list[str], folder: Path) -> list[subprocess.Popen[str]]:
 
 
 def received(host: str) -> int:
-    """The bytes that a host has got over the cable."""
+    """The bytes that a host has received over the cable."""
     (link,) = json.loads(ip("-n", host, "-json", "-statistics", "link", "show", CABLE))
     return int(link["stats64"]["rx"]["bytes"])
 
 
 def test_two_hosts_train_as_one_process_does(hosts: list[str], tmp_path: Path, tiny_model: Path) -> None:
-    """The second host must take its share of every batch, over the network, and write nothing."""
+    """Prevents a second host that does not take part in training: gradients have to cross the network."""
     folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"))
     run("python", "-m", "stages.train", cwd=folder)
     alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
@@ -87,7 +87,7 @@ def test_two_hosts_train_as_one_process_does(hosts: list[str], tmp_path: Path, t
 
 
 def test_goes_on_after_a_host_is_gone(hosts: list[str], tmp_path: Path, tiny_model: Path) -> None:
-    """When a host dies the other must say so instead of waiting for ever, and both must go on when started again."""
+    """Prevents a host that waits for a dead one forever, and a run that cannot be resumed on both."""
     folder = sampled(tmp_path / "project", tiny_model, epochs=30)
     first, second = start(hosts, folder)
     deadline = time.monotonic() + 300

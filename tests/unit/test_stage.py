@@ -1,4 +1,4 @@
-"""How a stage is started and ends: its memory on record is its own, and nothing is left undone."""
+"""How a stage starts and ends: its recorded memory, its errors, its output."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from refit import stage
 
 
 def test_peak_memory_is_that_of_this_process_alone() -> None:
-    """Prevents a stage from being charged with the memory of whoever started it."""
+    """Prevents the recorded memory from including that of the process that started the stage."""
     held = np.ones(300 * 2**20, dtype=np.uint8)  # which ru_maxrss of a child would count too
     command = "from refit import stage; print(stage.peak_memory())"
     done = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -22,7 +22,7 @@ def test_peak_memory_is_that_of_this_process_alone() -> None:
 
 
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
-    """Prevents a check of the disk and its permissions where one file has to go."""
+    """Prevents the advice to check the disk where one file has to be moved."""
     file, folder = tmp_path / "file", tmp_path / "folder"
     file.touch()
     folder.mkdir()
@@ -50,7 +50,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_output_that_nobody_takes_is_no_fault(redirection: str, code: int, said: str, unbuffered: str) -> None:
-    """Prevents a message about the disk, a traceback or a second complaint where output ends in head or is closed."""
+    """Prevents a message about the disk, a traceback or a second error where output is piped to head or closed."""
     program = "from refit import stage; stage.run('test', lambda: print('line\\n' * 100_000), record=False)"
     command = f'{sys.executable} -c "{program}" {redirection}; exit ${{PIPESTATUS[0]}}'
     done = run("bash", "-c", command, cwd=ROOT, check=False, env=environment(PYTHONUNBUFFERED=unbuffered))
@@ -61,7 +61,7 @@ def test_output_that_nobody_takes_is_no_fault(redirection: str, code: int, said:
 
 @pytest.mark.parametrize(("command", "cure"), [("dvc", "activate the environment"), ("git", "install git")])
 def test_a_command_that_is_missing_is_not_a_missing_out(command: str, cure: str) -> None:
-    """Prevents `run: dvc repro` as the cure where DVC itself is not found."""
+    """Prevents the advice `run: dvc repro` where DVC itself is not found."""
     program = f"import subprocess; from refit import stage; stage.run('test', lambda: subprocess.run(['{command}']))"
     done = run(sys.executable, "-c", program, cwd=ROOT, check=False, env=environment(PATH="/nowhere"))
     assert done.returncode == 65
@@ -69,7 +69,7 @@ def test_a_command_that_is_missing_is_not_a_missing_out(command: str, cure: str)
 
 
 def test_a_python_without_the_packages_is_told_in_one_line(tmp_path: Path) -> None:
-    """Prevents a traceback where the virtual environment is not activated; DVC starts stages by `python3`."""
+    """Prevents a traceback where the virtual environment is not activated; DVC starts stages with `python3`."""
     venv.create(tmp_path / "bare", symlinks=True)
     for module in ("stages.download", "stages.train", "refit.doctor", "refit.search"):
         done = run(tmp_path / "bare/bin/python3", "-m", module, cwd=ROOT, check=False)
