@@ -3,7 +3,7 @@
 Every row is tokenized with `datasets.map` and padded to the maximum length; the Trainer runs in fp32 with its default
 order of rows. Prints one line of JSON: seconds and rows of each phase, the training loss and the scores.
 
-python benchmarks/notebook.py train.parquet test.parquet MODEL_FOLDER --rows 320 --epochs 1
+python -m benchmarks.notebook train.parquet test.parquet MODEL_FOLDER --rows 320 --epochs 1
 """
 
 import argparse

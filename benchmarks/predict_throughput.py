@@ -8,7 +8,6 @@ and the best of each counts.
 """
 
 import argparse
-import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -16,7 +15,9 @@ import pyarrow.parquet as pq
 from transformers import pipeline
 
 from benchmarks.run import timed
-from refit.predict import batch, model_source
+from refit import params
+from refit.predict import batch
+from refit.predict.model_source import FinetunedModel
 from refit.predict.predictor import Predictor
 
 ROUNDS = 2
@@ -36,24 +37,23 @@ def main() -> None:
     scratch = tempfile.TemporaryDirectory()
     source = Path(scratch.name) / "rows.parquet"
     pq.write_table(pq.read_table(chosen.file, columns=["text"]).slice(0, chosen.rows), source)
-    settings = dataclasses.replace(model_source.ALONE, precision=chosen.precision, max_length=chosen.max_length)
-    settings = dataclasses.replace(settings, threads=chosen.threads or "auto")
-    predictor = Predictor(model_source.Finished(str(chosen.model), chosen.model, settings, None, None))
+    settings = params.Evaluate(eval_batch_size=64, precision=chosen.precision, threads=chosen.threads or "auto")
+    predictor = Predictor(FinetunedModel(str(chosen.model), chosen.model, settings, chosen.max_length))
     classify = pipeline("text-classification", model=str(chosen.model), device="cpu")
     predictions: dict[str, list[str]] = {}
 
     def with_pipeline() -> None:
-        texts = [text for text, _ in batch.rows(source)]
+        texts = [text for (text,) in batch.file_rows(source)]
         found = classify(texts, truncation=True, max_length=chosen.max_length)
         predictions["pipeline"] = [one["label"] for one in found]
 
     def with_refit() -> None:
         target = Path(scratch.name) / "out.parquet"
-        batch.write(predictor, chosen.model, source, target, is_pair=None)
+        batch.write_file(predictor, source, target)
         predictions["refit"] = pq.read_table(target)["label"].to_pylist()
 
-    rows = sum(1 for _ in batch.rows(source))
-    classify([text for (text, _), _ in zip(batch.rows(source), range(32), strict=False)])
+    rows = sum(1 for _ in batch.file_rows(source))
+    classify([text for (text,), _ in zip(batch.file_rows(source), range(32), strict=False)])
     best = {"pipeline": 0.0, "refit": 0.0}
     for _ in range(ROUNDS):
         for name, label in (("pipeline", with_pipeline), ("refit", with_refit)):

@@ -209,18 +209,9 @@ def pipeline(folder: Path) -> list[str]:
 
 def notebook(train: Path, test: Path, model: Path, *options: object) -> dict[str, Any]:
     """Run the notebook and return the figures that it prints."""
-    command = [
-        sys.executable,
-        ROOT / "benchmarks/notebook.py",
-        train,
-        test,
-        model,
-        "--max-length",
-        MAX_LENGTH,
-        *options,
-    ]
+    command = [sys.executable, "-m", "benchmarks.notebook", train, test, model, "--max-length", MAX_LENGTH, *options]
     done = subprocess.run(
-        [str(part) for part in command], env=environment(), capture_output=True, text=True, check=True
+        [str(part) for part in command], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
     )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

@@ -1,37 +1,39 @@
-"""Typed view of params.yaml: one class per stage, naming exactly what that stage may read.
+"""Typed view of params.yaml: one class per stage, with exactly the params that the stage may read.
 
-The fields of a class are the `params:` of its stage in dvc.yaml (a test holds the two together), so DVC
-reruns a stage when, and only when, a value that it can see has changed. Nothing has a default here:
-params.yaml is the only place that a value comes from, so `dvc params diff` shows every change.
+The fields of a class are the `params:` of its stage in dvc.yaml (a test compares them), so DVC reruns a stage when, and
+only when, one of its params has changed. Nothing has a default here: every value comes from params.yaml, so
+`dvc params diff` shows every change.
 """
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from refit import paths
 from refit.errors import ParamsError
 
-# A field's description is what a user reads after "need" when the value is wrong.
+# A description follows "need" in the error line for a wrong value; the choices of a Literal describe themselves.
 Text = Annotated[str, Field(min_length=1, description="text")]
-Rows = Annotated[int, Field(ge=1)] | Literal["all"]
-RowCount = Annotated[Rows, Field(description="a whole number >= 1, or all")]
+Flag = Annotated[bool, Field(description="true or false")]
+RowCount = Annotated[Annotated[int, Field(ge=1)] | Literal["all"], Field(description="a whole number >= 1, or all")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= share < 1")]
 Positive = Annotated[int, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
-EveryEpoch = Annotated[int, Field(ge=1)] | Literal["epoch"]
-Cadence = Annotated[EveryEpoch, Field(description="epoch, or a whole number of steps >= 1")]
-Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], Field(description="one of auto, fp32, bf16, fp16")]
-ThreadCount = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
-Threads = Annotated[ThreadCount, Field(description="auto, or a whole number from 1 to 1024")]
-Scheduler = Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
+Cadence = Annotated[
+    Annotated[int, Field(ge=1)] | Literal["epoch"], Field(description="epoch, or a whole number of steps >= 1")
+]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Threads = Annotated[
+    Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], Field(description="auto, or a whole number from 1 to 1024")
+]
 
 
 class Params(BaseModel):
@@ -41,14 +43,14 @@ class Params(BaseModel):
 
 
 class HashSources(Params):
-    """What names files of the user."""
+    """The names that may stand for the user's own files."""
 
     task: Text
     model: Text
 
 
 class Download(Params):
-    """What decides the data."""
+    """The data and its splits."""
 
     task: Text
     validation_share: Share
@@ -57,7 +59,7 @@ class Download(Params):
 
 
 class DownloadModel(Params):
-    """What decides the pretrained model."""
+    """The pretrained model."""
 
     model: Text
     model_revision: Annotated[
@@ -66,24 +68,24 @@ class DownloadModel(Params):
 
 
 class Tokenize(Params):
-    """What decides the token ids."""
+    """How texts become token ids."""
 
     max_length: Length
 
 
 class Sample(Params):
-    """Which rows are used."""
+    """Which examples are used."""
 
     train_rows: RowCount
     eval_rows: RowCount
     test_rows: RowCount
     sample_seed: Seed
     test_sample_seed: Seed
-    stratify: Annotated[bool, Field(description="true or false")]
+    stratify: Flag
 
 
 class Train(Params):
-    """What decides the weights."""
+    """How the model is fine-tuned."""
 
     lr: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, description="a number, 0 < lr <= 1")]
     epochs: Annotated[int, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")]
@@ -93,17 +95,14 @@ class Train(Params):
     weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")]
     warmup: Annotated[
         float,
-        Field(ge=0, lt=1, allow_inf_nan=False, description="the share of all steps to warm up in, 0 <= warmup < 1"),
+        Field(ge=0, lt=1, allow_inf_nan=False, description="the fraction of all steps to warm up in, 0 <= warmup < 1"),
     ]
-    scheduler: Annotated[
-        Scheduler,
-        Field(description="one of linear, cosine, constant, constant_with_warmup, polynomial, inverse_sqrt"),
-    ]
+    scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
     max_grad_norm: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number >= 0 (0: do not clip)")]
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= label_smoothing < 1")
     ]
-    class_weights: Annotated[Literal["none", "balanced"], Field(description="none or balanced")]
+    class_weights: Literal["none", "balanced"]
     early_stopping: Annotated[
         int, Field(ge=0, description="a whole number >= 0: evaluations without improvement before stopping (0: never)")
     ]
@@ -111,18 +110,15 @@ class Train(Params):
     save_every: Cadence
     seed: Seed
     precision: Precision
-    padding: Annotated[Literal["longest", "max_length"], Field(description="longest or max_length")]
-    sampling: Annotated[Literal["length", "random"], Field(description="length or random")]
+    padding: Literal["longest", "max_length"]
+    sampling: Literal["length", "random"]
     attention_dropout: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | Literal["model"],
         Field(description="model, or a number, 0 <= attention_dropout < 1"),
     ]
     threads: Threads
     processes: Positive
-    report_to: Annotated[
-        Literal["none", "tensorboard", "dvclive", "wandb"],
-        Field(description="one of none, tensorboard, dvclive, wandb"),
-    ]
+    report_to: Literal["none", "tensorboard", "dvclive", "wandb"]
     max_length: Length
     trainer: Annotated[
         dict[str, Any], Field(description="a mapping of the Trainer's other arguments, such as {adam_beta2: 0.98}")
@@ -137,6 +133,17 @@ class Evaluate(Params):
     threads: Threads
 
 
+STAGES: dict[str, type[Params]] = {
+    "hash_sources": HashSources,
+    "download": Download,
+    "download_model": DownloadModel,
+    "tokenize": Tokenize,
+    "sample": Sample,
+    "train": Train,
+    "evaluate": Evaluate,
+}
+
+
 class Range(Params):
     """Numbers from low to high, both included; log: sampled evenly on a logarithmic scale."""
 
@@ -149,10 +156,10 @@ Choices = Annotated[list[int | float | str | bool], Field(min_length=1)]
 
 
 class Search(Params, extra="forbid"):
-    """What `python -m refit.search` tries; of the stages only report, which tracks all of params.yaml, sees it.
+    """What `python -m refit.search` tries; no stage but report, which shows all of params.yaml, depends on it.
 
-    The values given here are the tutorials' search: the space of transformers' default_hp_space_optuna, ten trials, a
-    tenth of the training rows. They hold for a params.yaml without `search:`.
+    The defaults are the tutorials' search: ten trials on a tenth of the training examples, in the space of
+    transformers' default_hp_space_optuna. They are used if params.yaml has no `search:`.
     """
 
     trials: Positive = 10
@@ -166,102 +173,127 @@ class Search(Params, extra="forbid"):
         "batch_size": [4, 8, 16, 32, 64],
     }
 
+    @model_validator(mode="after")
+    def _check_space(self) -> "Search":
+        """Raise ValueError for keys of the space that are not params, and for values that a param cannot have."""
+        problems = [
+            f"search.space.{key}: {problem}"
+            for key, space in self.space.items()
+            for problem in _space_problems(key, space)
+        ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
 
-STAGES: dict[str, type[Params]] = {
-    "hash_sources": HashSources,
-    "download": Download,
-    "download_model": DownloadModel,
-    "tokenize": Tokenize,
-    "sample": Sample,
-    "train": Train,
-    "evaluate": Evaluate,
-}
+
+class All(Evaluate, Train, Sample, Tokenize, DownloadModel, Download, extra="forbid"):
+    """Every key of params.yaml."""
+
+    search: Annotated[Search, BeforeValidator(lambda given: given or {})] = Field(default_factory=Search)
+
 
 Fields = TypeVar("Fields", bound=Params)
 
 
-class _All(Evaluate, Train, Sample, Tokenize, DownloadModel, Download):
-    """Every param, to check params.yaml in one go."""
-
-
 def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
-    """Check all of params.yaml, then return what one stage may see of it.
+    """Check all of params.yaml, then return the params of one stage.
 
-    Raises ParamsError, naming every problem at once.
+    Raises ParamsError, naming every problem.
     """
-    checked = _checked(path)
-    return stage.model_validate({name: checked[name] for name in stage.model_fields})
+    checked, _ = _checked(path)
+    return cast(Fields, stage.model_construct(**{name: getattr(checked, name) for name in stage.model_fields}))
 
 
 def load_search(path: Path = paths.PARAMS) -> Search:
     """Check all of params.yaml, then return its `search:`, or the tutorials' search if it has none."""
-    return Search.model_validate(_checked(path).get("search") or {})
+    return _checked(path)[0].search
 
 
 def values(path: Path = paths.PARAMS) -> dict[str, Any]:
-    """Every param of the stages with its value, checked, in the order of the file."""
-    return {key: value for key, value in _checked(path).items() if key in names()}
+    """Check all of params.yaml, then return the params of all stages, in the order of the file."""
+    return {name: value for name, value in _checked(path)[1].items() if name != "search"}
 
 
 def names() -> set[str]:
-    """Every key that params.yaml must have."""
-    return set(_All.model_fields)
+    """The name of every param, all of which params.yaml must have."""
+    return set(All.model_fields) - {"search"}
 
 
 def formatted(value: Any) -> str:
-    """A param's value as params.yaml and `dvc exp run -S` have it: true rather than True, {a:1} for a mapping."""
+    """A param's value as params.yaml and `dvc exp run -S` accept it: true rather than True, {a: 1} for a mapping."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{name}:{formatted(of)}" for name, of in value.items()) + "}"
+        return "{" + ", ".join(f"{name}: {formatted(of)}" for name, of in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(formatted, value)) + "]"
+        return "[" + ", ".join(map(formatted, value)) + "]"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
-def _checked(path: Path) -> dict[str, Any]:
-    """The content of params.yaml. Raises ParamsError, naming every problem at once."""
-    values, lines = _read(path)
-    problems = _unknown_and_missing(values, lines, path)
-    try:
-        _All.model_validate(values)
-    except ValidationError as error:
-        details = {detail["loc"][0]: detail for detail in error.errors() if detail["loc"][0] in values}
-        problems += [_describe(path, lines, str(key), values) for key in details]
-    problems += _search_problems(values, lines, path)
-    if problems:
-        count = f"{len(problems)} problems: " if len(problems) > 1 else ""
-        raise ParamsError(count + "; ".join(problems))
-    return values
+def shown(value: Any) -> str:
+    """A value for an error line, with its kind: 'fast' (text)."""
+    kinds = {bool: "true/false", str: "text", float: "number", int: "whole number", list: "list", dict: "mapping"}
+    if value is None:
+        return "nothing"
+    text = repr(value) if isinstance(value, str) else formatted(value)
+    kind = next((name for of, name in kinds.items() if isinstance(value, of)), type(value).__name__)
+    return f"{text if len(text) <= 60 else f'{text:.57}...'} ({kind})"
 
 
-def _search_problems(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
-    """What is wrong in `search:`: its form, keys of the space that are no params, values that no param may have."""
-    where = f"{path}:{lines.get('search', 0)}"
+def _checked(path: Path) -> tuple[All, dict[str, Any]]:
+    """The content of params.yaml, and the same as it was written. Raises ParamsError, naming every problem."""
+    given, lines = _read(path)
     try:
-        search = Search.model_validate(values.get("search") or {})
+        return All.model_validate(given), given
     except ValidationError as error:
-        detail = error.errors()[0]
-        key = ".".join(str(part) for part in detail["loc"][:3])
-        return [f"{where} search.{key}: got {_shown(detail['input'])}; {detail['msg']}"]
-    problems = []
-    for key, space in search.space.items():
-        if key not in names():
-            problems.append(f"{where} search.space.{key}: no such param; need one of those in params.yaml")
-            continue
-        if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
-            problems.append(f"{where} search.space.{key}: need low < high, and low > 0 for log")
-        for end in (space.low, space.high) if isinstance(space, Range) else space:
-            try:
-                _All.model_validate({**values, key: end})
-            except ValidationError as error:
-                if any(detail["loc"][0] == key for detail in error.errors()):
-                    problems.append(f"{where} search.space.{key}: {_shown(end)} cannot be tried, need {_wanted(key)}")
-    return problems
+        # By key, because a value that may be of several types has one error for each of them.
+        details = {str(detail["loc"][0]): detail for detail in reversed(error.errors())}
+    problems = sorted(_problem(f"{path}:{lines.get(key, '')}", key, detail) for key, detail in details.items())
+    count = f"{len(problems)} problems: " if len(problems) > 1 else ""
+    raise ParamsError(count + "; ".join(problems))
+
+
+def _problem(where: str, key: str, detail: ErrorDetails) -> str:
+    """The line for an unknown key, a missing key, or a wrong value."""
+    given = detail["input"]
+    if detail["type"] == "missing":
+        return f"{where} key {key} is missing; need {_wanted(key)}"
+    if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+        close = difflib.get_close_matches(key, {*names(), *TRAINER_NAMES}, n=1)
+        hint = f"did you mean {TRAINER_NAMES.get(close[0], close[0])}?" if close else "remove it"
+        return f"{where} unknown key {key}; {hint}"
+    if key == "search":
+        place = ".".join(str(part) for part in detail["loc"][:4])
+        text = detail.get("ctx", {}).get("error") or f"{place}: got {shown(given)}; {detail['msg']}"
+        return f"{where} {text}"
+    wanted = _wanted(key)
+    fix = " (remove the quotes)" if isinstance(given, str) and _is_number(given) and "number" in wanted else ""
+    return f"{where} {key}: got {shown(given)}, need {wanted}{fix}"
+
+
+def _wanted(key: str) -> str:
+    field = All.model_fields[key]
+    return field.description or f"one of {', '.join(get_args(field.annotation))}"
+
+
+def _space_problems(key: str, space: Range | list[int | float | str | bool]) -> Iterator[str]:
+    if key not in names():
+        yield "no such param; need one of those in params.yaml"
+        return
+    if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
+        yield "need low < high, and low > 0 for log"
+    field = All.model_fields[key]
+    kind: Any = Annotated[field.annotation, *field.metadata]
+    param: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(strict=True))
+    for value in (space.low, space.high) if isinstance(space, Range) else space:
+        try:
+            param.validate_python(value)
+        except ValidationError:
+            yield f"{shown(value)} cannot be tried, need {_wanted(key)}"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The keys with their values, and the line of each key.
 
-    YAML 1.2 as DVC reads it: PyYAML takes the 2e-05 that `dvc exp run -S lr=2e-5` writes for text.
+    Read as YAML 1.2 by DVC's own library: PyYAML reads the 2e-05 that `dvc exp run -S lr=2e-5` writes as text.
     """
     try:
         content = path.read_bytes().decode("utf-8-sig")
@@ -272,8 +304,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise ParamsError(f"{path}:{line} is not UTF-8 text; save the file as UTF-8") from None
+    yaml = YAML(typ="safe", pure=True)
     try:
-        tree: Any = YAML(typ="rt").load(content)
+        node = yaml.compose(content)
+        tree = yaml.constructor.construct_document(node) if node else None
     except DuplicateKeyError as error:
         where = error.problem_mark.line + 1 if error.problem_mark else 0
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "a key"
@@ -284,81 +318,22 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         tab = mark is not None and "\t" in "".join(content.splitlines()[mark.line : mark.line + 1])
         hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
         raise ParamsError(f"{path}{where} {hint}") from None
-    if not isinstance(tree, CommentedMap):
-        raise ParamsError(f"{path}: need `key: value` lines, got {_shown(tree)}; see recipes/ for complete files")
-    return _plain(tree), {str(key): tree.lc.key(key)[0] + 1 for key in tree}
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{path}: need `key: value` lines, got {shown(tree)}; see recipes/ for complete files")
+    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+    return {str(key): value for key, value in tree.items()}, lines
 
 
-def _plain(value: Any) -> Any:
-    """A value without ruamel.yaml's types, which remember how a number was written."""
-    if isinstance(value, dict):
-        return {str(key): _plain(of) for key, of in value.items()}
-    if isinstance(value, list):
-        return [_plain(of) for of in value]
-    return next((kind(value) for kind in (bool, int, float, str) if isinstance(value, kind)), value)
-
-
-def _unknown_and_missing(values: dict[str, Any], lines: dict[str, int], path: Path) -> list[str]:
-    problems = []
-    for key in values.keys() - names() - {"search"}:
-        if key in MOVED:
-            problems.append(f"{path}:{lines[key]} unknown key {key}; it moved to {MOVED[key]} (docs/cluster.md)")
-            continue
-        close = difflib.get_close_matches(key, names() | set(TRAINER_NAMES), n=1)
-        meant = TRAINER_NAMES.get(close[0], close[0]) if close else None
-        hint = f"did you mean {meant}?" if meant else "remove it"
-        problems.append(f"{path}:{lines[key]} unknown key {key}; {hint}")
-    for key in names() - values.keys():
-        problems.append(f"{path}: key {key} is missing; need {_wanted(key)}")
-    return sorted(problems)
-
-
-MOVED = {"compile": "trainer.torch_compile", "fsdp": "trainer.fsdp", "deepspeed": "trainer.deepspeed"}
 # The Trainer's and run_glue.py's names of arguments that are params here.
 TRAINER_NAMES = {
-    "learning_rate": "lr",
-    "num_train_epochs": "epochs",
-    "per_device_train_batch_size": "batch_size",
-    "per_device_eval_batch_size": "eval_batch_size",
-    "gradient_accumulation_steps": "grad_accum",
-    "warmup_ratio": "warmup",
-    "warmup_steps": "warmup",
-    "lr_scheduler_type": "scheduler",
-    "label_smoothing_factor": "label_smoothing",
-    "max_seq_length": "max_length",
-    "model_name_or_path": "model",
-    "revision": "model_revision",
-    "save_strategy": "save_every",
-    "save_steps": "save_every",
-    "eval_strategy": "eval_every",
-    "eval_steps": "eval_every",
-    "data_seed": "seed",
-    "bf16": "precision",
-    "fp16": "precision",
-    "train_sampling_strategy": "sampling",
-    "max_steps": "epochs",
-}
-
-
-def _wanted(key: str) -> str:
-    return _All.model_fields[key].description or "a value"
-
-
-def _describe(path: Path, lines: dict[str, int], key: str, values: dict[str, Any]) -> str:
-    given, wanted = values[key], _wanted(key)
-    quoted = isinstance(given, str) and _is_number(given) and "number" in wanted
-    fix = " (remove the quotes)" if quoted else ""
-    return f"{path}:{lines[key]} {key}: got {_shown(given)}, need {wanted}{fix}"
-
-
-def _shown(value: Any) -> str:
-    kinds = {bool: "true/false", str: "text", float: "number", int: "whole number", list: "list", dict: "mapping"}
-    if value is None:
-        return "nothing"
-    shown = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else repr(value)
-    shown = shown if shown and len(shown) <= 60 else f"{shown!s:.57}..."
-    kind = next((name for of, name in kinds.items() if isinstance(value, of)), type(value).__name__)
-    return f"{shown} ({kind})"
+    "learning_rate": "lr", "num_train_epochs": "epochs", "max_steps": "epochs", "lr_scheduler_type": "scheduler",
+    "per_device_train_batch_size": "batch_size", "per_device_eval_batch_size": "eval_batch_size",
+    "gradient_accumulation_steps": "grad_accum", "warmup_ratio": "warmup", "warmup_steps": "warmup",
+    "label_smoothing_factor": "label_smoothing", "bf16": "precision", "fp16": "precision", "data_seed": "seed",
+    "save_strategy": "save_every", "save_steps": "save_every", "eval_strategy": "eval_every",
+    "eval_steps": "eval_every", "train_sampling_strategy": "sampling", "max_seq_length": "max_length",
+    "model_name_or_path": "model", "revision": "model_revision",
+}  # fmt: skip
 
 
 def _is_number(text: str) -> bool:

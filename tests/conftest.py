@@ -113,6 +113,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("tiny-model"))
 
 
+@pytest.fixture(scope="session")
+def hub_root(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """The repositories of the fake hub: generated data sets and the tiny model, to serve with fake_hub.running."""
+    from fake_hub import repositories
+
+    return repositories.write(tmp_path_factory.mktemp("hub"), tiny_model)
+
+
 def change_params(path: Path, **changes: object) -> None:
     """Change values in a params.yaml."""
     yaml = YAML()

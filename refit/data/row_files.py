@@ -30,10 +30,13 @@ NOT_TEXT = {
 Row = tuple[int, dict[str, Any]]
 
 
-def read(path: Path, required: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
+def read(
+    path: Path, required: Sequence[str], optional: Sequence[str], *, may_be_empty: Sequence[str] = ()
+) -> Iterator[Row]:
     """Yield (line, cells) for each row, with the required columns and the optional ones that the first row has.
 
-    Raises DataError for an unreadable file, a missing column, an empty or blank cell, or text that UTF-8 cannot encode.
+    An empty cell of the columns `may_be_empty` is None. Raises DataError for an unreadable file, a missing column,
+    another empty or blank cell, or text that UTF-8 cannot encode.
     """
     readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     names: list[str] = []
@@ -47,7 +50,9 @@ def read(path: Path, required: Sequence[str], optional: Sequence[str]) -> Iterat
                 raise DataError(f"{path} line {line}: {name} {how}; every row needs the same columns")
         cells = {name: row[name] for name in names}
         for name, value in cells.items():
-            if problem := _problem(name, value):
+            if name in may_be_empty and (value is None or value == "" or str(value).isspace()):
+                cells[name] = None
+            elif problem := _problem(name, value):
                 raise DataError(f"{path} line {line}: {name} {problem}")
         yield line, cells
     if not names:

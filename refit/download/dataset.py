@@ -1,6 +1,7 @@
-"""The raw data: a task's rows as parquet, and task.json, all that the later stages know of the task."""
+"""The download stage: a task's examples as parquet, and task.json, the record that the later stages read."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +11,33 @@ from refit import paths
 from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord
 from refit.download.splits import Loaded, hold_out, is_hidden
-from refit.download.task_registry import Hub, Own, Package, Task
+from refit.download.task_registry import REGRESSION_SCORES, Hub, Own, Package, Task
 from refit.errors import DataError, ParamsError
 from refit.params import Download
 from refit.storage import files
 
 
 def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
-    """Load a task's rows from their source into `target`; returns the rows written.
+    """Load a task's examples into `target`, holding missing splits out of train; returns the number of rows.
 
-    Splits that the source lacks are held out of train. Raises DataError and NetworkError as the sources do.
+    Raises DataError if the source's files cannot be used, NetworkError if they cannot be fetched.
     """
     loaded = _with_all_splits(_load(task), params)
     hidden = [split for split, table in loaded.splits.items() if is_hidden(table)]
     for warning in checks.warnings(loaded.splits, hidden):
         print(f"download: {warning}", file=sys.stderr)
-    hashes: dict[str, str] = {}
+    splits = {}
     with files.replaced_folder(target) as folder:
         for split, table in loaded.splits.items():
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
-            hashes[split] = files.sha256(path)
-        record = _record(params.task, task, loaded, hashes)
+            is_labelled = split not in hidden
+            splits[split] = SplitRecord(rows=table.num_rows, is_labelled=is_labelled, sha256=files.sha256(path))
+        record = _record(params.task, task, loaded, splits)
         record.write(folder / paths.TASK.name)
     if isinstance(task.source, Own):
         print(_summary(record))
-    return {"rows": sum(table.num_rows for table in loaded.splits.values())}
+    return {"rows": sum(split.rows for split in splits.values())}
 
 
 def _load(task: Task) -> Loaded:
@@ -47,28 +49,29 @@ def _load(task: Task) -> Loaded:
         case Package() as source:
             from refit.download import vader
 
-            return vader.load(source.file, regression=task.problem_type == "regression")
+            return vader.load(source.name, regression=task.problem_type == "regression")
         case Own() as source:
             from refit.download import local_files
 
-            return local_files.load(paths.OWN / source.name)
+            return local_files.load(source.folder)
 
 
 def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
-    """Hold out of train the splits that the source lacks; each share is of all rows that train has there."""
+    """Hold the missing splits out of train; both shares are of the rows that train has before."""
     splits = dict(loaded.splits)
     shares = {"test": params.test_share, "validation": params.validation_share}
     shares = {split: share for split, share in shares.items() if split not in splits and share > 0}
     rows = splits["train"].num_rows
-    stratified = loaded.problem_type == "classification"
     if sum(shares.values()) >= 1:
         raise ParamsError(
             f"params.yaml validation_share, test_share: got {params.validation_share} and {params.test_share}, which "
             "leaves no rows to train on; need a sum below 1"
         )
     for split, share in shares.items():
-        wanted = max(1, round(share * rows))
-        splits["train"], splits[split] = hold_out(splits["train"], wanted, params.split_seed, stratified=stratified)
+        splits["train"], splits[split] = hold_out(
+            splits["train"], max(1, round(share * rows)), params.split_seed,
+            stratified=loaded.problem_type == "classification",
+        )  # fmt: skip
     if "validation" not in splits:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
     for split, table in splits.items():
@@ -77,31 +80,25 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
                 f"{split} has 0 rows; train has none to spare because it keeps a text of every label: give more rows"
             )
     order = sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))
-    return Loaded(
-        splits={name: splits[name] for name in order}, labels=loaded.labels, problem_type=loaded.problem_type,
-        revision=loaded.revision, files=loaded.files,
-    )  # fmt: skip
+    return replace(loaded, splits={name: splits[name] for name in order})
 
 
-def _record(name: str, task: Task, loaded: Loaded, hashes: dict[str, str]) -> TaskRecord:
-    """The task record: the row of the table with everything in it decided."""
-    own_regression = isinstance(task.source, Own) and loaded.problem_type == "regression"
+def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord]) -> TaskRecord:
+    own_regression = task.problem_type is None and loaded.problem_type == "regression"
+    scores = REGRESSION_SCORES if own_regression else task.scores
     return TaskRecord(
         name=name,
         source=task.source.kind,
-        source_name=getattr(task.source, "id", None) or getattr(task.source, "file", None) or name,
+        source_name=task.source.name,
         revision=loaded.revision,
         files=loaded.files,
         problem_type=loaded.problem_type,
         is_pair=all("text_pair" in table.column_names for table in loaded.splits.values()),
         labels=loaded.labels,
-        scores=["pearson", "spearmanr"] if own_regression else list(task.scores),
-        best_score="pearson" if own_regression else task.best_score,
+        scores=list(scores),
+        best_score=scores[0],
         note=task.note,
-        splits={
-            split: SplitRecord(rows=table.num_rows, is_labelled=not is_hidden(table), sha256=hashes[split])
-            for split, table in loaded.splits.items()
-        },
+        splits=splits,
     )
 
 

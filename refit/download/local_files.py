@@ -1,7 +1,6 @@
-"""The user's own rows: data/own/NAME/{train,validation,test}.{csv,tsv,jsonl,parquet}.
+"""The user's own files: data/own/NAME/{train,validation,test}.{csv,tsv,jsonl,parquet} with text, [text_pair,] label.
 
-Columns text, [text_pair,] label. Words and whole numbers are classes. Numbers of which at least one has a fraction make
-the task a regression.
+Labels that are words or whole numbers are classes. Numbers of which at least one has a fraction make it a regression.
 """
 
 import math
@@ -24,30 +23,29 @@ DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 LONGEST_LABEL = 500  # characters; a longer one is a text in the wrong column
 LARGEST_LABEL = 1e15  # of a regression; the loss and the gradient of larger ones overflow float32
 
-Labels = list[tuple[Path, int, str]]  # file, line, label
+Labels = list[tuple[str, str]]  # (file and line, label)
 
 
 def load(folder: Path) -> Loaded:
-    """Read and check every file of one task. Raises DataError with file, line and what is wrong there."""
+    """Read and check every file of a task. Raises DataError with the file, the line and the problem."""
     sources = _files(folder)
-    splits, labels = {}, {}
+    texts, labels = {}, {}
     for split, path in sources.items():
-        splits[split], labels[split] = _read(path, labelled=split != "test")
-    pairs = [str(sources[split]) for split, columns in splits.items() if "text_pair" in columns]
-    if 0 < len(pairs) < len(splits):
+        texts[split], labels[split] = _read(path, is_test=split == "test")
+    pairs = [str(sources[split]) for split, columns in texts.items() if "text_pair" in columns]
+    if 0 < len(pairs) < len(texts):
         raise DataError(
             f"{', '.join(pairs)}: has a column text_pair, the other files lack it; all must have it or none"
         )
     is_regression = _is_regression([label for of_split in labels.values() for label in of_split])
-    classes = [] if is_regression else _classes(labels)
+    classes = [] if is_regression else _classes(labels, sources["train"])
     index = {name: position for position, name in enumerate(classes)}
     label_type = pa.float32() if is_regression else pa.int64()
     tables = {}
-    for split, columns in splits.items():
-        values = [float(label) if is_regression else index[label] for _, _, label in labels[split]]
-        arrays = {name: pa.array(texts, pa.string()) for name, texts in columns.items()}
-        arrays["label"] = pa.array(values or [HIDDEN] * len(columns["text"]), label_type)
-        tables[split] = pa.table(arrays)
+    for split, columns in texts.items():
+        values = [float(label) if is_regression else index[label] for _, label in labels[split]]
+        arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        tables[split] = pa.table({**arrays, "label": pa.array(values or [HIDDEN] * len(columns["text"]), label_type)})
     return Loaded(
         splits=tables, labels=classes, problem_type="regression" if is_regression else "classification",
         revision="own files", files={path.name: files.sha256(path) for path in sources.values()},
@@ -55,7 +53,7 @@ def load(folder: Path) -> Loaded:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The file of each split. Other files are named on stderr, so that none is ignored silently."""
+    """The file of each split; a warning names the files that are not read."""
     if not folder.is_dir():
         tasks = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
         raise DataError(
@@ -87,22 +85,25 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, *, labelled: bool) -> tuple[dict[str, list[str]], Labels]:
-    """The columns of texts in one file, and its labels if it has any."""
-    required, optional = (("text", "label"), ("text_pair",)) if labelled else (("text",), ("text_pair", "label"))
-    columns: dict[str, list[str]] = {}
-    labels = []
-    for line, row in row_files.read(path, required, optional):
+def _read(path: Path, *, is_test: bool) -> tuple[dict[str, list[str]], Labels]:
+    """The texts of a file by column, and its labels: none of a test file without labels or with an empty column."""
+    required, optional = (("text",), ("text_pair", "label")) if is_test else (("text", "label"), ("text_pair",))
+    lines: list[str] = []
+    columns: dict[str, list[Any]] = {}
+    for line, row in row_files.read(path, required, optional, may_be_empty=["label"] if is_test else []):
+        lines.append(f"{path} line {line}")
         for name, value in row.items():
-            if name == "label":
-                labels.append((path, line, _label(f"{path} line {line}: label", value)))
-            else:
-                columns.setdefault(name, []).append(value)
-    return columns, labels
+            columns.setdefault(name, []).append(value)
+    labels = columns.pop("label", [])
+    if all(label is None for label in labels):
+        labels = []
+    return columns, [(line, _label(f"{line}: label", label)) for line, label in zip(lines, labels, strict=False)]
 
 
 def _label(where: str, value: Any) -> str:
-    """A label as text. A whole number loses its decimal point: pandas writes 1 as 1.0 in a column that had gaps."""
+    """A label as text. A whole number loses its decimal point: pandas writes 1 as 1.0 in a column with gaps."""
+    if value is None:
+        raise DataError(f"{where} is empty; fill it in, or leave it empty in every row")
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
@@ -126,13 +127,13 @@ def _number(label: str) -> float | None:
 
 
 def _is_regression(labels: Labels) -> bool:
-    """Whether the labels are values to predict: all are numbers, and some have a fraction."""
-    numbers = [None if WHOLE_NUMBER.fullmatch(label) else _number(label) for _, _, label in labels]
+    """Whether all labels are numbers and some have a fraction. Raises DataError if only some are numbers."""
+    numbers = [None if WHOLE_NUMBER.fullmatch(label) else _number(label) for _, label in labels]
     if not any(n is not None and math.isfinite(n) and (n % 1 or abs(n) >= LARGEST_LABEL) for n in numbers):
         return False
-    for path, line, label in labels:
+    for line, label in labels:
         number = _number(label)
-        where = f"{path} line {line}: label is {label}"
+        where = f"{line}: label is {label}"
         if number is None:
             raise DataError(
                 f"{where}, but others are numbers with a decimal point; correct it, or use words for classes"
@@ -142,27 +143,23 @@ def _is_regression(labels: Labels) -> bool:
     return True
 
 
-def _classes(labels: dict[str, Labels]) -> list[str]:
-    """The names of the classes, numbers by size. Raises DataError where train has one only, or lacks one."""
-    classes = {label for _, _, label in labels["train"]}
+def _classes(labels: dict[str, Labels], train: Path) -> list[str]:
+    """The class names, numbers in numeric order. Raises DataError if train has a single class, or lacks one."""
+    classes = {label for _, label in labels["train"]}
     for of_split in labels.values():
-        unknown = [given for given in of_split if given[2] not in classes]
-        if unknown:
-            path, line, label = unknown[0]
+        if unknown := [(line, label) for line, label in of_split if label not in classes]:
+            line, label = unknown[0]
             raise DataError(
-                f"{path} line {line}: label is {label!r}, which train lacks (rows with such a label: {len(unknown)}); "
+                f"{line}: label is {label!r}, which train lacks (rows with such a label: {len(unknown)}); "
                 "add training rows or remove these"
             )
     if len(classes) < 2:
-        raise DataError(f"{labels['train'][0][0]}: only one class {next(iter(classes))!r}; need at least two")
+        raise DataError(f"{train}: only one class {next(iter(classes))!r}; need at least two")
     alike: dict[str, str] = {}
     for name in sorted(classes):
         key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
         if alike.setdefault(key, name) != name:
-            print(
-                f"{labels['train'][0][0]}: labels {alike[key]!r} and {name!r} are two classes; make them one?",
-                file=sys.stderr,
-            )
+            print(f"{train}: labels {alike[key]!r} and {name!r} are two classes; make them one?", file=sys.stderr)
     if all(WHOLE_NUMBER.fullmatch(name) for name in classes):
         return sorted(classes, key=lambda name: (int(name), name))
     return sorted(classes)

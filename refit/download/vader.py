@@ -1,16 +1,16 @@
-"""Sentences that twenty people rated each, from the source distribution of vaderSentiment (MIT licence).
+"""Sentences that 20 people rated, from the source distribution of vaderSentiment (MIT licence).
 
 C.J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
 ICWSM 2014: movie reviews, product reviews, tweets and newspaper editorials, rated from -4 to 4.
 """
 
 import hashlib
-import io
 import math
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 
@@ -27,10 +27,10 @@ ARCHIVE = "vaderSentiment-3.2.1/additional_resources/hutto_ICWSM_2014.tar.gz"
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
 
 
-def load(member: str, *, regression: bool) -> Loaded:
-    """The rated sentences of one file: as five stars, or for `regression` as the mean rating itself."""
+def load(file: str, *, regression: bool) -> Loaded:
+    """The sentences of one file, labelled with one of five stars, or for `regression` with their mean rating."""
     with tempfile.TemporaryDirectory() as scratch:
-        rows = list(rated_sentences(fetch(SOURCE, Path(scratch)), member))
+        rows = list(rated_sentences(fetch(SOURCE, Path(scratch)), file))
     splits = {}
     for split in ("train", "validation", "test"):
         inside = [(text, rating) for text, rating in rows if split_of(text) == split]
@@ -46,33 +46,28 @@ def load(member: str, *, regression: bool) -> Loaded:
     )
 
 
-def rated_sentences(archive: Path, member: str) -> Iterator[tuple[str, float]]:
-    """The (text, mean rating) rows of one file of the rated sentences, in the file's order.
-
-    A rating is a number from -4 (very negative) to 4 (very positive).
-    """
-    with tarfile.open(archive) as outer:
-        inner_bytes = _member(outer, ARCHIVE)
-    with tarfile.open(fileobj=io.BytesIO(inner_bytes)) as inner:
-        content = _member(inner, f"hutto_ICWSM_2014/{member}")
+def rated_sentences(archive: Path, file: str) -> Iterator[tuple[str, float]]:
+    """The (text, mean rating from -4 to 4) rows of a file of the source distribution, in the file's order."""
+    with tarfile.open(archive) as outer, tarfile.open(fileobj=_opened(outer, ARCHIVE)) as inner:
+        content = _opened(inner, f"hutto_ICWSM_2014/{file}").read()
     for line in content.decode("utf-8", errors="replace").splitlines():
         _, rating, text = line.split("\t", 2)
         yield " ".join(text.split()), float(rating)
 
 
 def stars(rating: float) -> int:
-    """The label 0–4 of a rating: five bins of equal width over [-4, 4]."""
+    """The label (0 to 4) of a rating: five bins of equal width over [-4, 4]."""
     return min(4, max(0, math.floor((rating + 4) / 1.6)))
 
 
 def split_of(text: str) -> str:
-    """The split of a text: 80% train, 10% validation, 10% test, by a hash, so that no text is in two."""
+    """The split of a text by its hash (80% train, 10% validation, 10% test), so that no text is in two splits."""
     bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
     return {0: "validation", 1: "test"}.get(bucket, "train")
 
 
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
+def _opened(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     file = archive.extractfile(name)
     if file is None:
         raise DataError(f"{name} is not a file in its archive")
-    return file.read()
+    return file

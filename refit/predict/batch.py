@@ -1,17 +1,16 @@
-"""A file of texts in, a parquet file of answers out: in windows of rows, so that memory does not grow with the file.
+"""Predict a file of texts into a parquet file, window by window, so that memory does not grow with the file.
 
-Each window is sorted by length into batches, and its answers are a part file beside the out until all are there. A run
-that is killed goes on after the last whole part. The windows depend on the file alone, so a run that was killed
-and one that was not give the same numbers.
+Each window is sorted by length into batches, and its predictions are kept in .refit/predict until all are there: a run
+that was killed resumes after its last complete window. The windows depend on the file alone, so it gives the same
+numbers.
 """
 
 import fcntl
+import hashlib
 import json
-import os
-import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,133 +20,130 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import targets
+from refit import paths, targets
 from refit.data import parquet, row_files
 from refit.errors import DataError, ParamsError, UsageError
 from refit.evaluation import metrics
 from refit.model import inference
-from refit.predict.predictor import Predictor
+from refit.predict.predictor import Predictor, Row
 from refit.stage import bar
 from refit.storage import files
 
 WINDOW_ROWS = 16_384
 WINDOW_CHARACTERS = 32_000_000
-STATE = "state.json"
-IDENTITY = {"file", "model", "settings", "window"}
-PART = re.compile(r"\d{6}\.parquet|state\.json|\.lock|\..+\.\d+\.tmp")
 COLUMNS = ["row", "label", "probabilities"]  # the last for classes only
 
-Window = tuple[list[str], list[str] | None]
 
-
-def write(predictor: Predictor, model: Path, source: Path, target: Path, *, is_pair: bool | None) -> int:
+def write_file(predictor: Predictor, source: Path, out: Path) -> int:
     """Predict every row of a user's file (csv, tsv, jsonl, parquet; text, [text_pair]); returns their number.
 
-    `is_pair` is what the model was trained on, None where that is not known. Every row is checked before the first is
-    predicted. Raises DataError naming the file, the line and what is wrong.
+    All rows are checked first. Raises DataError naming the file, the line and what is wrong, UsageError for an `out`
+    that is the user's.
     """
-    target = checked_out(target)
+    target = checked_out(out)
     if source.suffix not in row_files.FORMATS:
         raise ParamsError(f"--file {source}: need a file that ends in one of {', '.join(row_files.FORMATS)}")
     if not source.is_file():
         raise DataError(f"--file {source}: no such file")
-    total = sum(1 for _ in rows(source))
-    has_pair = next(rows(source))[1] is not None
-    if is_pair is not None and has_pair != is_pair:
+    widths = [len(row) for row in file_rows(source)]
+    task = predictor.model.task
+    if task is not None and task.is_pair != (widths[0] == 2):
         raise DataError(
-            f"{source}: has {'a' if has_pair else 'no'} column text_pair, and the model labels "
-            f"{'pairs of texts' if is_pair else 'single texts'}; {'add' if is_pair else 'remove'} it"
+            f"{source}: has {'no' if task.is_pair else 'a'} column text_pair, and the model labels "
+            f"{'pairs of texts' if task.is_pair else 'single texts'}; {'add' if task.is_pair else 'remove'} it"
         )
-    return _write(predictor, model, source, windows(rows(source)), total, target)
+    return _write(predictor, source, file_rows(source), len(widths), target)
 
 
-def write_raw(predictor: Predictor, model: Path, source: Path, target: Path) -> int:
-    """As `write`, for a split in data/raw."""
-    target = checked_out(target)
-    return _write(predictor, model, source, windows(raw_rows(source)), pq.read_metadata(source).num_rows, target)
+def write_split(predictor: Predictor, source: Path, out: Path) -> int:
+    """As `write_file`, for the file of a split in data/raw."""
+    target = checked_out(out)
+    return _write(predictor, source, split_rows(source), pq.read_metadata(source).num_rows, target)
 
 
-def _write(predictor: Predictor, model: Path, source: Path, given: Iterator[Window], total: int, target: Path) -> int:
+def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, target: Path) -> int:
+    model = predictor.model
     identity = {
         "file": files.sha256(source),
-        "model": {name: files.sha256(model / name) for name in _model_files(model)},
-        "settings": [predictor.max_length, predictor.settings.batch_size, predictor.number],
-        "window": [WINDOW_ROWS, WINDOW_CHARACTERS],
-    }
+        "model": [files.sha256(path) for pattern in ("*.safetensors", "*.json")
+                  for path in sorted(model.folder.glob(pattern))],
+        "settings": [predictor.max_length, model.settings.eval_batch_size, predictor.number],
+        "windows": [WINDOW_ROWS, WINDOW_CHARACTERS],
+    }  # fmt: skip
     with _parts(target, identity) as folder, bar(total=total, desc="predict") as progress:
         done = 0
-        for number, (texts, pairs) in enumerate(given):
-            part = folder / f"{number:06}.parquet"
-            if part.is_file():
-                progress.update(len(texts))
+        parts: list[Path] = []
+        for window in windows(rows):
+            parts.append(folder / f"{len(parts)}.parquet")
+            if parts[-1].is_file():
+                progress.update(len(window))
             else:
-                table = answers(predictor, predictor.logits(texts, pairs, progress), first_row=done)
-                with files.replaced_file(part) as whole:
-                    pq.write_table(table, whole, compression="zstd")
-            done += len(texts)
-        checked_out(target)  # hours may have passed
-        _join(sorted(folder.glob("*.parquet")), target)
-        shutil.rmtree(folder)
+                table = predictions(predictor, predictor.logits(window, progress), first_row=done)
+                with files.replaced_file(parts[-1]) as path:
+                    pq.write_table(table, path, compression="zstd")
+            done += len(window)
+        with files.replaced_file(target) as path:
+            schema = pq.read_schema(parts[0])
+            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                for part in parts:
+                    writer.write_table(pq.read_table(part))
     return done
 
 
-def answers(predictor: Predictor, logits: npt.NDArray[np.float32], first_row: int) -> pa.Table:
-    """Row (0 is the file's first), label, and for classes probabilities (float32 each, in the order of `labels`).
+def predictions(predictor: Predictor, logits: npt.NDArray[np.float32], first_row: int) -> pa.Table:
+    """The columns row (0 is the file's first), label, and for classes probabilities (float32, in the order of labels).
 
-    The names of the labels are in the table's metadata, as JSON under `labels`. A regression's label is its value.
+    The class names are in the table's metadata, as JSON under `labels`. The label of a regression is its value.
     """
-    predictions = metrics.predictions_of(logits, is_regression=predictor.is_regression)
+    predicted = metrics.predictions_of(logits, is_regression=predictor.is_regression)
     columns = {"row": pa.array(np.arange(first_row, first_row + len(logits)))}
     if predictor.is_regression:
-        columns["label"] = pa.array(predictions)
+        columns["label"] = pa.array(predicted)
     else:
-        chances = inference.probabilities(logits)
-        columns["label"] = pa.array([predictor.labels[index] for index in predictions], pa.string())
-        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
+        probabilities = inference.probabilities(logits)
+        columns["label"] = pa.array([predictor.labels[index] for index in predicted], pa.string())
+        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(
+            pa.array(probabilities.ravel()), probabilities.shape[1]
+        )
     return pa.table(columns).replace_schema_metadata({"labels": json.dumps(predictor.labels, ensure_ascii=False)})
 
 
-def rows(source: Path) -> Iterator[tuple[str, str | None]]:
-    """(text, text_pair or None) of each row, checked as the rows of own files are."""
-    for _, row in row_files.read(source, ("text",), ("text_pair",)):
-        yield row["text"], row.get("text_pair")
+def file_rows(source: Path) -> Iterator[Row]:
+    """The rows of a user's file, checked as the rows of own data are."""
+    for _, cells in row_files.read(source, ("text",), ("text_pair",)):
+        yield tuple(cells.values())
 
 
-def raw_rows(source: Path) -> Iterator[tuple[str, str | None]]:
-    """(text, text_pair or None) of each row of a split in data/raw, as it is there."""
+def split_rows(source: Path) -> Iterator[Row]:
+    """The rows of a split in data/raw, unchecked: test rows of QQP have empty texts."""
     for batch in parquet.batches(source):
-        texts = batch.column("text").to_pylist()
-        pairs = batch.column("text_pair").to_pylist() if "text_pair" in batch.schema.names else [None] * len(texts)
-        yield from zip(texts, pairs, strict=True)
+        columns = [batch.column(name) for name in ("text", "text_pair") if name in batch.schema.names]
+        yield from zip(*(column.to_pylist() for column in columns), strict=True)
 
 
-def windows(given: Iterator[tuple[str, str | None]]) -> Iterator[Window]:
-    """The rows in runs of at most WINDOW_ROWS, shorter where texts are very long."""
-    window: list[tuple[str, str | None]] = []
+def windows(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """The rows in runs of at most WINDOW_ROWS, fewer if texts are very long."""
+    window: list[Row] = []
     characters = 0
-    for row in given:
+    for row in rows:
         window.append(row)
-        characters += len(row[0]) + len(row[1] or "")
+        characters += sum(map(len, row))
         if len(window) == WINDOW_ROWS or characters >= WINDOW_CHARACTERS:
-            yield _columns(window)
+            yield window
             window, characters = [], 0
     if window:
-        yield _columns(window)
+        yield window
 
 
 def checked_out(given: Path) -> Path:
-    """The parquet file that --out names. Raises UsageError where it, or the folder of its parts, is the user's."""
+    """The parquet file that --out names. Raises UsageError if predict did not write the file that is there."""
     if given.suffix != ".parquet":
         raise UsageError(f"--out {given}: need a name that ends in .parquet")
-    target = targets.checked("--out", given, _is_ours)
-    parts = _parts_of(target)
-    if os.path.lexists(parts) and not (parts.is_dir() and _are_ours(parts)):
-        raise UsageError(f"--out {given}: {parts} exists, and refit did not make it; choose another name")
-    return target
+    return targets.checked("--out", given, _is_ours)
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file holds predictions as they are written here."""
+    """Whether a file has predictions as they are written here."""
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError):
@@ -155,55 +151,29 @@ def _is_ours(path: Path) -> bool:
     return b"labels" in (schema.metadata or {}) and schema.names in (COLUMNS, COLUMNS[:-1])
 
 
-def _are_ours(folder: Path) -> bool:
-    """Whether a folder holds the parts of a run, which may have been killed at any time, and nothing else."""
-    names = [path.name for path in folder.iterdir()]
-    if STATE not in names:
-        return all(name == ".lock" or name.startswith(f".{STATE}.") for name in names)
-    try:
-        return set(files.read_json(folder / STATE)) == IDENTITY and all(map(PART.fullmatch, names))
-    except (ValueError, TypeError):
-        return False
-
-
-def _parts_of(target: Path) -> Path:
-    return target.with_name(f"{target.name}.parts")
-
-
-def _columns(window: list[tuple[str, str | None]]) -> Window:
-    texts = [text for text, _ in window]
-    pairs = [pair for _, pair in window if pair is not None]
-    return texts, pairs or None
-
-
 @contextmanager
 def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
-    """The folder of the parts of `target`, emptied if they are of another run, held by this process alone."""
-    folder = _parts_of(target)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    """The folder for the windows of `target`, locked; deleted at the end, or if it is of a run with another identity.
+
+    Raises ParamsError if another process holds it.
+    """
+    of_target = paths.state_folder() / "predict" / _digest(str(target))
+    of_target.mkdir(parents=True, exist_ok=True)
+    with (of_target / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ParamsError(f"--out {target}: another process is writing it; wait for it or name another") from None
-        state = json.loads(json.dumps(identity))
-        known = files.read_json(folder / STATE) if (folder / STATE).is_file() else None
-        if known != state:
-            for part in folder.glob("*.parquet"):
-                part.unlink()
-            files.write_json(folder / STATE, state)
-        elif any(folder.glob("*.parquet")):
-            print(f"predict: goes on with {folder}", file=sys.stderr)
+        folder = of_target / _digest(identity)
+        for other in of_target.iterdir():
+            if other.is_dir() and other != folder:
+                shutil.rmtree(other)
+        if folder.is_dir():
+            print(f"predict: resuming with the complete windows in {folder}", file=sys.stderr)
+        folder.mkdir(exist_ok=True)
         yield folder
+        shutil.rmtree(of_target)
 
 
-def _join(parts: list[Path], target: Path) -> None:
-    """One file of all parts, a row group each, put in place when it is whole."""
-    schema = pq.read_schema(parts[0])
-    with files.replaced_file(target) as whole, pq.ParquetWriter(whole, schema, compression="zstd") as writer:
-        for part in parts:
-            writer.write_table(pq.read_table(part))
-
-
-def _model_files(model: Path) -> list[str]:
-    return sorted(path.name for path in model.iterdir() if path.suffix in (".safetensors", ".json"))
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from refit.model.inference import Inference
 from refit.stage import bar
 from refit.storage import files
 from refit.storage.arrow import Rows
-from refit.training import checkpoint_io, distributed
+from refit.training import arguments, checkpoint_io, distributed
 from refit.training.checkpoint_io import SCALER, SCHEDULER
 
 
@@ -49,7 +49,8 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         is_resumable: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        with arguments.refusals_named():
+            super().__init__(**kwargs)
         self.class_weights = class_weights
         self.label_smoothing = label_smoothing
         self.grouped = grouped
@@ -64,6 +65,16 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         loss = self._loss(outputs.logits.float(), labels, training=model.training)
         return (loss, outputs) if return_outputs else loss
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """The optimizer. Raises ParamsError for values under `trainer:` that it cannot take."""
+        with arguments.refusals_named():
+            return super().create_optimizer(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def create_scheduler(self, *args: Any, **kwargs: Any) -> torch.optim.lr_scheduler.LRScheduler:
+        """The learning rate's schedule. Raises ParamsError for values under `trainer:` that it cannot take."""
+        with arguments.refusals_named():
+            return super().create_scheduler(*args, **kwargs)  # type: ignore[no-any-return]
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One forward and backward pass."""

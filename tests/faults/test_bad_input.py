@@ -33,7 +33,7 @@ VALUES = {
 }  # fmt: skip
 SHOWN = {
     "": "nothing", "true": "true (true/false)", ".nan": "nan (number)", ".inf": "inf (number)",
-    "1e6": "1000000.0 (number)", "1e5": "100000.0 (number)", "[1]": "[1] (list)", "[wandb]": "['wandb'] (list)",
+    "1e6": "1000000.0 (number)", "1e5": "100000.0 (number)", "[1]": "[1] (list)", "[wandb]": "[wandb] (list)",
 }  # fmt: skip
 
 # Lines added to a good params.yaml, and the message after `params.yaml:`; N is the line that was added.
@@ -53,15 +53,15 @@ ADDED = [
 TRAINER = [
     ({"learning_rate": 1e-3}, "trainer.learning_rate: ", "use the param lr "),
     ({"torch_compil": True}, "trainer.torch_compil: ", "did you mean torch_compile?"),
-    ({"torch_compile": "often"}, "trainer.torch_compile: ", "got often"),
-    ({"fsdp": True}, "trainer.fsdp: ", "got true"),
+    ({"torch_compile": "often"}, "trainer.torch_compile: ", "got 'often' (text)"),
+    ({"fsdp": ["full_shard"]}, "trainer.fsdp: ", "got [full_shard] (list)"),
     ({"deepspeed": 2}, "trainer.deepspeed: ", "got 2"),
 ]
 
 EXACT_PARAMS = [
     ("lr", "'2e-5'", "got '2e-5' (text), need a number, 0 < lr <= 1 (remove the quotes)"),
     ("epochs", "3.0", "got 3.0 (number), need a whole number from 1 to 10000"),
-    ("class_weights", "true", "got true (true/false), need none or balanced"),
+    ("class_weights", "true", "got true (true/false), need one of none, balanced"),
     ("model_revision", "main", "got 'main' (text), need pinned, or a 40-hex commit of the model"),
 ]
 

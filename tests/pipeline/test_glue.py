@@ -3,28 +3,24 @@
 import json
 import re
 import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import fake_hub
 import pytest
-from conftest import HUB, ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
+from conftest import ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
 
 from refit.storage import files
 
 FEW = ("train_rows=64", "eval_rows=32", "test_rows=8", "epochs=1", "max_length=64", "threads=1")
-needs_hub = pytest.mark.skipif(not HUB.is_dir(), reason="../shared/hub is not there: no GLUE to load")
 
 
 @pytest.fixture(scope="module")
-def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of somebody who can reach the hub, the stand-in that is."""
-    sys.path.insert(0, str(HUB))
-    import hub
-
-    with hub.running() as server:
+def online(hub_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a user who can reach the hub: the fake one."""
+    with fake_hub.running(hub_root) as server:
         cache = tmp_path_factory.mktemp("hub-cache")
         yield environment(HF_ENDPOINT=server.url, HF_HOME=str(cache), OMP_NUM_THREADS="1")
 
@@ -77,7 +73,6 @@ COMMAND = (
 )
 
 
-@needs_hub
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dict[str, str]) -> None:
@@ -95,7 +90,6 @@ def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dic
     check_table(folder, done)
 
 
-@needs_hub
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_submissions_of_real_runs(tmp_path: Path, online: dict[str, str]) -> None:
@@ -125,8 +119,6 @@ def test_submissions_of_real_runs(tmp_path: Path, online: dict[str, str]) -> Non
                 answers = [line.split("\t") for line in lines[1:]]
                 assert [index for index, _ in answers] == [str(row) for row in range(rows)]
                 assert {label for _, label in answers} <= set(described["labels"])
-    assert described["splits"]["test"]["rows"] == 3861
     assert zipfile.ZipFile(folder / "submissions/clue.zip").namelist() == ["afqmc_predict.json"]
-    assert zipfile.ZipFile(folder / "submissions/glue.zip").namelist() == [
-        "MNLI-m.tsv", "MNLI-mm.tsv", "RTE.tsv", "AX.tsv",
-    ]  # fmt: skip
+    packed = zipfile.ZipFile(folder / "submissions/glue.zip").namelist()
+    assert sorted(packed) == ["AX.tsv", "MNLI-m.tsv", "MNLI-mm.tsv", "RTE.tsv"]

@@ -62,7 +62,7 @@ def test_fsdp_on_two_processes_trains_as_one_does(tmp_path: Path, tiny_model: Pa
     folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"), max_grad_norm=0.1)
     run("python", "-m", "stages.train", cwd=folder)
     alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
-    wrapped = {"fsdp": "full_shard", "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}
+    wrapped = {"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}
     change_params(folder / "params.yaml", processes=2, trainer=wrapped)
     torchrun = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = run(*torchrun, ROOT / "tests/fsdp_on_cpu.py", cwd=folder, env=environment(PYTHONPATH=str(folder)))

@@ -65,7 +65,7 @@ def test_every_tutorial_has_its_recipe() -> None:
         (
             "yelp_full_sharded.yaml",
             {"processes": 2, "batch_size": 12, "lr": 2e-5}
-            | {"trainer": {"fsdp": "full_shard", "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}},
+            | {"trainer": {"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}},
         ),
         ("afqmc.yaml", {"model": "google-bert/bert-base-chinese", "lr": 1e-5, "batch_size": 4, "epochs": 3}),
         *(

@@ -26,4 +26,4 @@ def test_a_count_has_its_fraction(count: int, shown: str) -> None:
 def test_settings_are_read_back_by_a_shell_and_dvc() -> None:
     """Prevents a missing quote or a bool in Python's spelling, with which the run cannot be repeated."""
     given = {"model": "my model", "stratify": False, "lr": 2e-5, "trainer": {"optim": "adafactor"}}
-    assert build.settings(given) == ["'model=my model'", "stratify=false", "lr=2e-05", "'trainer={optim:adafactor}'"]
+    assert build.settings(given) == ["'model=my model'", "stratify=false", "lr=2e-05", "'trainer={optim: adafactor}'"]

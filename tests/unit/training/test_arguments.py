@@ -12,6 +12,7 @@ from refit.errors import ParamsError
 from refit.model import device
 from refit.params import TRAINER_NAMES, Train
 from refit.training import arguments
+from refit.training.trainer import ClassifierTrainer
 
 
 def chosen(**changes: object) -> Train:
@@ -54,14 +55,16 @@ def test_trainer_opens_other_arguments(tmp_path: Path) -> None:
         ({"adam_beta_2": 0.98}, ["trainer.adam_beta_2", "did you mean adam_beta2"]),
         ({"learning_rate": 1e-3}, ["trainer.learning_rate", "param lr"]),
         ({"seed": 3}, ["trainer.seed", "param seed"]),
-        ({"bf16": True}, ["trainer.bf16", "param precision"]),
-        ({"output_dir": "x"}, ["trainer.output_dir", "refit decides"]),
+        ({"output_dir": "x", "bf16": True}, ["trainer.output_dir", "refit decides", "trainer.bf16", "param precision"]),
         ({"hub_token": "hf_x"}, ["trainer.hub_token", "refit decides"]),
-        ({"adam_beta2": "high"}, ["trainer.adam_beta2", "got high", "number"]),
+        ({"adam_beta2": "0.98"}, ["trainer.adam_beta2", "got '0.98' (text)", "number"]),
+        ({"gradient_checkpointing": "no"}, ["trainer.gradient_checkpointing", "'no' (text)"]),
         ({"torch_compile_mode": ["x"]}, ["trainer.torch_compile_mode", "[x]"]),
         ({"lr_scheduler_kwargs": 3.5}, ["trainer.lr_scheduler_kwargs", "3.5"]),
-        ({"optim": "adam_beta"}, ["trainer", "adam_beta"]),
+        ({"deepspeed": "zero2.json"}, ["trainer.deepspeed", "'zero2.json' (text)", "mapping"]),
         ({"deepspeed": {"zero_optimization": {"stage": 3}}}, ["trainer.deepspeed", "stage3_gather"]),
+        ({"optim": "adam_beta"}, ["trainer", "adam_beta"]),
+        ({"debug": "no_such"}, ["trainer", "no_such"]),
     ],
 )
 def test_what_trainer_may_not_hold_is_refused_in_one_line(
@@ -72,6 +75,31 @@ def test_what_trainer_may_not_hold_is_refused_in_one_line(
         arguments.training_arguments(chosen(trainer=trainer), tmp_path, 100, "fp32")
     assert all(part in str(raised.value) for part in parts), raised.value
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("trainer", [{"adam_beta2": 5.0}, {"lr_scheduler_kwargs": {"speed": 1}}], ids=str)
+def test_a_value_that_torch_refuses_is_one_line(trainer: dict[str, Any], tmp_path: Path) -> None:
+    """Prevents a traceback for a value of the right type that the optimizer or the schedule cannot take."""
+    given = arguments.training_arguments(chosen(trainer=trainer), tmp_path, 100, "fp32")
+    fitting = ClassifierTrainer(
+        model=torch.nn.Linear(2, 2),
+        args=given,
+        eval_dataset=[],
+        class_weights=None,
+        label_smoothing=0,
+        grouped=False,
+        inference=None,
+    )
+    with pytest.raises(ParamsError, match=r"trainer: .*(5\.0|speed)"):
+        fitting.create_optimizer_and_scheduler(10)
+
+
+def test_the_mappings_under_trainer_stay_as_given(tmp_path: Path) -> None:
+    """Prevents a model card with what the Trainer adds to a mapping, unlike that of a run taken from .refit/runs."""
+    params = chosen(trainer={"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}})
+    given = arguments.training_arguments(params, tmp_path, 100, "fp32")
+    assert given.fsdp_config.items() > params.trainer["fsdp_config"].items()
+    assert params.trainer["fsdp_config"] == {"transformer_layer_cls_to_wrap": ["BertLayer"]}
 
 
 def test_every_argument_that_refit_sets_is_refused_or_a_default(tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""The rated sentences of vaderSentiment: their stars and their splits."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refit.download import vader
+
+
+@pytest.mark.parametrize(
+    ("rating", "label"), [(-4, 0), (-2.41, 0), (-2.4, 1), (-0.81, 1), (0, 2), (0.81, 3), (2.41, 4), (4, 4)]
+)
+def test_stars_are_five_bins_of_equal_width(rating: float, label: int) -> None:
+    """Prevents ratings at the ends or on a border from getting a wrong star."""
+    assert vader.stars(rating) == label
+
+
+@given(st.text())
+def test_a_text_is_in_one_split_whatever_its_row(text: str) -> None:
+    """Prevents the same sentence from being in train and test."""
+    assert vader.split_of(text) == vader.split_of(text) in ("train", "validation", "test")

@@ -1,0 +1,175 @@
+"""Predictions for files: transformers' own numbers, windows, what is checked, and which files are replaced."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import reviews, write_csv
+from made_runs import task_record
+
+from refit import params, paths
+from refit.errors import DataError, ParamsError, UsageError
+from refit.predict import batch
+from refit.predict.model_source import FinetunedModel
+from refit.predict.predictor import Predictor
+
+TEXTS = [text for text, _ in reviews(90)]
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A classifier of three labels, each of which is predicted for some of the texts of `reviews`."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(1)
+    names = {0: "bad", 1: "fair", 2: "good"}
+    model = AutoModelForSequenceClassification.from_pretrained(
+        tiny_model, id2label=names, label2id={name: index for index, name in names.items()}
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    torch.nn.init.normal_(model.classifier.weight, std=30.0)
+    with torch.no_grad():
+        given = tokenizer(TEXTS, padding=True, return_tensors="pt")
+        model.classifier.bias -= model.eval()(**given).logits.median(dim=0).values
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    settings = params.Evaluate(eval_batch_size=8, precision="fp32", threads=1)
+    return Predictor(FinetunedModel("a test", folder, settings, max_length=32))
+
+
+@pytest.fixture(scope="module")
+def single_texts(predictor: Predictor) -> Predictor:
+    """The classifier, as the model of a task of single texts."""
+    return Predictor(replace(predictor.model, task=task_record()))
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep .refit in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def texts_file(rows: int = len(TEXTS), name: str = "in.csv") -> Path:
+    write_csv(Path(name), ["text"], [(text,) for text in TEXTS[:rows]])
+    return Path(name)
+
+
+def probabilities(path: Path) -> np.ndarray:
+    return np.array(pq.read_table(path)["probabilities"].to_pylist(), np.float32)
+
+
+def test_probabilities_are_transformers_own(predictor: Predictor) -> None:
+    """Prevents numbers of another model through sorting, windows or other token ids."""
+    from transformers import pipeline
+
+    batch.write_file(predictor, texts_file(), Path("out.parquet"))
+    reference = pipeline("text-classification", model=str(predictor.model.folder), device="cpu")(TEXTS, top_k=None)
+    expected = [{one["label"]: one["score"] for one in row} for row in reference]
+    table = pq.read_table("out.parquet")
+    np.testing.assert_allclose(
+        probabilities(Path("out.parquet")), [[row[name] for name in ("bad", "fair", "good")] for row in expected],
+        atol=1e-5,
+    )  # fmt: skip
+    assert table["label"].to_pylist() == [max(row, key=lambda name: row[name]) for row in expected]
+    assert len(set(table["label"].to_pylist())) > 1
+    assert table["row"].to_pylist() == list(range(len(TEXTS)))
+    assert table.schema.metadata[b"labels"] == b'["bad", "fair", "good"]'
+
+
+def test_windows_do_not_change_the_predictions(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents the other rows of a window from deciding a row's label."""
+    one, many = Path("one.parquet"), Path("many.parquet")
+    batch.write_file(predictor, texts_file(), one)
+    monkeypatch.setattr(batch, "WINDOW_ROWS", 7)
+    batch.write_file(predictor, texts_file(), many)
+    assert pq.read_table(one)["label"].to_pylist() == pq.read_table(many)["label"].to_pylist()
+    np.testing.assert_allclose(probabilities(one), probabilities(many), atol=1e-5)
+
+
+def test_windows_of_another_file_are_not_used(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents predictions for two files from being mixed, and parts that nobody will use from filling the disk."""
+    monkeypatch.setattr(batch, "WINDOW_ROWS", 10)
+    logits, calls = predictor.logits, []
+
+    def stopped_after_two(*given: object) -> np.ndarray:
+        calls.append(given)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return logits(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predictor, "logits", stopped_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        batch.write_file(predictor, texts_file(40), Path("out.parquet"))
+    kept = paths.state_folder() / "predict"
+    assert len(list(kept.rglob("*.parquet"))) == 2
+    assert batch.write_file(predictor, texts_file(20), Path("out.parquet")) == 20
+    assert len(calls) == 5
+    assert pq.read_metadata("out.parquet").num_rows == 20
+    assert not list(kept.iterdir())
+
+
+def test_only_files_that_predict_wrote_are_replaced(predictor: Predictor) -> None:
+    """Prevents the loss of the texts themselves, and of a file with columns added."""
+    source, target = Path("in.parquet"), Path("out.parquet")
+    pq.write_table(pa.table({"text": ["a good film", "a dull one"], "x": [1, 2]}), source)
+    given = source.read_bytes()
+    with pytest.raises(UsageError, match="refit did not write it"):
+        batch.write_file(predictor, source, source)
+    assert source.read_bytes() == given
+    for _ in range(2):
+        assert batch.write_file(predictor, source, target) == 2
+    pq.write_table(pq.read_table(target).append_column("mine", [["a", "b"]]), target)
+    with pytest.raises(UsageError, match="refit did not write it"):
+        batch.write_file(predictor, source, target)
+
+
+def test_a_second_process_does_not_write_the_same_file(predictor: Predictor) -> None:
+    """Prevents two processes from deleting each other's windows."""
+    out = Path("out.parquet")
+    with batch._parts(out.resolve(), {}), pytest.raises(ParamsError, match="another process"):
+        batch.write_file(predictor, texts_file(2), out)
+
+
+def test_no_more_than_a_window_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents reading a complete file into memory first."""
+    read = 0
+
+    def endless() -> Iterator[tuple[str, ...]]:
+        nonlocal read
+        while True:
+            read += 1
+            yield ("x" * 100,)
+
+    monkeypatch.setattr(batch, "WINDOW_ROWS", 50)
+    windows = batch.windows(endless())
+    assert len(next(windows)) == read == 50
+    monkeypatch.setattr(batch, "WINDOW_CHARACTERS", 1000)
+    assert len(next(windows)) == 10
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("text\ngood\n\"\"\n", "in.csv line 3: text is empty"),
+        ("words\ngood\n", "column 'text' not found"),
+        ("text\n", "has no rows"),
+        ("text,text_pair\na,b\n", "labels single texts"),
+    ],
+)  # fmt: skip
+def test_bad_files_are_named(single_texts: Predictor, content: str, said: str) -> None:
+    """Prevents a bad row from stopping a run after hours, without its line."""
+    Path("in.csv").write_text(content)
+    with pytest.raises(DataError, match=said):
+        batch.write_file(single_texts, Path("in.csv"), Path("out.parquet"))
+
+
+def test_split_rows_may_have_what_a_users_file_may_not() -> None:
+    """Prevents a submission of QQP from being refused: its test rows have empty questions."""
+    pq.write_table(pa.table({"text": ["a", ""], "text_pair": ["", "b"], "label": [-1, -1]}), "test.parquet")
+    assert list(batch.split_rows(Path("test.parquet"))) == [("a", ""), ("", "b")]

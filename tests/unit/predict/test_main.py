@@ -1,0 +1,55 @@
+"""The command line of refit.predict, and its lines for one text."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from made_runs import task_record
+
+from refit.errors import DataError, ParamsError
+from refit.predict import __main__ as predict
+from refit.predict import model_source
+from refit.predict.predictor import Predictor
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "need one of"),
+        (["a", "b", "c"], "got 3 texts"),
+        (["a", "--split", "test"], "need one of"),
+        (["--file", "in.csv"], "--file needs --out"),
+        (["a", "--out", "out.parquet"], "--out needs --file or --split"),
+    ],
+)
+def test_bad_command_lines_are_named(given: list[str], said: str) -> None:
+    """Prevents a command that is only partly understood from doing something else."""
+    with pytest.raises(ParamsError, match=said):
+        predict.arguments(given)
+
+
+def test_one_text_prints_ten_labels_and_the_number_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prevents 2,000 lines for one text."""
+    many = SimpleNamespace(
+        model=SimpleNamespace(task=None), labels=[f"label {i}" for i in range(2_000)], is_regression=False,
+        logits=lambda _: np.arange(2_000, dtype=np.float32)[None],
+    )  # fmt: skip
+    predict._predict_text(many, ["a text"])  # type: ignore[arg-type]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:10]] == [str(i) for i in range(1_999, 1_989, -1)]
+    assert len(lines) == 11
+    assert "1,990" in lines[10]
+
+
+def test_a_pair_for_a_task_of_single_texts_is_refused() -> None:
+    """Prevents a prediction for a kind of input that the model was not trained on."""
+    single = SimpleNamespace(model=SimpleNamespace(task=task_record()))
+    with pytest.raises(ParamsError, match="one text at a time, got 2"):
+        predict._predict_text(single, ["a text", "another"])  # type: ignore[arg-type]
+
+
+def test_a_model_without_a_head_is_refused(tiny_model: Path) -> None:
+    """Prevents nonsense: transformers loads it with a random head."""
+    with pytest.raises(DataError, match="without a classification head"), model_source.find(str(tiny_model)) as found:
+        Predictor(found)
