@@ -1,6 +1,7 @@
 """Mistakes in params.yaml and in data: one line that says where and what was given, and the exit code of its kind.
 
 Twelve messages are compared word for word (EXACT_PARAMS, EXACT_DATA), the others by place and given value.
+tests/unit/training/test_arguments.py has those under `trainer:`, tests/unit/download has more about files.
 """
 
 import re
@@ -15,7 +16,6 @@ from refit import params, paths
 from refit.download import dataset, task_registry
 from refit.errors import DataError, ParamsError
 from refit.storage import files
-from refit.training import arguments
 
 DOWNLOAD = params.Download(task="own/t", validation_share=0.1, test_share=0.1, split_seed=1)
 
@@ -47,15 +47,6 @@ ADDED = [
     ("lr: 1", "N key lr appears twice;"),
     ("\tlr: 1", "N:1 a tab is used for indentation;"),
     ("a: b: c", "N:5 not YAML ("),
-]
-
-# What is under `trainer:`, its place and what the message names; tests/unit/training/test_arguments.py has more.
-TRAINER = [
-    ({"learning_rate": 1e-3}, "trainer.learning_rate: ", "use the param lr "),
-    ({"torch_compil": True}, "trainer.torch_compil: ", "did you mean torch_compile?"),
-    ({"torch_compile": "often"}, "trainer.torch_compile: ", "got 'often' (text)"),
-    ({"fsdp": ["full_shard"]}, "trainer.fsdp: ", "got [full_shard] (list)"),
-    ({"deepspeed": 2}, "trainer.deepspeed: ", "got 2"),
 ]
 
 EXACT_PARAMS = [
@@ -203,17 +194,6 @@ def test_a_wrong_line_is_located(added: str, message: str, params_file: Path) ->
     params_file.write_text(f"{text}{added}\n")
     number = len(text.splitlines()) + 1
     assert params_error(params_file).startswith(f"params.yaml:{message.replace('N', str(number), 1)}")
-
-
-@pytest.mark.parametrize(("given", "place", "names"), TRAINER)
-def test_a_wrong_argument_of_the_trainer_is_located(given: dict[str, object], place: str, names: str) -> None:
-    """Prevents two values for one thing, and a typo that does nothing."""
-    with pytest.raises(ParamsError) as raised:
-        arguments.check(given)
-    assert raised.value.exit_code == 64
-    assert str(raised.value).startswith(f"params.yaml {place}")
-    assert names in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

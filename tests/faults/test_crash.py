@@ -116,37 +116,24 @@ def enumeration(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Ite
     made.runner.close()
 
 
+EVERY = pytest.param(1, marks=[pytest.mark.crash, pytest.mark.timeout(7200)], id="every")
+
+
+@pytest.mark.parametrize("step", [pytest.param(4, id="some"), EVERY])
 @pytest.mark.parametrize("stage", STAGES)
-def test_killed_at_some_events(stage: str, enumeration: Enumeration) -> None:
+def test_killed_at_an_event(stage: str, step: int, enumeration: Enumeration) -> None:
     """Prevents half a file under its final name, or a half-removed checkpoint, from being used as if complete."""
-    for kill_at in enumeration.recorded[stage]["kill_points"][::4]:
-        enumeration.kill(stage, kill_at)
-
-
-@pytest.mark.crash
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("stage", STAGES)
-def test_killed_at_every_event(stage: str, enumeration: Enumeration) -> None:
-    """The same for every state of the disk that a kill can leave."""
-    points = enumeration.recorded[stage]["kill_points"]
+    points = enumeration.recorded[stage]["kill_points"][::step]
     for kill_at in points:
         enumeration.kill(stage, kill_at)
     print(f"{stage}: killed at {len(points)} events, every output identical")
 
 
+@pytest.mark.parametrize("step", [pytest.param(8, id="some"), EVERY])
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_disk_that_is_full_from_some_event_on(stage: str, enumeration: Enumeration) -> None:
+def test_a_disk_that_is_full_from_an_event_on(stage: str, step: int, enumeration: Enumeration) -> None:
     """Prevents half an output, a lost checkpoint or a traceback on a full disk."""
-    for full_at in enumeration.recorded[stage]["full_points"][:: 9 if stage == "train" else 4]:
-        enumeration.fill_disk(stage, full_at=full_at)
-
-
-@pytest.mark.crash
-@pytest.mark.timeout(7200)
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_disk_that_is_full_from_every_event_on(stage: str, enumeration: Enumeration) -> None:
-    """The same for every event that needs space."""
-    points = enumeration.recorded[stage]["full_points"]
+    points = enumeration.recorded[stage]["full_points"][::step]
     for full_at in points:
         enumeration.fill_disk(stage, full_at=full_at)
     print(f"{stage}: disk full from {len(points)} events on, exit code 74 and then every output identical")

@@ -356,14 +356,6 @@ def test_a_commit_without_scores_says_what_to_do(project: Path, tmp_path: Path) 
     assert done.stderr.startswith("refit compare: HEAD: metrics/scores.json ")
 
 
-def test_help_shows_examples_and_exit_codes(project: Path) -> None:
-    """Prevents options that the help does not name."""
-    said = compare(project, "--help").stdout
-    assert all(word in said for word in ("--md", "--json", "--flips", "--fail-under", "--fail-if-worse"))
-    assert "python -m refit.compare main~10..main" in said
-    assert "exit codes" in said
-
-
 def test_it_starts_without_the_libraries_of_training() -> None:
     """They take seconds to import."""
     loaded = "import sys, refit.compare.__main__; from refit.compare import text; "

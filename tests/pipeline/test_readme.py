@@ -63,6 +63,17 @@ def test_the_example_of_own_data_runs(project: Path) -> None:
     assert scores["own/weather"]["validation"]["rows"] > 0
 
 
+@pytest.mark.parametrize("command", ["compare", "doctor", "glue", "predict", "search", "summary"])
+def test_the_options_of_a_command_are_documented(command: str) -> None:
+    """Prevents options that no document mentions, and documented ones that are gone."""
+    text = run("python", "-m", f"refit.{command}", "--help", cwd=ROOT).stdout
+    options = set(re.findall(r"--[a-z][a-z-]+", text)) - {"--help"}
+    documents = "\n".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    assert [option for option in options if option not in documents] == []
+    uses = re.findall(rf"refit\.{command}\b[^`|;>\n]*", documents)
+    assert {option for use in uses for option in re.findall(r"--[a-z][a-z-]+", use)} <= options
+
+
 def test_the_readme_is_short() -> None:
     """Prevents a README that nobody reads to its end."""
     assert len(README.split()) <= 1100

@@ -1,4 +1,4 @@
-"""A second machine: a fresh clone that pulls from a shared remote runs nothing and has the model."""
+"""A second machine: a new clone that pulls from a shared remote has the model and runs nothing."""
 
 import shutil
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def s3() -> Iterator[str]:
 
 
 def pulled(first: Path, target: Path) -> Path:
-    """A clone of `first` that has pulled; nothing of the first one's cache is on it."""
+    """A clone of `first` that has pulled from the remote, and shares no cache with it."""
     run("git", "clone", "--quiet", first, target, cwd=first)
     shutil.copyfile(first / ".dvc/config.local", target / ".dvc/config.local")
     run("dvc", "pull", "--run-cache", cwd=target, env=environment(**KEYS))
@@ -48,11 +48,11 @@ def pulled(first: Path, target: Path) -> Path:
 
 
 def check(first: Path, second: Path) -> None:
-    """The second machine has the model, and neither it nor a run of the past has anything left to run."""
+    """Check that the second machine has the model, and that neither dvc.lock nor the run cache leaves stages to run."""
     model = "models/finetuned/model.safetensors"
     assert (second / model).read_bytes() == (first / model).read_bytes()
     assert ran(run("dvc", "repro", cwd=second).stdout) == []
-    # Without a lock file DVC knows a stage's result by the run cache alone.
+    # Without dvc.lock, DVC finds the result of a stage only in the run cache.
     (second / "dvc.lock").unlink()
     shutil.rmtree(second / "models/finetuned")
     again = run("dvc", "repro", "train", cwd=second)
@@ -61,14 +61,14 @@ def check(first: Path, second: Path) -> None:
 
 
 def test_through_a_shared_folder(finished: Path, tmp_path: Path) -> None:
-    """A colleague who pulls must not train again what is trained already."""
+    """Prevents a colleague who pulls from training again what was trained."""
     run("dvc", "remote", "add", "--local", "--force", "--default", "shared", tmp_path / "remote", cwd=finished)
     run("dvc", "push", "--run-cache", cwd=finished)
     check(finished, pulled(finished, tmp_path / "second"))
 
 
 def test_through_s3(finished: Path, tmp_path: Path, s3: str) -> None:
-    """The same through an object store, which is where teams keep it."""
+    """The same through an object store."""
     run("dvc", "remote", "add", "--local", "--force", "--default", "shared", "s3://refit/store", cwd=finished)
     run("dvc", "remote", "modify", "--local", "shared", "endpointurl", s3, cwd=finished)
     run("dvc", "push", "--run-cache", cwd=finished, env=environment(**KEYS))

@@ -59,3 +59,11 @@ def test_all_problems_are_in_one_message_with_their_lines(tmp_path: Path) -> Non
         assert f"params.yaml:{line} {start}" in str(error.value)
         assert f"got {got}" in str(error.value)
     assert "num_train_epochs; did you mean epochs?" in str(error.value)
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    """Prevents a default in code that params.yaml does not show."""
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text().replace("task: movie_stars ", "", 1))
+    with pytest.raises(ParamsError, match="key task is missing; need text"):
+        params.load(params.Train, path)

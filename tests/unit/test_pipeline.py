@@ -1,4 +1,4 @@
-"""dvc.yaml against the code: params, deps and paths are exactly what the stages use, and nothing goes in circles."""
+"""dvc.yaml against the code: params, deps and paths are exactly those that the stages use; no circular imports."""
 
 import ast
 import re
@@ -15,25 +15,17 @@ from refit import params
 
 PIPELINE: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")
 STAGES: dict[str, Any] = PIPELINE["stages"]
-# They decide what a user sees, where files lie and what is refused, but no byte of any out.
+# They decide what a user sees, where files are and what is refused, but no byte of an output.
 WITHOUT_EFFECT = {
     ROOT / f"refit/{name}.py"
-    for name in (
-        "errors",
-        "locking",
-        "params",
-        "paths",
-        "stage",
-        "training/callbacks",
-        "training/trackers",
-        "experiments/evaluations",
-    )
-}
+    for name in ("errors", "experiments/evaluations", "locking", "params", "paths", "stage", "training/callbacks",
+                 "training/trackers")
+}  # fmt: skip
 ENTRY = {"download": ("download", "download"), "download_model": ("download", "download_model")}
 
 
 def imported(path: Path, function: str | None = None) -> set[Path]:
-    """The files of ours that a file imports; with `function`, at its top level and inside that function alone."""
+    """The files of refit that a file imports; with `function`, only at its top level and in that function."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     roots: list[ast.AST] = [tree]
     if function:
@@ -53,7 +45,7 @@ def imported(path: Path, function: str | None = None) -> set[Path]:
 
 
 def reached(path: Path, function: str | None = None) -> set[Path]:
-    """All the files of ours that a file needs for its outs, itself not counted."""
+    """The files of refit that a file needs for its outputs, without itself."""
     seen: set[Path] = set()
     waiting = imported(path, function)
     while waiting:
@@ -66,7 +58,7 @@ def reached(path: Path, function: str | None = None) -> set[Path]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_code_deps_are_exactly_what_can_change_the_outs(stage: str) -> None:
-    """Prevents stale outs after an edit, and retraining after an edit that cannot matter."""
+    """Prevents stale outputs after an edit, and retraining after an edit that cannot matter."""
     file, function = ENTRY.get(stage, (stage, None))
     entry = ROOT / "stages" / f"{file}.py"
     needed = {entry} | reached(entry, function)
@@ -76,7 +68,7 @@ def test_code_deps_are_exactly_what_can_change_the_outs(stage: str) -> None:
 
 
 def modules(dep: str) -> list[Path]:
-    """The files of a code dep: itself, or those of a package, its docstring in __init__.py not counted."""
+    """The files of a code dep: itself, or the modules of a package."""
     path = ROOT / dep
     return (
         [path]
@@ -104,7 +96,7 @@ def test_params_are_exactly_the_fields_of_the_stage(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_data_dep_is_an_out_of_an_earlier_stage(stage: str) -> None:
-    """Prevents a path that is spelled otherwise in two places."""
+    """Prevents a path that is spelled differently in two places."""
     earlier = [out for name in list(STAGES)[: list(STAGES).index(stage)] for out in outs(name)]
     for dep in STAGES[stage]["deps"]:
         if not dep.startswith(("refit/", "stages/")):
@@ -116,7 +108,7 @@ def outs(stage: str) -> list[str]:
     return [out if isinstance(out, str) else next(iter(out)) for out in STAGES[stage]["outs"]]
 
 
-def test_every_path_of_the_pipeline_stands_in_paths() -> None:
+def test_every_path_of_the_pipeline_is_in_paths() -> None:
     """Prevents dvc.yaml and refit/paths.py from naming different files."""
     text = (ROOT / "refit/paths.py").read_text(encoding="utf-8")
     for stage in STAGES:
@@ -142,18 +134,18 @@ def test_train_keeps_its_run_cache() -> None:
 
 
 def test_every_key_of_params_yaml_is_read() -> None:
-    """Prevents a knob that turns nothing."""
+    """Prevents a param without effect."""
     assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == params.names() | {"search"}
 
 
 def test_no_stage_imports_a_stage_and_refit_imports_none() -> None:
-    """Prevents the house from growing stairs upwards."""
+    """Prevents imports against the order of the layers."""
     for path in [*ROOT.glob("stages/*.py"), *ROOT.glob("refit/**/*.py")]:
         assert not [file for file in imported(path) if file.parent.name == "stages"], path
 
 
-def test_no_module_needs_itself() -> None:
-    """Prevents circular imports."""
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Prevents circular imports, and modules that cannot be read one at a time."""
     for path in ROOT.glob("refit/**/*.py"):
         assert path not in reached(path), path
 

@@ -52,6 +52,9 @@ def test_trainer_opens_other_arguments(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("trainer", "parts"),
     [
+        ({"torch_compil": True}, ["trainer.torch_compil", "did you mean torch_compile"]),
+        ({"fsdp": ["full_shard"]}, ["trainer.fsdp", "got [full_shard] (list)"]),
+        ({"deepspeed": 2}, ["trainer.deepspeed", "got 2"]),
         ({"adam_beta_2": 0.98}, ["trainer.adam_beta_2", "did you mean adam_beta2"]),
         ({"learning_rate": 1e-3}, ["trainer.learning_rate", "param lr"]),
         ({"seed": 3}, ["trainer.seed", "param seed"]),
@@ -73,6 +76,7 @@ def test_what_trainer_may_not_hold_is_refused_in_one_line(
     """Prevents two values for one thing, a typo that does nothing, and a traceback out of transformers."""
     with pytest.raises(ParamsError) as raised:
         arguments.training_arguments(chosen(trainer=trainer), tmp_path, 100, "fp32")
+    assert raised.value.exit_code == 64
     assert all(part in str(raised.value) for part in parts), raised.value
     assert "\n" not in str(raised.value)
 
