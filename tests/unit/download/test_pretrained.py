@@ -1,4 +1,4 @@
-"""What `model:` may name, and what download_model refuses before any work on the data."""
+"""What `model` may name, and what download_model refuses before any work on the data."""
 
 import shutil
 from collections.abc import Callable
@@ -14,14 +14,15 @@ from refit.storage import files
 
 
 @pytest.fixture
-def folder(tmp_path: Path, tiny_model: Path) -> Path:
-    """A copy of the tiny model, to be damaged."""
+def folder(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny model, to be damaged, in the current folder."""
+    monkeypatch.chdir(tmp_path)
     return shutil.copytree(tiny_model, tmp_path / "model")
 
 
-def download(model: str | Path, revision: str = "pinned") -> None:
-    """Bring a model into base in the current folder."""
-    pretrained.write(DownloadModel(model=str(model), model_revision=revision), Path("base"))
+def download(model: str | Path) -> None:
+    """Copy a model into base in the current folder."""
+    pretrained.write(DownloadModel(model=str(model), model_revision="pinned"), Path("base"))
 
 
 def change(name: str, **values: object) -> Callable[[Path], None]:
@@ -63,10 +64,7 @@ DAMAGED = {
     "config not text": (write("config.json", b"\xff\xfe"), "config.json is not a JSON object"),
     "config a list": (write("config.json", b"[]"), "config.json is not a JSON object"),
     "no model_type": (write("config.json", b'{"hidden_size": 32}'), "with a model_type"),
-    "wrong value": (
-        change("config.json", hidden_size="many"),
-        "its config.json cannot be loaded (Validation error for field 'hidden_size'",
-    ),
+    "wrong value": (change("config.json", hidden_size="many"), "its config.json cannot be loaded"),
     "another width": (change("config.json", intermediate_size=48), "have another shape than its config.json says"),
     "more layers": (change("config.json", num_hidden_layers=3), "encoder.layer.2"),
     "no tokenizer": (without_tokenizer, "has no tokenizer files"),
@@ -81,13 +79,11 @@ DAMAGED = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGED)
+@pytest.mark.parametrize(("harm", "message"), DAMAGED.values(), ids=DAMAGED)
 def test_a_model_that_cannot_be_trained_is_refused_in_one_line(
-    damage: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    harm: Callable[[Path], None], message: str, folder: Path
 ) -> None:
     """Prevents training on unknown tokens or random weights, and a traceback three stages later."""
-    monkeypatch.chdir(folder.parent)
-    harm, message = DAMAGED[damage]
     harm(folder)
     with pytest.raises(DataError) as raised:
         download(folder)
@@ -102,37 +98,22 @@ def test_a_model_that_cannot_be_trained_is_refused_in_one_line(
 @pytest.mark.parametrize(
     "kind", ["albert", "electra", "eurobert", "fnet", "mpnet", "nomic_bert", "roformer", "ultrabert", "xlm-roberta"]
 )
-def test_encoders_with_and_without_a_head_are_accepted(
-    kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_encoders_with_and_without_a_head_are_accepted(kind: str, folder: Path) -> None:
     """Prevents the checks from refusing what can be trained."""
-    monkeypatch.chdir(folder.parent)
-    size = files.read_json(folder / "config.json")["vocab_size"]
     config = AutoConfig.for_model(
-        kind,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        vocab_size=size,
-        pad_token_id=0,
-    )
+        kind, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        vocab_size=files.read_json(folder / "config.json")["vocab_size"], pad_token_id=0,
+    )  # fmt: skip
     model = AutoModelForSequenceClassification.from_config(config)
     for saved in (model, model.base_model):
         saved.save_pretrained(folder)
         download(folder)
-    assert Path("base/model.json").is_file()
+        assert files.read_json(Path("base/config.json"))["architectures"] == [type(saved).__name__]
 
 
-def test_what_model_names_is_checked_before_any_try_of_the_network(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prevents half a minute of tries for a typo, and "has no config.json" of a folder that does not exist."""
-    monkeypatch.chdir(folder.parent)
-    shutil.copytree(folder, "models/tiny")
-    monkeypatch.setattr(hub, "snapshot", lambda *_: pytest.fail("the network was tried"))
-    monkeypatch.setenv("HOME", str(folder.parent))
-    for name in (
+@pytest.mark.parametrize(
+    "name",
+    [
         "./nope",
         "~/nope",
         "~nobody/nope",
@@ -143,35 +124,47 @@ def test_what_model_names_is_checked_before_any_try_of_the_network(
         "bert base",
         "C:\\x",
         "a--b",
-    ):
-        with pytest.raises(ParamsError, match="not an existing folder; need minilm, a hub id") as raised:
-            download(name)
-        assert repr(name) in str(raised.value)
-    for name, meant in {"minilmm": "minilm", "MiniLM": "minilm", "minilm/": "minilm", "tinny": "models/tiny",
-                        "models/tiny1": "models/tiny", "tiny": "models/tiny"}.items():  # fmt: skip
-        with pytest.raises(ParamsError, match=rf"\(did you mean {meant}\?\)"):
-            download(name)
-    for name in ("~/model", "models/tiny/", "./models/tiny"):
+    ],
+)
+def test_a_name_that_is_neither_folder_nor_hub_id_is_refused_offline(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents half a minute of attempts for a typo, and "has no config.json" for a folder that does not exist."""
+    monkeypatch.setattr(hub, "snapshot", lambda *_: pytest.fail("the network was tried"))
+    monkeypatch.setenv("HOME", str(folder.parent))
+    with pytest.raises(ParamsError, match="not an existing folder; need minilm, a hub id") as raised:
         download(name)
+    assert repr(name) in str(raised.value)
 
 
-def test_a_mistyped_hub_id_is_told_what_it_is_close_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents "cannot be reached" from being all that is said of a typo."""
+def test_a_mistyped_name_gets_a_suggestion(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents "cannot be reached" from being all that is said of a typo, and a suggestion of the name itself."""
 
     def fail(*_: object) -> Path:
         raise NetworkError("the hub cannot be reached")
 
+    shutil.copytree(folder, "models/tiny")
     monkeypatch.setattr(hub, "snapshot", fail)
+    for name, meant in {"minilmm": "minilm", "MiniLM": "minilm", "minilm/": "minilm", "tinny": "models/tiny",
+                        "models/tiny1": "models/tiny", "tiny": "models/tiny"}.items():  # fmt: skip
+        with pytest.raises(ParamsError, match=rf"\(did you mean {meant}\?\)"):
+            download(name)
     with pytest.raises(NetworkError, match=r"cannot be reached; did you mean bert-base-cased\?$"):
         download("bert-base-casd")
     with pytest.raises(NetworkError, match=r"cannot be reached$"):
         download("bert-base-cased")
 
 
+@pytest.mark.parametrize("name", ["~/model", "model/", "./model"])
+def test_a_folder_is_found_however_it_is_written(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a folder from being taken for a hub id."""
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert model_registry.local_folder(name) == Path(name).expanduser()
+
+
 @pytest.mark.parametrize("name", ["models/base", "models/../models/finetuned", "linked", "of_links"])
-def test_a_folder_that_dvc_deletes_is_refused(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_dvc_deletes_is_refused(name: str, folder: Path) -> None:
     """Prevents `model: models/base` from deleting the only copy of the model."""
-    monkeypatch.chdir(folder.parent)
     for out in ("models/base", "models/finetuned"):
         shutil.copytree(folder, out)
     Path("linked").symlink_to("models/base")
