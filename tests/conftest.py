@@ -77,27 +77,13 @@ def write_csv(path: Path, header: list[str], rows: list[tuple[str, ...]]) -> Non
 def make_model(folder: Path, *, words: tuple[str, ...] = GOOD + BAD + OTHER, positions: int = 64) -> Path:
     """A BERT of two layers and width 32 with random weights and a WordPiece tokenizer, saved as on the hub."""
     import torch
-    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
-    from tokenizers.models import WordPiece
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = [chr(code) for code in range(33, 127)]
-    vocabulary = dict.fromkeys([*special, *words, *characters, *(f"##{c}" for c in characters if c.isalnum())])
-    ids = {token: index for index, token in enumerate(vocabulary)}
-    tokenizer = Tokenizer(WordPiece(ids, unk_token="[UNK]", continuing_subword_prefix="##"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])],
-    )  # fmt: skip
-    tokenizer.decoder = decoders.WordPiece()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
-        mask_token="[MASK]", model_max_length=positions,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    ).save_pretrained(folder)  # fmt: skip
+    tokens = dict.fromkeys([*special, *words, *characters, *(f"##{c}" for c in characters if c.isalnum())])
+    ids = {token: index for index, token in enumerate(tokens)}
+    BertTokenizer(vocab=ids, model_max_length=positions).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(ids), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,

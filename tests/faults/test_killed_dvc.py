@@ -15,6 +15,8 @@ import psutil
 import pytest
 from conftest import change_params, environment, run, tiny_project, wait_for_queue, wait_until
 
+from refit.repo import parse_yaml
+
 # 200 checkpoints, each some ten milliseconds after the last: a kill soon after one is in mid-training on any machine.
 LONG = {"epochs": 20, "save_every": 1, "batch_size": 4}
 STEPS = 200
@@ -33,9 +35,9 @@ def output(project: Path) -> str:
     return (project.parent / "output.txt").read_text()
 
 
-def lock(project: Path) -> str:
-    """The content of dvc.lock, which holds the hash of every output."""
-    return (project / "dvc.lock").read_text()
+def lock(project: Path) -> object:
+    """The content of dvc.lock, which has the hash of every output; stages may be in any order."""
+    return parse_yaml((project / "dvc.lock").read_bytes())
 
 
 def newest_step(project: Path) -> int:
