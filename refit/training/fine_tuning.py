@@ -189,7 +189,7 @@ def _run_loop(fitting: trainer.ClassifierTrainer, checkpoints: checkpoint.Checkp
 
 def _card(params: Train, task: TaskRecord, best: dict[str, Any]) -> str:
     """The model card of the best evaluation's weights."""
-    chosen = {name: value for name, value in params.model_dump().items() if name not in fingerprint.IRRELEVANT}
+    chosen = {name: value for name, value in sorted(params.model_dump().items()) if name not in fingerprint.IRRELEVANT}
     rows = {name.removesuffix(".arrow"): entry["rows"] for name, entry in manifest.read(paths.SAMPLED).items()}
     return model_card.text(task, manifest.read_record(paths.BASE_MODEL / "model.json"), rows, chosen, best)
 
