@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def test_training_resumes_whatever_was_killed(tmp_path: Path, tiny_model: Path) 
     """Prevents lost training: DVC deletes outputs before it runs a stage, and a killed DVC leaves its stage running."""
     project = tiny_project(tmp_path / "project", tiny_model, **LONG)
     reached = 0
-    for how in ("dvc", "both", "stage"):
+    kinds = ("dvc", "both", "stage") if sys.platform == "linux" else ("both", "stage")
+    for how in kinds:
         process = start(project, "dvc", "repro")
         wait_until(lambda: newest_step(project) >= reached + 5, "a newer checkpoint")  # noqa: B023
         stages = kill(project, process, how)
@@ -99,7 +101,7 @@ def test_training_resumes_whatever_was_killed(tmp_path: Path, tiny_model: Path) 
         assert not (project / "models/finetuned").exists()
     assert start(project, "dvc", "repro").wait(timeout=300) == 0, output(project)
     resumed = resumed_at(output(project))
-    assert len(resumed) == 3, output(project)
+    assert len(resumed) == len(kinds), output(project)
     assert resumed == sorted(resumed)
     assert reached - resumed[-1] <= 1, "more than one save interval was lost"
     after_kills = lock(project)
