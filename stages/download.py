@@ -1,6 +1,6 @@
-"""Fetch what a run starts from: `download` the rows, `download_model` the pretrained model.
+"""Download the inputs of a run: its examples (stage download) or the pretrained model (stage download_model).
 
-Two DVC stages share this file, because both are the same verb: python -m stages.download data|model
+python -m stages.download data|model
 """
 
 import sys
@@ -11,7 +11,7 @@ from refit.stage import run
 
 
 def download() -> dict[str, Any]:
-    """Write data/raw/{split}.parquet and task.json, the resolved row of the task table."""
+    """Write data/raw/{split}.parquet and task.json, the record of the task."""
     from refit import params
     from refit.download import dataset, task_registry
 
@@ -20,7 +20,7 @@ def download() -> dict[str, Any]:
 
 
 def download_model() -> dict[str, Any]:
-    """Write models/base: config, tokenizer files and safetensors weights, and model.json, where they are from."""
+    """Write models/base: config, tokenizer and safetensors weights, and model.json, the record of their source."""
     from refit import params
     from refit.download import pretrained
 

@@ -11,7 +11,7 @@ from refit import paths
 from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord
 from refit.download.splits import Loaded, hold_out, is_hidden
-from refit.download.task_registry import REGRESSION_SCORES, Hub, Own, Package, Task
+from refit.download.task_registry import REGRESSION_SCORES, Task
 from refit.errors import DataError, ParamsError
 from refit.params import Download
 from refit.storage import files
@@ -35,25 +35,24 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
             splits[split] = SplitRecord(rows=table.num_rows, is_labelled=is_labelled, sha256=files.sha256(path))
         record = _record(params.task, task, loaded, splits)
         record.write(folder / paths.TASK.name)
-    if isinstance(task.source, Own):
+    if record.source == "own":
         print(_summary(record))
     return {"rows": sum(split.rows for split in splits.values())}
 
 
 def _load(task: Task) -> Loaded:
-    match task.source:
-        case Hub() as source:
-            from refit.download import hub_dataset
+    source = task.source
+    if source.kind == "hub":
+        from refit.download import hub_dataset
 
-            return hub_dataset.load(task, source)
-        case Package() as source:
-            from refit.download import vader
+        return hub_dataset.load(task)
+    if source.kind == "package":
+        from refit.download import vader
 
-            return vader.load(source.name, regression=task.problem_type == "regression")
-        case Own() as source:
-            from refit.download import local_files
+        return vader.load(source.name, regression=task.problem_type == "regression")
+    from refit.download import local_files
 
-            return local_files.load(source.folder)
+    return local_files.load(paths.OWN.parent / source.name)
 
 
 def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
@@ -84,8 +83,8 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
 
 
 def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord]) -> TaskRecord:
-    own_regression = task.problem_type is None and loaded.problem_type == "regression"
-    scores = REGRESSION_SCORES if own_regression else task.scores
+    is_own_regression = task.problem_type is None and loaded.problem_type == "regression"
+    scores = REGRESSION_SCORES if is_own_regression else task.scores
     return TaskRecord(
         name=name,
         source=task.source.kind,

@@ -13,6 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from huggingface_hub import constants, get_session, is_offline_mode, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.sha import git_hash
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
 from refit.errors import DataError, NetworkError
 from refit.storage import files
 
@@ -46,8 +57,6 @@ def snapshot(repository: str, kind: Literal["model", "dataset"], revision: str, 
 
 def _is_intact(stored: Path) -> bool:
     """Whether a cached file has the hash in its name: SHA-256 for large files, git's blob id for small ones."""
-    from huggingface_hub.utils.sha import git_hash
-
     if len(stored.name) == 64:
         return files.sha256(stored) == stored.name
     return len(stored.name) != 40 or git_hash(stored.read_bytes()) == stored.name
@@ -58,9 +67,6 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
 
     The hub client retries some of these itself, but neither 5xx for a file nor a connection reset in the middle of it.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
     if not sys.stderr.isatty():
         disable_progress_bars()
     deadline = time.monotonic() + DEADLINE
@@ -84,31 +90,18 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
 
 def _limit_waiting() -> None:
     """Give every request of the hub client a timeout: it lists a repository's files without one."""
-    from huggingface_hub import get_session
-
     hooks = get_session().event_hooks
     if _set_timeout not in hooks["request"]:
         get_session().event_hooks = {**hooks, "request": [*hooks["request"], _set_timeout]}
 
 
 def _set_timeout(request: Any) -> None:
-    from huggingface_hub import constants
-
     limits = request.extensions["timeout"]
     request.extensions["timeout"] = {kind: limits[kind] or constants.HF_HUB_DOWNLOAD_TIMEOUT for kind in limits}
 
 
 def _explain(error: BaseException, what: str, revision: str) -> tuple[str, bool] | None:
     """The message for the user and whether a retry can help; None if the network is not the cause."""
-    from huggingface_hub import is_offline_mode
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     hub = os.environ.get("HF_ENDPOINT", "the Hugging Face hub")
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, HfHubHTTPError):
         error = error.__cause__  # the client reports "not in the cache" and hides why it looked there

@@ -88,10 +88,8 @@ def _config(source: Path, name: str) -> Any:
 
     try:
         kind = str(files.read_json(source / "config.json")["model_type"])
-    except FileNotFoundError:
-        raise DataError(f"model {name}: has no config.json; {CHOOSE}") from None
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"model {name}: its config.json is not a JSON object with a model_type; {CHOOSE}") from None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        raise DataError(f"model {name}: has no config.json, a JSON object with a model_type; {CHOOSE}") from None
     if kind not in hf.CONFIG_MAPPING:
         raise DataError(
             f"model {name}: transformers {hf.__version__} has no class for its model_type {kind!r}, "

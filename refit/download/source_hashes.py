@@ -23,7 +23,7 @@ def write(params: HashSources) -> None:
     """
     source = task_registry.find(params.task).source
     # `download` reports a missing folder and broken links.
-    own_files = source.folder.glob("*") if isinstance(source, task_registry.Own) else ()
+    own_files = (paths.OWN.parent / source.name).glob("*") if source.kind == "own" else ()
     files.write_json(paths.DATA_SOURCE, {"task": params.task, "files": _hashes(own_files)})
     try:
         folder = model_registry.local_folder(params.model)

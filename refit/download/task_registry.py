@@ -8,11 +8,9 @@ To add a task, add a row, and a recipe (a complete params.yaml) in recipes/.
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from refit import paths
 from refit.data.task_record import ProblemType
 from refit.errors import ParamsError
 
@@ -21,38 +19,19 @@ REGRESSION_SCORES = ("pearson", "spearmanr")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hub:
-    """A configuration of a dataset of the Hugging Face hub at a commit (40 hex digits).
+class Source:
+    """Where the examples of a task are.
 
-    Its files are CONFIG/SPLIT-*.parquet, as `push_to_hub` writes them. `revision` is `main` only if no commit is known;
-    `download` then records the commit.
+    hub: the dataset `name` at the commit `revision` (`main` if none is known: `download` records the commit). Its files
+    are CONFIG/SPLIT-*.parquet, as `push_to_hub` writes them, with `data` as the only configuration's folder.
+    package: the file `name` of rated sentences in vaderSentiment (refit/download/vader.py).
+    own: the user's files in data/`name`.
     """
 
-    kind: ClassVar[Literal["hub"]] = "hub"
+    kind: Literal["hub", "package", "own"]
     name: str
-    revision: str
-    config: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Package:
-    """A file of rated sentences in the source distribution of vaderSentiment (refit/download/vader.py)."""
-
-    kind: ClassVar[Literal["package"]] = "package"
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Own:
-    """The user's files in data/own/NAME; `name` is own/NAME."""
-
-    kind: ClassVar[Literal["own"]] = "own"
-    name: str
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the files."""
-        return paths.OWN / self.name.removeprefix("own/")
+    config: str = ""
+    revision: str = "main"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +53,7 @@ class Task:
     refit/evaluation/metrics.py; the first one, on `validation`, selects the best epoch.
     """
 
-    source: Hub | Package | Own
+    source: Source
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
@@ -92,6 +71,11 @@ class Task:
         return self.scores[0]
 
 
+_GLUE = Source(kind="hub", name="nyu-mll/glue", revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c")
+_YELP = Source(
+    kind="hub", name="Yelp/yelp_review_full", config="yelp_review_full",
+    revision="c1f9ee939b7d05667af864ee1cb066393154bf85",
+)  # fmt: skip
 _LABELS_HIDDEN = "the test labels are hidden: the scores are on validation"
 
 
@@ -102,19 +86,15 @@ def _glue(
     files = {"test": files} if isinstance(files, str) else files
     fields = {"scores": ("accuracy",), "note": _LABELS_HIDDEN, **fields}
     return Task(
-        source=Hub(name="nyu-mll/glue", config=config, revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"),
-        text=columns[0], text_pair=columns[1] if len(columns) == 2 else None,
+        source=replace(_GLUE, config=config), text=columns[0], text_pair=columns[1] if len(columns) == 2 else None,
         leaderboard=Leaderboard(name="glue", files=files, label_names=names), **fields,
     )  # fmt: skip
 
 
 def _stars(file: str) -> Task:
-    return Task(source=Package(name=file), note="five equal-width bins of the mean rating of 20 people")
+    return Task(source=Source(kind="package", name=file), note="five equal-width bins of the mean rating of 20 people")
 
 
-_YELP = Hub(
-    name="Yelp/yelp_review_full", config="yelp_review_full", revision="c1f9ee939b7d05667af864ee1cb066393154bf85"
-)
 _MOVIES = "movieReviewSnippets_GroundTruth.txt"
 _SENTENCES = ("sentence1", "sentence2")
 _MNLI = ("premise", "hypothesis")
@@ -125,7 +105,7 @@ TASKS: dict[str, Task] = {
     "tweet_stars": _stars("tweets_GroundTruth.txt"),
     "editorial_stars": _stars("nytEditorialSnippets_GroundTruth.txt"),
     "movie_scores": Task(
-        source=Package(name=_MOVIES), problem_type="regression", scores=REGRESSION_SCORES,
+        source=Source(kind="package", name=_MOVIES), problem_type="regression", scores=REGRESSION_SCORES,
         note="the mean rating of 20 people, from -4 to 4",
     ),
     "yelp": Task(source=_YELP, splits={"train": "train", "test": "test"}),
@@ -142,10 +122,8 @@ TASKS: dict[str, Task] = {
         "mnli", _MNLI, {"test": "MNLI-m.tsv", "test_mismatched": "MNLI-mm.tsv", "test_ax": "AX.tsv"}, names=True,
         splits={
             "train": "train",
-            "validation": "validation_matched",
-            "validation_mismatched": "validation_mismatched",
-            "test": "test_matched",
-            "test_mismatched": "test_mismatched",
+            "validation": "validation_matched", "validation_mismatched": "validation_mismatched",
+            "test": "test_matched", "test_mismatched": "test_mismatched",
             "test_ax": "ax/test",  # the leaderboard's diagnostic examples are predicted by MNLI's model
         },
     ),
@@ -161,7 +139,7 @@ TASKS: dict[str, Task] = {
         splits={"train": "train", "validation": "validation_matched", "test": "ax/test"},
     ),
     "afqmc": Task(
-        source=Hub(name="clue/clue", config="afqmc", revision="main"), text="sentence1", text_pair="sentence2",
+        source=Source(kind="hub", name="clue/clue", config="afqmc"), text="sentence1", text_pair="sentence2",
         scores=("accuracy", "f1"), note=_LABELS_HIDDEN,
         leaderboard=Leaderboard(name="clue", files={"test": "afqmc_predict.json"}),
     ),
@@ -176,7 +154,7 @@ def find(name: str) -> Task:
             raise ParamsError(
                 f"params.yaml task: got {name!r}; need own/NAME, NAME a folder in data/own of letters, digits, _ and -"
             )
-        return Task(source=Own(name=name), problem_type=None, text_pair="text_pair")
+        return Task(source=Source(kind="own", name=name), problem_type=None, text_pair="text_pair")
     if name not in TASKS:
         close = difflib.get_close_matches(name, TASKS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""

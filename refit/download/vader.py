@@ -16,7 +16,6 @@ import pyarrow as pa
 
 from refit.download.pypi import Distribution, fetch
 from refit.download.splits import Loaded
-from refit.errors import DataError
 
 SOURCE = Distribution(
     requirement="vaderSentiment==3.2.1",
@@ -68,6 +67,5 @@ def split_of(text: str) -> str:
 
 def _opened(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     file = archive.extractfile(name)
-    if file is None:
-        raise DataError(f"{name} is not a file in its archive")
+    assert file is not None, f"{name} is a folder"
     return file

@@ -56,7 +56,7 @@ def write(board: Leaderboard, predictions: Mapping[str, Sequence[Any]], labels: 
 def _all_files(board: Leaderboard) -> list[str]:
     """Every file of a complete submission, in the order of the task table."""
     boards = [task.leaderboard for task in TASKS.values() if task.leaderboard]
-    return list(dict.fromkeys(name for other in boards if other.name == board.name for name in other.files.values()))
+    return list(dict.fromkeys(file for other in boards if other.name == board.name for file in other.files.values()))
 
 
 def _packed(path: Path, board: Leaderboard) -> dict[str, bytes]:

@@ -33,9 +33,7 @@ class Predictor:
         self.model = model
         limit = model.max_length or engines.length_limit(model.folder)
         if limit is None:
-            raise DataError(
-                f"{model.folder}: neither tokenizer_config.json nor config.json says how long a text may be"
-            )
+            raise DataError(f"{model.folder}: no limit in tokenizer_config.json or config.json; need model_max_length")
         self.max_length = limit
         self.engine, self.reference = engines.load(model.folder, self.max_length)
         device.use_threads(model.settings.threads)
@@ -71,9 +69,7 @@ class Predictor:
 def _check(model: FinetunedModel) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if not (model.folder / name).is_file():
-            raise DataError(
-                f"{model.folder}: has no {name}; save it with AutoTokenizer.from_pretrained(...).save_pretrained"
-            )
+            raise DataError(f"{model.folder}: has no {name}; save it with the tokenizer's save_pretrained")
     kinds = files.read_json(model.folder / "config.json").get("architectures") or ["a model of an unknown kind"]
     if not kinds[0].endswith("ForSequenceClassification"):
         raise DataError(f"{model.folder}: is {kinds[0]} without a classification head; need a fine-tuned model")

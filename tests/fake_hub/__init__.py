@@ -20,11 +20,9 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from refit.download.model_registry import HUB_COMMITS
-from refit.download.task_registry import TASKS, Hub
+from refit.download.task_registry import TASKS
 
-COMMITS = HUB_COMMITS | {
-    task.source.name: task.source.revision for task in TASKS.values() if isinstance(task.source, Hub)
-}
+COMMITS = HUB_COMMITS | {task.source.name: task.source.revision for task in TASKS.values()}
 LARGE = (".parquet", ".safetensors")
 
 
@@ -35,7 +33,8 @@ class Faults:
     drop: int = 0  # the first body and then every n-th ends halfway with a lost connection
     reset: bool = False  # and the connection is reset, not closed
     on: str = "/"  # how the addresses of the dropped bodies start: /api for listings, /cdn for large files
-    busy: int = 0  # every n-th request gets 503
+    busy: int = 0  # every n-th request gets `status`
+    status: int = 503
     weights: str = ""  # bodies of weights: garble (wrong bytes), truncate (always dropped), short (half, cleanly ended)
     ranges: bool = True  # whether a part of a file can be requested
     token: str = ""  # requests without it get 401
@@ -85,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
         commit, folder = commit_of(repository), self.server.root / kind / repository
         if faults.busy and len(requests) % faults.busy == 0:
             self.server.faulty += 1
-            self.reply(503)
+            self.reply(faults.status, **{"Retry-After": "1"})
         elif faults.token and not is_cdn and self.headers.get("Authorization") != f"Bearer {faults.token}":
             self.reply(401, error="Invalid credentials" if "Authorization" in self.headers else "RepoNotFound")
         elif not folder.is_dir():
@@ -95,37 +94,34 @@ class _Handler(BaseHTTPRequestHandler):
         elif verb == "revision":
             self.reply(200, json.dumps({"id": repository, "sha": commit}).encode())
         elif verb == "tree":
-            found = sorted(file for file in folder.rglob("*") if file.is_file())
-            self.reply(200, json.dumps([_entry(file, file.relative_to(folder)) for file in found]).encode())
+            files = sorted(file for file in folder.rglob("*") if file.is_file())
+            self.reply(200, json.dumps([_entry(file, folder) for file in files]).encode())
         else:
-            self.file(folder / "/".join(filter(None, path)), commit, is_cdn)
+            self.file(folder / "/".join(filter(None, path)), is_cdn, {"X-Repo-Commit": commit})
 
     do_HEAD = do_GET  # noqa: N815
 
-    def file(self, path: Path, commit: str, is_cdn: bool) -> None:
+    def file(self, path: Path, is_cdn: bool, headers: dict[str, str]) -> None:
         """Reply with a file, or a part of it, or for a large one with its address."""
-        faults, headers = self.server.faults, {"X-Repo-Commit": commit}
+        faults = self.server.faults
         if not path.is_file():
             return self.reply(404, error="EntryNotFound", **headers)
         content = path.read_bytes()
-        damage = faults.weights if path.suffix == ".safetensors" else ""
         headers |= {"ETag": f'"{_hash(path, content)}"', "Accept-Ranges": "bytes" if faults.ranges else "none"}
         if path.suffix in LARGE and not is_cdn:
             headers |= {"X-Linked-Size": str(len(content)), "X-Linked-Etag": headers["ETag"]}
             return self.reply(302, Location=self.server.cdn + quote(self.path), **headers)
+        damage = faults.weights if path.suffix == ".safetensors" else ""
         if damage == "garble":
             content = content[:-100] + bytes(100)
         content = content[: len(content) // 2] if damage == "short" else content
-        part = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")) if faults.ranges else None
-        if part is None:
-            return self.reply(200, content, is_cut=damage == "truncate", **headers)
-        start = int(part[1])
-        headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self.reply(206, content[start:], is_cut=damage == "truncate", **headers)
+        start, status = 0, 200
+        if faults.ranges and (part := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))):
+            start, status = int(part[1]), 206
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.reply(status, content[start:], is_cut=damage == "truncate", **headers)
 
-    def reply(
-        self, status: int, body: bytes = b"", *, error: str = "", is_cut: bool = False, **headers: object
-    ) -> None:
+    def reply(self, status: int, body: bytes = b"", *, error: str = "", is_cut: bool = False, **headers: str) -> None:
         """Send a response; its body is dropped halfway if `is_cut`, or if it is its turn."""
         faults = self.server.faults
         if faults.drop and body and self.command == "GET" and self.path.startswith(faults.on):
@@ -133,9 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.bodies += 1
             self.server.faulty += is_cut
         self.send_response(status)
-        for name, value in {"Content-Length": len(body), "X-Error-Code": error, **headers}.items():
-            if value != "":
-                self.send_header(name, str(value))
+        for name, value in {"Content-Length": str(len(body)), "X-Error-Code": error, **headers}.items():
+            self.send_header(name, value)
         self.end_headers()
         if self.command == "HEAD":
             return
@@ -153,12 +148,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def _entry(file: Path, path: Path) -> dict[str, object]:
+def _entry(file: Path, folder: Path) -> dict[str, object]:
     """A file in the listing of a repository."""
     content = file.read_bytes()
-    entry = {"type": "file", "path": path.as_posix(), "size": len(content), "oid": _blob_id(content)}
-    lfs = {"oid": _hash(file, content), "size": len(content), "pointerSize": 130}
-    return entry | ({"lfs": lfs} if file.suffix in LARGE else {})
+    size, path = len(content), file.relative_to(folder).as_posix()
+    lfs = {"lfs": {"oid": _hash(file, content), "size": size, "pointerSize": 130}} if file.suffix in LARGE else {}
+    return {"type": "file", "path": path, "size": size, "oid": _blob_id(content), **lfs}
 
 
 def _hash(path: Path, content: bytes) -> str:

@@ -10,7 +10,7 @@ import yaml
 from conftest import BAD, GOOD, sentence
 
 from refit.download.model_registry import HUB_COMMITS
-from refit.download.task_registry import TASKS, Hub, Task
+from refit.download.task_registry import TASKS, Task
 
 LABELS = {
     "yelp_review_full": ["1 star", "2 star", "3 stars", "4 stars", "5 stars"],
@@ -33,7 +33,7 @@ def write(root: Path, model: Path) -> Path:
     """Write every data set of the task table, and the model under each pinned name, into `root`."""
     cards: dict[str, dict[str, list[dict[str, object]]]] = {}
     for task in TASKS.values():
-        if isinstance(task.source, Hub):
+        if task.source.kind == "hub":
             folder = root / "datasets" / task.source.name
             infos = cards.setdefault(task.source.name, {})
             for written in task.splits.values():

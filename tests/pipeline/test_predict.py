@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, environment, reviews, run, wait_until, write_csv
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from refit.errors import NetworkError, UsageError
+from refit.errors import NetworkError
 from refit.predict import model_source
 
 PROGRAM = """
@@ -74,5 +74,3 @@ def test_a_model_that_was_not_pushed_is_named(tmp_path: Path, monkeypatch: pytes
         said = f"{name}: models/finetuned is neither in DVC's cache nor in its remote; run {fix}"
         with pytest.raises(NetworkError, match=said), model_source.find(name):
             pass
-    with pytest.raises(UsageError, match="--model nope: no such folder"), model_source.find("nope"):
-        pass

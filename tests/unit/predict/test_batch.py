@@ -43,12 +43,6 @@ def predictor(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pre
     return Predictor(FinetunedModel("a test", folder, settings, max_length=32))
 
 
-@pytest.fixture(scope="module")
-def single_texts(predictor: Predictor) -> Predictor:
-    """The classifier, as the model of a task of single texts."""
-    return Predictor(replace(predictor.model, task=task_record()))
-
-
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep .refit in the test's folder."""
@@ -60,36 +54,24 @@ def texts_file(rows: int = len(TEXTS), name: str = "in.csv") -> Path:
     return Path(name)
 
 
-def probabilities(path: Path) -> np.ndarray:
-    return np.array(pq.read_table(path)["probabilities"].to_pylist(), np.float32)
-
-
-def test_probabilities_are_transformers_own(predictor: Predictor) -> None:
+@pytest.mark.parametrize("window", [7, batch.WINDOW_ROWS])
+def test_probabilities_are_transformers_own(window: int, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents numbers of another model through sorting, windows or other token ids."""
     from transformers import pipeline
 
+    monkeypatch.setattr(batch, "WINDOW_ROWS", window)
     batch.write_file(predictor, texts_file(), Path("out.parquet"))
     reference = pipeline("text-classification", model=str(predictor.model.folder), device="cpu")(TEXTS, top_k=None)
     expected = [{one["label"]: one["score"] for one in row} for row in reference]
     table = pq.read_table("out.parquet")
     np.testing.assert_allclose(
-        probabilities(Path("out.parquet")), [[row[name] for name in ("bad", "fair", "good")] for row in expected],
+        table["probabilities"].to_pylist(), [[row[name] for name in ("bad", "fair", "good")] for row in expected],
         atol=1e-5,
     )  # fmt: skip
     assert table["label"].to_pylist() == [max(row, key=lambda name: row[name]) for row in expected]
     assert len(set(table["label"].to_pylist())) > 1
     assert table["row"].to_pylist() == list(range(len(TEXTS)))
     assert table.schema.metadata[b"labels"] == b'["bad", "fair", "good"]'
-
-
-def test_windows_do_not_change_the_predictions(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents the other rows of a window from deciding a row's label."""
-    one, many = Path("one.parquet"), Path("many.parquet")
-    batch.write_file(predictor, texts_file(), one)
-    monkeypatch.setattr(batch, "WINDOW_ROWS", 7)
-    batch.write_file(predictor, texts_file(), many)
-    assert pq.read_table(one)["label"].to_pylist() == pq.read_table(many)["label"].to_pylist()
-    np.testing.assert_allclose(probabilities(one), probabilities(many), atol=1e-5)
 
 
 def test_windows_of_another_file_are_not_used(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,18 +137,15 @@ def test_no_more_than_a_window_is_read_ahead(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [
-        ("text\ngood\n\"\"\n", "in.csv line 3: text is empty"),
-        ("words\ngood\n", "column 'text' not found"),
-        ("text\n", "has no rows"),
-        ("text,text_pair\na,b\n", "labels single texts"),
-    ],
-)  # fmt: skip
-def test_bad_files_are_named(single_texts: Predictor, content: str, said: str) -> None:
-    """Prevents a bad row from stopping a run after hours, without its line."""
+    [('text\ngood\n""\n', "in.csv line 3: text is empty"), ("text,text_pair\na,b\n", "single texts")],
+)
+def test_bad_files_are_refused_before_a_row_is_predicted(predictor: Predictor, content: str, said: str) -> None:
+    """Prevents a bad row from stopping a run after hours, and pairs for a model of single texts."""
+    single = Predictor(replace(predictor.model, task=task_record()))
     Path("in.csv").write_text(content)
     with pytest.raises(DataError, match=said):
-        batch.write_file(single_texts, Path("in.csv"), Path("out.parquet"))
+        batch.write_file(single, Path("in.csv"), Path("out.parquet"))
+    assert not paths.state_folder().exists()
 
 
 def test_split_rows_may_have_what_a_users_file_may_not() -> None:

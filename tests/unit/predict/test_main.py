@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_runs import task_record
 
-from refit.errors import DataError, ParamsError
+from refit.errors import DataError, ParamsError, UsageError
 from refit.predict import __main__ as predict
 from refit.predict import model_source
 from refit.predict.predictor import Predictor
@@ -49,7 +49,9 @@ def test_a_pair_for_a_task_of_single_texts_is_refused() -> None:
         predict._predict_text(single, ["a text", "another"])  # type: ignore[arg-type]
 
 
-def test_a_model_without_a_head_is_refused(tiny_model: Path) -> None:
-    """Prevents nonsense: transformers loads it with a random head."""
+def test_names_of_no_usable_model_are_refused(tiny_model: Path) -> None:
+    """Prevents nonsense from the random head that transformers would add, and git's error for a typo."""
+    with pytest.raises(UsageError, match="--model nope: no such folder"), model_source.find("nope"):
+        pass
     with pytest.raises(DataError, match="without a classification head"), model_source.find(str(tiny_model)) as found:
         Predictor(found)
