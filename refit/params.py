@@ -84,6 +84,10 @@ class Sample(Params):
     stratify: Flag
 
 
+class Baseline(Params):
+    """None: the baseline follows from the sampled examples."""
+
+
 class Train(Params):
     """How the model is fine-tuned."""
 
@@ -139,6 +143,7 @@ STAGES: dict[str, type[Params]] = {
     "download_model": DownloadModel,
     "tokenize": Tokenize,
     "sample": Sample,
+    "baseline": Baseline,
     "train": Train,
     "evaluate": Evaluate,
 }

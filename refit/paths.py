@@ -27,6 +27,9 @@ CALIBRATION = Path("metrics/calibration.csv")
 HISTORY = Path("metrics/history.csv")
 STEPS = Path("metrics/steps.csv")
 REPORT = Path("metrics/report.html")
+BASELINE_SCORES = Path("metrics/baseline.json")
+BASELINE = Path("metrics/baseline")
+BASELINE_PREDICTIONS = BASELINE / "predictions.parquet"
 LOCAL_SPEED = Path(".refit/speed")
 
 

@@ -26,7 +26,8 @@ class TaskRecord(BaseModel):
 
     `source_name` is a dataset id or a file name, `revision` its commit or version, `files` the SHA-256 of each source
     file. `labels` are the class names in the order of their ids, empty for a regression. `scores` are names of
-    refit/evaluation/metrics.py; `best_score` picks the best epoch.
+    refit/evaluation/metrics.py; `best_score` picks the best epoch. `human` is what people score on the task, where that
+    is known: who → score → value.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -42,6 +43,7 @@ class TaskRecord(BaseModel):
     scores: list[str]
     best_score: str
     note: str
+    human: dict[str, dict[str, float]] = {}
     splits: dict[str, SplitRecord]
 
     @property

@@ -49,7 +49,7 @@ def _load(task: Task) -> Loaded:
     if source.kind == "package":
         from refit.download import vader
 
-        return vader.load(source.name, regression=task.problem_type == "regression")
+        return vader.load(source.name, regression=task.problem_type == "regression", scores=task.scores)
     from refit.download import local_files
 
     return local_files.load(paths.OWN.parent / source.name)
@@ -97,6 +97,7 @@ def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord
         scores=list(scores),
         best_score=scores[0],
         note=task.note,
+        human=loaded.human,
         splits=splits,
     )
 

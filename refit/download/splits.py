@@ -17,7 +17,7 @@ class Loaded:
 
     The columns are text (string), text_pair (string, for pairs only) and label (int64 index into `labels`, HIDDEN if
     it is not published; float32 for a regression). `revision` is the commit or version that was loaded, `files` the
-    SHA-256 of each source file.
+    SHA-256 of each source file. `human` is what people score on the task, if that is known: who → score → value.
     """
 
     splits: dict[str, pa.Table]
@@ -25,6 +25,7 @@ class Loaded:
     problem_type: ProblemType
     revision: str
     files: dict[str, str] = field(default_factory=dict)
+    human: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def is_hidden(table: pa.Table) -> bool:

@@ -91,8 +91,9 @@ def _glue(
     )  # fmt: skip
 
 
-def _stars(file: str) -> Task:
-    return Task(source=Source(kind="package", name=file), note="five equal-width bins of the mean rating of 20 people")
+def _stars(file: str, raters: str) -> Task:
+    note = f"five equal-width bins of the mean rating of {raters} people"
+    return Task(source=Source(kind="package", name=file), note=note)
 
 
 _MOVIES = "movieReviewSnippets_GroundTruth.txt"
@@ -100,13 +101,13 @@ _SENTENCES = ("sentence1", "sentence2")
 _MNLI = ("premise", "hypothesis")
 
 TASKS: dict[str, Task] = {
-    "movie_stars": _stars(_MOVIES),
-    "product_stars": _stars("amazonReviewSnippets_GroundTruth.txt"),
-    "tweet_stars": _stars("tweets_GroundTruth.txt"),
-    "editorial_stars": _stars("nytEditorialSnippets_GroundTruth.txt"),
+    "movie_stars": _stars(_MOVIES, "15 to 29"),
+    "product_stars": _stars("amazonReviewSnippets_GroundTruth.txt", "20"),
+    "tweet_stars": _stars("tweets_GroundTruth.txt", "20 to 99"),
+    "editorial_stars": _stars("nytEditorialSnippets_GroundTruth.txt", "20"),
     "movie_scores": Task(
         source=Source(kind="package", name=_MOVIES), problem_type="regression", scores=REGRESSION_SCORES,
-        note="the mean rating of 20 people, from -4 to 4",
+        note="the mean rating of 15 to 29 people, from -4 to 4",
     ),
     "yelp": Task(source=_YELP, splits={"train": "train", "test": "test"}),
     "yelp_tutorial": Task(

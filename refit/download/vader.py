@@ -1,19 +1,22 @@
-"""Sentences that 20 people rated, from the source distribution of vaderSentiment (MIT licence).
+"""Sentences that people rated, from the source distribution of vaderSentiment (MIT licence).
 
 C.J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
 ICWSM 2014: movie reviews, product reviews, tweets and newspaper editorials, rated from -4 to 4.
 """
 
 import hashlib
+import json
 import math
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 import pyarrow as pa
 
+from refit.download import raters
 from refit.download.pypi import Distribution, fetch
 from refit.download.splits import Loaded
 
@@ -26,10 +29,15 @@ ARCHIVE = "vaderSentiment-3.2.1/additional_resources/hutto_ICWSM_2014.tar.gz"
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
 
 
-def load(file: str, *, regression: bool) -> Loaded:
-    """The sentences of one file, labelled with one of five stars, or for `regression` with their mean rating."""
+def load(file: str, *, regression: bool, scores: Sequence[str]) -> Loaded:
+    """The sentences of one file, labelled with one of five stars, or for `regression` with their mean rating.
+
+    `scores` are the task's; the human ceiling is measured by them.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        rows = list(rated_sentences(fetch(SOURCE, Path(scratch)), file))
+        archive = fetch(SOURCE, Path(scratch))
+        rows = list(rated_sentences(archive, file))
+        human = raters.ceiling(ratings(archive, file), float if regression else stars, scores)
     splits = {}
     for split in ("train", "validation", "test"):
         inside = [(text, rating) for text, rating in rows if split_of(text) == split]
@@ -42,16 +50,21 @@ def load(file: str, *, regression: bool) -> Loaded:
         problem_type="regression" if regression else "classification",
         revision=SOURCE.requirement,
         files={SOURCE.requirement: SOURCE.sha256},
+        human=human,
     )
 
 
 def rated_sentences(archive: Path, file: str) -> Iterator[tuple[str, float]]:
     """The (text, mean rating from -4 to 4) rows of a file of the source distribution, in the file's order."""
-    with tarfile.open(archive) as outer, tarfile.open(fileobj=_opened(outer, ARCHIVE)) as inner:
-        content = _opened(inner, f"hutto_ICWSM_2014/{file}").read()
-    for line in content.decode("utf-8", errors="replace").splitlines():
+    for line in _lines(archive, file):
         _, rating, text = line.split("\t", 2)
         yield " ".join(text.split()), float(rating)
+
+
+def ratings(archive: Path, file: str) -> list[raters.Ratings]:
+    """The ratings of each sentence of a file."""
+    lines = _lines(archive, file.replace("_GroundTruth", "_anonDataRatings"))
+    return [np.array(json.loads(line.rpartition("\t")[2]), dtype=np.float64) for line in lines]
 
 
 def stars(rating: float) -> int:
@@ -63,6 +76,11 @@ def split_of(text: str) -> str:
     """The split of a text by its hash (80% train, 10% validation, 10% test), so that no text is in two splits."""
     bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
     return {0: "validation", 1: "test"}.get(bucket, "train")
+
+
+def _lines(archive: Path, file: str) -> list[str]:
+    with tarfile.open(archive) as outer, tarfile.open(fileobj=_opened(outer, ARCHIVE)) as inner:
+        return _opened(inner, f"hutto_ICWSM_2014/{file}").read().decode("utf-8", errors="replace").splitlines()
 
 
 def _opened(archive: tarfile.TarFile, name: str) -> IO[bytes]:

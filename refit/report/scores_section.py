@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from refit.data.words import overlaps
 from refit.evaluation import calibration
 from refit.evaluation.metrics import score
 from refit.report import charts, slices
@@ -183,7 +184,7 @@ def _hardness(run: Run) -> list[Values]:
     charted = [_by_group(run, values, predicted.length, "By length", "tokens")]
     if run.task.is_pair:
         some = np.sort(_sample(len(values), OVERLAP_ROWS))
-        shared = np.rint(100 * slices.overlaps(run.texts("validation", predicted.row[some])))
+        shared = np.rint(100 * overlaps(run.texts("validation", predicted.row[some])))
         title = "By words that both texts share"
         charted.append(_by_group(run, values[some], shared, title, "% of all their different words"))
     return charted

@@ -1,7 +1,5 @@
-"""How a score depends on an example's length, or on the words that the texts of a pair share."""
+"""How a score depends on a feature of the examples, such as their length."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +8,6 @@ import numpy.typing as npt
 
 GROUPS = 5
 NORMAL_95 = 1.959964
-# A word, or one character of the scripts that put no space between words.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-
 Values = npt.NDArray[np.float64]
 
 
@@ -42,17 +37,6 @@ def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[
         low, high = float(feature[chosen].min()), float(feature[chosen].max())
         groups.append(Group(low, high, len(of_group), float(of_group.mean()), interval))
     return groups
-
-
-def overlap(first: str, second: str) -> float:
-    """The Jaccard similarity of two texts' sets of words, 0 to 1, ignoring case."""
-    a, b = (set(_WORD.findall(text.casefold())) for text in (first, second))
-    return len(a & b) / len(a | b) if a or b else 1.0
-
-
-def overlaps(pairs: Sequence[tuple[str, ...]]) -> Values:
-    """The overlap of each pair."""
-    return np.array([overlap(first, second) for first, second in pairs])
 
 
 def _wilson(values: Values) -> tuple[float, float]:

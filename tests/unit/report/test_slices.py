@@ -23,11 +23,3 @@ def test_rows_that_are_all_alike_make_one_group() -> None:
     """Data whose rows are all of one length has to have a page too."""
     (only,) = slices.by(np.full(9, 12), np.ones(9), is_fraction=False)
     assert (only.rows, only.mean, only.interval) == (9, 1.0, (1.0, 1.0))
-
-
-def test_overlap_counts_words_or_chinese_characters_that_both_have() -> None:
-    """Without a rule for scripts without spaces every Chinese pair would share nothing."""
-    assert slices.overlap("The film was good", "the FILM is good") == pytest.approx(3 / 5)
-    assert slices.overlap("花呗还款", "花呗借款") == pytest.approx(3 / 5)
-    assert slices.overlap("a b", "c d") == 0.0
-    assert slices.overlap("", "") == 1.0

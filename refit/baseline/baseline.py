@@ -1,0 +1,72 @@
+"""The baseline stage: train the linear model on the sampled examples, and score it where the encoder is scored."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from refit import paths
+from refit.baseline import linear
+from refit.baseline.features import Counts, Features, count
+from refit.data.task_record import TaskRecord
+from refit.evaluation.metrics import Labels, score
+from refit.storage import files, manifest
+from refit.storage.arrow import Rows
+
+NAME = "tf-idf"  # the key in metrics/baseline.json
+MOST_ROWS_FOR_PAIRS_OF_WORDS = 100_000  # with more training rows, single words alone: the same score in half the memory
+DECIMALS = 6
+
+
+def write() -> dict[str, Any]:
+    """Write metrics/baseline.json and the predictions in metrics/baseline; returns the number of training rows.
+
+    Raises DataError for damaged files.
+    """
+    task = TaskRecord.read(paths.TASK)
+    manifest.read(paths.SAMPLED)
+    rows = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in ("train", *task.scored_splits)}
+    predictions, strength = _predict(task, rows)
+    scores: dict[str, dict[str, float]] = {}
+    tables = []
+    for split, predicted in predictions.items():
+        labels = rows[split].label
+        scores[split] = {name: round(score(name, labels, predicted), DECIMALS) for name in task.scores}
+        scores[split]["rows"] = len(labels)
+        columns = {"split": [split] * len(labels), "row": rows[split].row, "label": labels, "prediction": predicted}
+        tables.append(pa.table(columns))
+    with files.replaced_folder(paths.BASELINE) as folder:
+        name = paths.BASELINE_PREDICTIONS.name
+        pq.write_table(pa.concat_tables(tables), folder / name, compression="zstd")
+        manifest.write(folder, {name: {"rows": sum(map(len, tables))}})
+    files.write_json(paths.BASELINE_SCORES, {NAME: {task.name: scores}})
+    return {"rows": len(rows["train"]), "strength": strength}
+
+
+def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, Labels], float]:
+    """The predictions of the linear model for each split but train, in the order of `rows`, and its strength."""
+    longest = 2 if len(rows["train"]) <= MOST_ROWS_FOR_PAIRS_OF_WORDS else 1
+    order = {split: np.argsort(of.row, kind="stable") for split, of in rows.items()}  # raw files are read in order
+
+    def counted(split: str) -> Counts:
+        return count(paths.RAW / f"{split}.parquet", rows[split].row[order[split]], longest=longest)
+
+    def labels(split: str) -> npt.NDArray[Any]:
+        return rows[split].label[order[split]]
+
+    train = counted("train")
+    features = Features(train)
+    matrix = features.of(train)
+    del train  # half of the memory
+    held_out = {split: features.of(counted(split)) for split in rows if split != "train"}
+    model, strength = linear.fit(
+        matrix, labels("train"), (held_out["validation"], labels("validation")), task.best_score,
+        is_regression=task.is_regression,
+    )  # fmt: skip
+    predictions = {}
+    for split, of in held_out.items():
+        predictions[split] = np.empty_like(rows[split].label)
+        predictions[split][order[split]] = model.predict(of)
+    return predictions, strength

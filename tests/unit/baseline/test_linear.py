@@ -1,0 +1,59 @@
+"""The linear model of the baseline."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from refit.baseline import linear
+from refit.evaluation.metrics import score
+
+
+def examples(rows: int = 300, *, is_regression: bool = False) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Features and labels that depend on them, with noise."""
+    generator = np.random.default_rng(0)
+    features = sparse.csr_matrix(generator.random((rows, 40)) * (generator.random((rows, 40)) < 0.3))
+    values = features @ generator.normal(size=40) + generator.normal(0, 0.1, rows)
+    return features, values.astype(np.float32) if is_regression else np.digitize(values, [-1, 1])
+
+
+@pytest.mark.parametrize(("is_regression", "name"), [(False, "accuracy"), (True, "pearson")])
+def test_it_learns_and_is_the_same_every_time(is_regression: bool, name: str) -> None:
+    """Prevents a baseline at chance, and one that differs between two runs."""
+    features, labels = examples(is_regression=is_regression)
+    train, held_out = np.arange(200), np.arange(200, 300)
+    validation = (features[held_out], labels[held_out])
+    runs = [
+        linear.fit(features[train], labels[train], validation, name, is_regression=is_regression)[0].predict(
+            features[held_out]
+        )
+        for _ in range(2)
+    ]
+    assert score(name, labels[held_out], runs[0]) > 0.7
+    assert np.array_equal(*runs)
+
+
+def test_the_strength_is_the_best_on_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a strength that is never selected, and a final model of other rows when there are many."""
+    features, labels = examples()
+    monkeypatch.setattr(linear, "STRENGTHS", (1e-6, 1.0))
+    monkeypatch.setattr(linear, "MOST_ROWS", 100)
+    model, strength = linear.fit(features, labels, (features, labels), "accuracy", is_regression=False)
+    assert strength == 1.0
+    assert np.array_equal(model.predict(features), linear._fit(features, labels, 1.0, False).predict(features))
+
+
+@pytest.mark.parametrize("is_regression", [False, True])
+def test_one_label_or_no_word_gives_a_constant(is_regression: bool) -> None:
+    """Prevents a failing stage where every training label is the same, or no text has a word that another has."""
+    labels = np.ones(20, np.float32 if is_regression else np.int64)
+    for features in (sparse.csr_matrix(np.eye(20)), sparse.csr_matrix((20, 0))):
+        name = "pearson" if is_regression else "accuracy"
+        model, _ = linear.fit(features, labels, (features, labels), name, is_regression=is_regression)
+        assert set(model.predict(features)) == {1}
+
+
+def test_more_rows_than_features_do_not_change_the_solver() -> None:
+    """Prevents scikit-learn from choosing a solver that stops at once with this tolerance."""
+    features, labels = examples(3_000)
+    model, _ = linear.fit(features, labels, (features, labels), "accuracy", is_regression=False)
+    assert score("accuracy", labels, model.predict(features)) > 0.8

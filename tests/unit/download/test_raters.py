@@ -1,0 +1,28 @@
+"""The human ceiling: what raters score against each other."""
+
+import numpy as np
+import pytest
+
+from refit.download import raters
+
+
+def ratings(noise: float, examples: int = 400) -> list[raters.Ratings]:
+    """Ten whole-number ratings of each example: its value, -4 to 4, with noise."""
+    generator = np.random.default_rng(0)
+    values = generator.uniform(-4, 4, examples)
+    return [np.rint(value + generator.normal(0, noise, 10)).clip(-4, 4) for value in values]
+
+
+def test_raters_who_agree_score_one() -> None:
+    """Prevents scores of ratings against those of another example."""
+    found = raters.ceiling(ratings(0.0), float, ["pearson"])
+    assert found == {"one rater": {"pearson": pytest.approx(1)}, "half of the raters": {"pearson": pytest.approx(1)}}
+
+
+def test_half_of_the_raters_score_higher_than_one_and_noise_lowers_both() -> None:
+    """Prevents a mean that contains the rater it is compared with, and the two figures swapped."""
+    low, high = (raters.ceiling(ratings(noise), lambda mean: int(mean > 0), ["accuracy"]) for noise in (3.0, 0.5))
+    for who in raters.PREDICTORS:
+        assert 0.5 < low[who]["accuracy"] < high[who]["accuracy"] < 1
+    assert low["one rater"]["accuracy"] < low["half of the raters"]["accuracy"]
+    assert low == raters.ceiling(ratings(3.0), lambda mean: int(mean > 0), ["accuracy"])  # the same every time
