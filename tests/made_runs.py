@@ -13,7 +13,7 @@ from conftest import ROOT, change_params
 
 from refit import paths
 from refit.data.task_record import SplitRecord, TaskRecord
-from refit.evaluation import evaluate
+from refit.evaluation import against_baseline, evaluate
 from refit.storage import manifest
 from refit.storage.arrow import Rows
 from refit.training import curves
@@ -87,7 +87,9 @@ def write(folder: Path, made: Made) -> Path:
             logits[np.arange(rows), used.label] += 1.0
         results[split] = evaluate.evaluate_split(task, split, used, logits)
     with contextlib.chdir(folder):
-        evaluate.write(task, results)
+        tables = {split: result.predictions for split, result in results.items()}
+        _write_baseline(tables, generator)
+        evaluate.write(task, results, against_baseline.tests(task, tables))
     _write_curves(folder, scores)
     shutil.copy(ROOT / "params.yaml", folder)
     change_params(folder / "params.yaml", task="own/made", model="models/tiny", max_length=made.max_length)
@@ -108,6 +110,19 @@ def _write_rows(folder: Path, split: str, rows: int, made: Made, generator: np.r
     batch = pa.record_batch(sampled)
     with pa.ipc.new_stream(str(folder / paths.SAMPLED / f"{split}.arrow"), batch.schema) as stream:
         stream.write_batch(batch)
+
+
+def _write_baseline(tables: dict[str, pa.Table], generator: np.random.Generator) -> None:
+    """The predictions of a baseline that knows nothing: the labels of other rows."""
+    guesses = [
+        table.select(["split", "row", "label"]).append_column(
+            "prediction", pa.array(generator.permutation(table["label"].to_numpy()))
+        )
+        for table in tables.values()
+    ]
+    paths.BASELINE.mkdir()
+    pq.write_table(pa.concat_tables(guesses), paths.BASELINE_PREDICTIONS)
+    manifest.write(paths.BASELINE, {paths.BASELINE_PREDICTIONS.name: {}})
 
 
 def _write_curves(folder: Path, scores: list[str]) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.escaping import csv_cell
-from refit.evaluation import bootstrap, calibration, hf_evaluate, metrics
+from refit.evaluation import against_baseline, bootstrap, calibration, hf_evaluate, metrics
 from refit.model import classifier, cpu_bf16, device
 from refit.model.inference import Inference, probabilities
 from refit.params import Evaluate
@@ -60,7 +60,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         rows_done += len(rows)
         tokens += int(rows.length.sum())
         results[split] = evaluate_split(task, split, rows, logits)
-    write(task, results)
+    write(task, results, against_baseline.tests(task, {split: of.predictions for split, of in results.items()}))
     return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
@@ -102,10 +102,11 @@ def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
     return float(np.mean(total - wide[np.arange(len(labels)), labels]))
 
 
-def write(task: TaskRecord, results: dict[str, SplitResult]) -> None:
-    """Write the results of each split to metrics/."""
+def write(task: TaskRecord, results: dict[str, SplitResult], compared: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Write the results of each split, `compared` with the baseline, to metrics/."""
     files.write_json(paths.SCORES, {task.name: {split: result.scores for split, result in results.items()}})
-    files.write_json(paths.DETAILS, {task.name: {split: result.details for split, result in results.items()}})
+    details = {split: {**result.details, "baseline": compared[split]} for split, result in results.items()}
+    files.write_json(paths.DETAILS, {task.name: details})
     with files.replaced_file(paths.PREDICTIONS) as path:
         table = pa.concat_tables(result.predictions for result in results.values())
         pq.write_table(table, path, compression="zstd")

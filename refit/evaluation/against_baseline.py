@@ -1,0 +1,63 @@
+"""The encoder against the baseline: the paired test of every score on every split, and what it says in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from refit import paths
+from refit.data import parquet
+from refit.data.task_record import TaskRecord
+from refit.errors import DataError
+from refit.evaluation import significance
+from refit.evaluation.metrics import score
+from refit.storage import manifest
+
+DECIMALS = 6
+LINEAR_MODEL = "TF-IDF"  # the baseline's name for people
+
+
+def tests(task: TaskRecord, predictions: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Split → score → the baseline's `value`, the encoder's `difference` to it with its 95% `interval`, and `p`.
+
+    `predictions` has a table for each split with row, label and prediction. The p-values are corrected for the number
+    of comparisons. Raises DataError if the baseline's predictions are damaged or of other rows.
+    """
+    manifest.read(paths.BASELINE)
+    with parquet.opened(paths.BASELINE_PREDICTIONS) as file:
+        baseline = file.read()
+    values, differences = {}, {}
+    for split, of_encoder in predictions.items():
+        of_baseline = baseline.filter(pc.equal(baseline["split"], split))
+        if not of_baseline.select(["row", "label"]).equals(of_encoder.select(["row", "label"])):
+            raise DataError(f"{paths.BASELINE_PREDICTIONS}: its {split} rows are not those of this run; run: dvc repro")
+        labels, first, second = (
+            column.to_numpy() for column in (of_encoder["label"], of_baseline["prediction"], of_encoder["prediction"])
+        )
+        for name in task.scores:
+            values[split, name] = score(name, labels, first)
+            differences[split, name] = significance.difference(name, labels, first, second)
+    corrected = significance.holm([difference.p for difference in differences.values()])
+    found: dict[str, dict[str, dict[str, Any]]] = {split: {} for split in predictions}
+    for ((split, name), of), p in zip(differences.items(), corrected, strict=True):
+        found[split][name] = {
+            "value": round(values[split, name], DECIMALS),
+            "difference": round(of.value, DECIMALS),
+            "interval": [round(of.low, DECIMALS), round(of.high, DECIMALS)],
+            "p": float(f"{p:.3g}"),
+        }
+    return found
+
+
+def verdict(test: Mapping[str, Any]) -> str:
+    """The result of a test in words: `+0.090, real (p < 0.0001)`."""
+    p = "p < 0.0001" if test["p"] < 0.0001 else f"p {test['p']:.4f}"
+    if test["p"] >= significance.LEVEL:
+        return f"{test['difference']:+.3f}, not shown to be {'better' if test['difference'] > 0 else 'worse'} ({p})"
+    return f"{test['difference']:+.3f}, {'real' if test['difference'] > 0 else 'really worse'} ({p})"
+
+
+def is_better(test: Mapping[str, Any]) -> bool:
+    """Whether the encoder is shown to be better than the baseline."""
+    return bool(test["difference"] > 0 and test["p"] < significance.LEVEL)
