@@ -1,7 +1,6 @@
 """How a score depends on an example's length, or on the words that the texts of a pair share."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,11 @@ class Group:
     mean: float
     interval: tuple[float, float]
 
+    @property
+    def name(self) -> str:
+        """The range of the feature, such as `5–12`."""
+        return "–".join(dict.fromkeys([f"{self.low:.0f}", f"{self.high:.0f}"]))
+
 
 def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[Group]:
     """Up to five groups of about the same size, smallest feature first; examples of equal feature stay together.
@@ -48,11 +52,6 @@ def overlap(first: str, second: str) -> float:
     """The Jaccard similarity of two texts' sets of words, 0 to 1, ignoring case."""
     a, b = (set(_WORD.findall(text.casefold())) for text in (first, second))
     return len(a & b) / len(a | b) if a or b else 1.0
-
-
-def overlaps(pairs: Sequence[tuple[str, ...]]) -> Values:
-    """The overlap of each pair."""
-    return np.array([overlap(first, second) for first, second in pairs])
 
 
 def _wilson(values: Values) -> tuple[float, float]:
