@@ -235,17 +235,6 @@ def test_scores_that_the_predictions_do_not_give_are_not_trusted_and_edited_para
     assert re.search(r"workspace: [^.]*another lr than params\.yaml", said)
 
 
-def test_a_commit_without_scores_says_what_to_do(project: Path, tmp_path: Path) -> None:
-    """Prevents a traceback for a commit from before the first run."""
-    folder = tmp_path / "empty"
-    shutil.copytree(project, folder)
-    run("git", "rm", "--quiet", "metrics/scores.json", cwd=folder)
-    run("git", "commit", "--quiet", "--message", "no scores", cwd=folder)
-    done = compare(folder, "weak", "HEAD", check=False)
-    assert done.returncode == 65
-    assert done.stderr.startswith("refit compare: HEAD: metrics/scores.json ")
-
-
 def test_it_starts_without_the_libraries_of_training() -> None:
     """They take seconds to import."""
     modules = run("python", "-c", "import sys, refit.compare.__main__; print(*sys.modules)", cwd=ROOT).stdout.split()

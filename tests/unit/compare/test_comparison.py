@@ -39,42 +39,28 @@ def lines_of(compared: Comparison, name: str) -> list[Line]:
     return [line for line in compared.lines if line.group.runs[0].name == name]
 
 
-def test_runs_that_differ_in_the_seed_alone_are_one_group() -> None:
-    """Prevents runs of other params or code from being pooled as seeds."""
-    groups = grouped(
-        [made("a"), made("b", seed=2), made("c", params={"lr": 2, "seed": 1}), made("d", inputs={"code.py": "2"})]
-    )
-    assert [[run.name for run in group.runs] for group in groups] == [["a", "b"], ["c"], ["d"]]
+def test_runs_that_differ_in_the_seed_alone_are_one_group_and_each_seed_counts_once() -> None:
+    """Prevents runs of other or unknown code from being pooled, and a repeated run from shrinking the spread."""
+    runs = [
+        made("a"), made("again"), made("b", seed=2), made("c", params={"lr": 2, "seed": 1}),
+        made("d", inputs={"code.py": "2"}), made("e", inputs=None), made("f", inputs=None, seed=2),
+    ]  # fmt: skip
+    groups = [[run.name for run in group.runs] for group in grouped(runs)]
+    assert groups == [["a", "b"], ["again"], ["c"], ["d"], ["e"], ["f"]]
 
 
-def test_a_seed_that_comes_twice_counts_once() -> None:
-    """Prevents a repeated run from shrinking the spread over seeds."""
-    groups = grouped([made("a"), made("again"), made("b", seed=2)])
-    assert [[run.name for run in group.runs] for group in groups] == [["a", "b"], ["again"]]
-
-
-def test_the_same_run_twice_is_no_group_of_seeds() -> None:
-    """Prevents a group whose spread is 0."""
+def test_the_same_predictions_are_never_called_different() -> None:
+    """Prevents a difference between a run and its copy."""
     same = made("a")
-    twin = made("twin", predicted=same.predicted, scores=same.scores)
-    compared = compare([same, twin])
-    assert len(compared.groups) == 2
+    compared = compare([same, made("twin", predicted=same.predicted, scores=same.scores)])
     assert {line.verdict for line in lines_of(compared, "twin")} == {comparison.SAME}
-
-
-def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
-    """Prevents pooling runs that may differ in code."""
-    assert len(grouped([made("a", inputs=None), made("b", inputs=None, seed=2)])) == 2
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"rows": np.arange(5, 205)}, "other rows: 200 and 200, of which 195 are the same"),
-        (
-            {"task": task_record(labels=["nay", "yes"])},
-            "other labels: only one of the two has nay, no",
-        ),
+        ({"task": task_record(labels=["nay", "yes"])}, "other labels: only one of the two has nay, no"),
     ],
 )
 def test_scores_of_other_rows_labels_or_data_are_not_compared(changes: dict[str, Any], reason: str) -> None:

@@ -23,7 +23,7 @@ KINDS = {
     "plain": Made(),
     "hostile pairs": Made(labels=HOSTILE_LABELS, texts=HOSTILE_TEXTS, is_pair=True),
     "regression": Made(labels=[]),
-    "many labels": Made(labels=[f"intent number {i}" for i in range(70)]),
+    "many labels": Made(labels=[f"{i} {'x' * 400}" for i in range(2_000)]),
 }
 SECTIONS = {"scores", "curves", "hardness", "mistakes", "examples", "data", "run", "reproduce"}
 
@@ -70,8 +70,9 @@ def make(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
 def test_every_kind_of_run_has_a_complete_page_that_runs_and_loads_nothing(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prevents a task without a report, a link to nowhere, and a page that loads anything or runs a label."""
+    """Prevents a task without a report, dead links, a page that loads anything or runs a label, or a page of MBs."""
     content = make(kind, tmp_path / "run", monkeypatch).read_text(encoding="utf-8")
+    assert len(content) < 300_000
     found = Reader(content)
     anchors = {str(section["id"]) for section in found.all("section")}
     of_kind = {"residuals"} if kind == "regression" else {"confusion", "calibration"}
@@ -128,15 +129,6 @@ def test_a_score_that_is_not_above_the_baseline_has_a_warning(
     assert f"baseline: {share:.3f}" in text
     assert "Baseline: always predicting negative, the most frequent label in" in text
     assert ("The accuracy on test is not shown to be above the baseline." in text) is not learned
-
-
-def test_labels_keep_their_own_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the alphabet, 10 comes before 2, and each table of a page would have its own order."""
-    labels = ["2 stars", "10 stars", "1 star"]
-    monkeypatch.setitem(KINDS, "stars", Made(labels=labels))
-    page = make("stars", tmp_path / "run", monkeypatch).read_text(encoding="utf-8")
-    table = page.partition("Each label on test")[2].partition("</table>")[0]
-    assert [label for _, label in sorted((table.index(f">{label}<"), label) for label in labels)] == labels
 
 
 def test_examples_of_max_length_are_drawn_left_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,13 +271,3 @@ def test_large_runs_keep_time_and_memory_bounded(tmp_path: Path, monkeypatch: py
     assert seconds < 15
     assert megabytes < 400
     assert (tmp_path / "run" / paths.REPORT).stat().st_size < 400_000
-
-
-def test_many_labels_with_long_names_give_a_small_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents 2,000 labels from filling gigabytes or a page with a table of all of them, or their names in full."""
-    for split in SPLITS:
-        monkeypatch.setitem(SPLITS, split, 2_000)
-    monkeypatch.setitem(KINDS, "most labels", Made(labels=[f"{i} {'x' * 400}" for i in range(2_000)]))
-    page = make("most labels", tmp_path / "run", monkeypatch)
-    assert page.stat().st_size < 300_000
-    assert paths.DETAILS.stat().st_size < 6_000_000  # of these 4 MB are names
