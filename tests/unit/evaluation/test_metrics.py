@@ -1,5 +1,7 @@
 """The registry's scores equal scikit-learn's and SciPy's, which the hub's metrics compute."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,13 +15,11 @@ MANY = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max
 TWO = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
 OF_SKLEARN = {
     "accuracy": sklearn_metrics.accuracy_score,
-    "macro_f1": lambda labels, predictions: sklearn_metrics.f1_score(
-        labels, predictions, average="macro", zero_division=0
-    ),
+    "macro_f1": partial(sklearn_metrics.f1_score, average="macro", zero_division=0),
     "matthews_correlation": sklearn_metrics.matthews_corrcoef,
-    "f1": lambda labels, predictions: sklearn_metrics.f1_score(labels, predictions, zero_division=0),
-    "precision": lambda labels, predictions: sklearn_metrics.precision_score(labels, predictions, zero_division=0),
-    "recall": lambda labels, predictions: sklearn_metrics.recall_score(labels, predictions, zero_division=0),
+    "f1": partial(sklearn_metrics.f1_score, zero_division=0),
+    "precision": partial(sklearn_metrics.precision_score, zero_division=0),
+    "recall": partial(sklearn_metrics.recall_score, zero_division=0),
 }
 
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, environment, run
-from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, SPLITS, Made, write
+from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, LABELS, SPLITS, write
 
 from refit import params, paths
 from refit.errors import DataError
 from refit.report import build
 from refit.storage import files
 
-KINDS = {
-    "plain": Made(),
-    "hostile pairs": Made(labels=HOSTILE_LABELS, texts=HOSTILE_TEXTS, is_pair=True),
-    "regression": Made(labels=[]),
-    "many labels": Made(labels=[f"{i} {'x' * 400}" for i in range(2_000)]),
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "hostile pairs": {"labels": HOSTILE_LABELS, "texts": HOSTILE_TEXTS, "is_pair": True},
+    "regression": {"labels": []},
+    "many labels": {"labels": [f"{i} {'x' * 400}" for i in range(2_000)]},
 }
 SECTIONS = {"scores", "curves", "hardness", "mistakes", "examples", "data", "run", "reproduce"}
 
@@ -60,7 +60,7 @@ def text_of(page: Path) -> str:
 
 def make(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """A made-up run with its page, in `folder`."""
-    write(folder, KINDS[kind])
+    write(folder, **KINDS[kind])
     patch.chdir(folder)
     build.write(params.values(), paths.REPORT)
     return folder / paths.REPORT
@@ -117,10 +117,10 @@ def test_a_score_that_is_not_above_the_baseline_has_a_warning(
     learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prevents an F1 of 0.8 from looking good where one prediction for every example has it, too."""
-    monkeypatch.chdir(write(tmp_path / "run", KINDS["plain"]))
+    monkeypatch.chdir(write(tmp_path / "run"))
     details = json.loads(paths.DETAILS.read_text())
     of_test = details["own/made"]["test"]
-    labels = [of_test["classes"][name]["rows"] for name in KINDS["plain"].labels]
+    labels = [of_test["classes"][name]["rows"] for name in LABELS]
     share = labels[0] / sum(labels)  # train has as many of both labels; the first of equals is taken
     of_test["intervals"]["accuracy"] = [share + (0.001 if learned else -0.001), 1.0]
     files.write_json(paths.DETAILS, details)
@@ -144,9 +144,6 @@ def test_examples_of_max_length_are_drawn_left_of_the_line(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (lambda: paths.PREDICTIONS.write_bytes(b"PAR1 half a file"), "predictions.parquet is not readable"),
-        (lambda: (paths.RAW / "validation.parquet").unlink(), "validation.parquet is missing; run: "),
-        (lambda: (paths.RAW / "train.parquet").write_bytes(b""), "train.parquet is not readable"),
         (lambda: paths.SCORES.write_text('{"mrpc": {}}'), "is of mrpc, not of own/made; run: dvc repro"),
         (
             lambda: shutil.copy(paths.SAMPLED / "test.arrow", paths.SAMPLED / "validation.arrow"),
@@ -154,11 +151,11 @@ def test_examples_of_max_length_are_drawn_left_of_the_line(tmp_path: Path, monke
         ),
     ],
 )
-def test_a_damaged_or_foreign_file_is_named(
+def test_a_file_of_another_run_is_named(
     harm: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prevents a page about other examples than it says, and a traceback."""
-    monkeypatch.chdir(write(tmp_path / "run", KINDS["plain"]))
+    """Prevents a page about other examples than it says."""
+    monkeypatch.chdir(write(tmp_path / "run"))
     harm()
     with pytest.raises(DataError, match=message):
         build.write(params.values(), paths.REPORT)
@@ -187,7 +184,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     service = webdriver.chrome.service.Service(driver_path, env=environment())
     driver = webdriver.Chrome(options=options, service=service)
-    driver.set_page_load_timeout(60)
     yield driver
     driver.quit()
 
@@ -254,20 +250,12 @@ def test_the_contrast_is_high_enough(
     assert lowest > 4.5
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
 def test_large_runs_keep_time_and_memory_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page of 650,000 rows must not need all of them in memory; here 100,000 rows, 60 MB of text."""
     monkeypatch.setitem(SPLITS, "train", 100_000)
-    write(tmp_path / "run", Made(texts=["a review of some length " * 25 + str(i) for i in range(50)]))
-    code = (
-        "import time; start = time.perf_counter()\n"
-        "from refit import params, paths; from refit.storage import files; from refit.report import build\n"
-        "build.write(params.values(), paths.REPORT)\n"
-        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
-        "print(time.perf_counter() - start, int(peak.split()[1]) / 2**10)"
-    )
-    done = run(sys.executable, "-c", code, cwd=tmp_path / "run", env=environment(PYTHONPATH=str(ROOT)))
-    seconds, megabytes = map(float, done.stdout.split())
-    assert seconds < 15
-    assert megabytes < 400
-    assert (tmp_path / "run" / paths.REPORT).stat().st_size < 400_000
+    folder = write(tmp_path / "run", texts=["a review of some length " * 25 + str(i) for i in range(50)])
+    run(sys.executable, "-m", "stages.report", cwd=folder, env=environment(PYTHONPATH=str(ROOT)))
+    figures = files.read_json(folder / paths.LOCAL_SPEED / "report.json")
+    assert figures["seconds"] < 15
+    assert figures["peak_memory_mb"] < 400
+    assert (folder / paths.REPORT).stat().st_size < 400_000
