@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from refit.storage.arrow import Rows
 from refit.training import curves
 
 SPLITS = {"train": 60, "validation": 30, "test": 25}
+LABELS = ["negative", "positive"]
+TEXTS = ["a good film", "a dull plot", "nothing happens in it at all"]
+MAX_LENGTH = 32
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 HOSTILE_LABELS = [HOSTILE, "{{7*7}}", "مرحبا بالعالم", "电影很好", "a label without end " * 20, "=1+1"]
 HOSTILE_TEXTS = [
@@ -32,16 +35,6 @@ HOSTILE_TEXTS = [
     "<b>bold</b> & 'quoted' \"twice\"",
     "",
 ]
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a made-up run is about; regression where there are no labels."""
-
-    labels: list[str] = field(default_factory=lambda: ["negative", "positive"])
-    texts: list[str] = field(default_factory=lambda: ["a good film", "a dull plot", "nothing happens in it at all"])
-    is_pair: bool = False
-    max_length: int = 32
 
 
 def task_record(**changes: Any) -> TaskRecord:
@@ -59,15 +52,13 @@ def splits(rows: dict[str, int], sha256: str = "1") -> dict[str, SplitRecord]:
     return {split: SplitRecord(rows=count, is_labelled=True, sha256=sha256) for split, count in rows.items()}
 
 
-def write(folder: Path, made: Made) -> Path:
-    """Write data/, models/base/model.json, metrics/ and params.yaml under `folder`, the working directory."""
+def write(folder: Path, *, labels: Sequence[str] = LABELS, texts: Sequence[str] = TEXTS, is_pair: bool = False) -> Path:
+    """Write data/, models/base/model.json, metrics/ and params.yaml under `folder`; no labels: a regression."""
     generator = np.random.default_rng(7)
-    regression = not made.labels
-    scores = ["pearson", "spearmanr"] if regression else ["accuracy", "macro_f1"]
+    scores = ["accuracy", "macro_f1"] if labels else ["pearson", "spearmanr"]
     task = task_record(
-        name="own/made", source_name="own/made", revision="none",
-        problem_type="regression" if regression else "classification", is_pair=made.is_pair, labels=made.labels,
-        scores=scores, best_score=scores[0], splits=splits(SPLITS),
+        name="own/made", problem_type="classification" if labels else "regression", is_pair=is_pair, labels=labels,
+        scores=scores, best_score=scores[0],
     )  # fmt: skip
     (folder / paths.SAMPLED).mkdir(parents=True)
     (folder / paths.RAW).mkdir(parents=True)
@@ -78,12 +69,12 @@ def write(folder: Path, made: Made) -> Path:
     manifest.write_record(folder / paths.BASE_MODEL / "model.json", model)
     results = {}
     for split, rows in SPLITS.items():
-        _write_rows(folder, split, rows, made, generator)
+        _write_rows(folder, split, rows, task, texts, generator)
         if split == "train":
             continue
         used = Rows.read(folder / paths.SAMPLED / f"{split}.arrow")
-        logits = generator.normal(size=(rows, max(len(made.labels), 1))).astype(np.float32)
-        if not regression:
+        logits = generator.normal(size=(rows, max(len(labels), 1))).astype(np.float32)
+        if labels:
             logits[np.arange(rows), used.label] += 1.0
         results[split] = evaluate.evaluate_split(task, split, used, logits)
     with contextlib.chdir(folder):
@@ -92,18 +83,20 @@ def write(folder: Path, made: Made) -> Path:
         evaluate.write(task, results, against_baseline.tests(task, tables))
     _write_curves(folder, scores)
     shutil.copy(ROOT / "params.yaml", folder)
-    change_params(folder / "params.yaml", task="own/made", model="models/tiny", max_length=made.max_length)
+    change_params(folder / "params.yaml", task="own/made", model="models/tiny", max_length=MAX_LENGTH)
     return folder
 
 
-def _write_rows(folder: Path, split: str, rows: int, made: Made, generator: np.random.Generator) -> None:
-    texts = [f"{made.texts[row % len(made.texts)]} {split} {row}" for row in range(rows)]
-    texts[:3] = [made.texts[0], made.texts[-1], made.texts[0]]  # rows shared by all splits, one of them twice
-    labels = np.arange(rows) % max(len(made.labels), 1) if made.labels else generator.normal(size=rows)
-    labels = labels.astype(np.int64 if made.labels else np.float32)
-    columns = {"text": texts, **({"text_pair": texts[::-1]} if made.is_pair else {}), "label": labels}
+def _write_rows(
+    folder: Path, split: str, rows: int, task: TaskRecord, given: Sequence[str], generator: np.random.Generator
+) -> None:
+    texts = [f"{given[row % len(given)]} {split} {row}" for row in range(rows)]
+    texts[:3] = [given[0], given[-1], given[0]]  # rows shared by all splits, one of them twice
+    numbers = generator.normal(size=rows) if task.is_regression else np.arange(rows) % len(task.labels)
+    labels = numbers.astype(np.float32 if task.is_regression else np.int64)
+    columns = {"text": texts, **({"text_pair": texts[::-1]} if task.is_pair else {}), "label": labels}
     pq.write_table(pa.table(columns), folder / paths.RAW / f"{split}.parquet", row_group_size=10)
-    lengths = generator.integers(3, made.max_length + 1, size=rows).astype(np.int32)
+    lengths = generator.integers(3, MAX_LENGTH + 1, size=rows).astype(np.int32)
     ids = pa.array([list(range(length)) for length in lengths.tolist()], pa.list_(pa.int32()))
     sampled = {"input_ids": ids, "label": pa.array(labels), "length": pa.array(lengths),
                "row": pa.array(np.arange(rows, dtype=np.int32))}  # fmt: skip

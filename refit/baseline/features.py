@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from refit.data import parquet
-from refit.data.words import WORD, overlaps
+from refit.data.words import WORD, overlap
 from refit.stage import bar
 
 BUCKETS = 2**21  # of the hash: two words rarely share one
@@ -44,15 +44,16 @@ def count(path: Path, rows: Indices, *, longest: int) -> Counts:
         token_pattern=WORD, ngram_range=(1, longest), n_features=BUCKETS, norm=None, alternate_sign=False,
         dtype=np.float32,
     )  # fmt: skip
-    parts, shared = [], []
+    parts: list[list[Matrix]] = []
+    shared: list[float] = []
     for texts in _chunks(path, rows):
         columns = list(zip(*texts, strict=True))
         parts.append([words.transform(column) for column in columns])
         if len(columns) == 2:
-            shared.append(overlaps(texts))
+            shared += [overlap(first, second) for first, second in texts]
     return Counts(
         columns=[sparse.vstack(column, format="csr") for column in zip(*parts, strict=True)],
-        overlap=np.concatenate(shared) if shared else None,
+        overlap=np.array(shared) if shared else None,
     )
 
 

@@ -6,11 +6,12 @@ python -m refit.compare [REV ...]
 import argparse
 import sys
 
-from refit.compare import comparison, runs
+from refit.compare import comparison, flips, runs
 from refit.compare.comparison import Comparison
+from refit.compare.text import machine, p_value, pull_request, terminal
 from refit.errors import DataError, NetworkError, UsageError
 from refit.repo import resolve
-from refit.stage import discard_output, run
+from refit.stage import run
 
 EXAMPLES = """\
 examples:
@@ -34,15 +35,9 @@ def main() -> None:
     chosen = _parser().parse_args()
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
     compared = comparison.compare(read)
-    from refit.compare import flips, text
-
-    flipped = flips.between(read[0], read[-1]) if chosen.flips and _are_two(read) else None
-    shape = {"md": text.pull_request, "json": text.machine}.get(chosen.shape, text.terminal)
-    _show(shape(compared, flipped))
+    print(chosen.write(compared, flips.between(read) if chosen.flips else None), flush=True)
     _refuse_where_nothing_was_compared(compared)
-    failures = []
-    if chosen.fail_under is not None:
-        failures += _under(compared, chosen.fail_under)
+    failures = _under(compared, chosen.fail_under) if chosen.fail_under is not None else []
     if chosen.fail_if_worse:
         failures += _worse(compared)
     for failure in failures:
@@ -63,9 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a commit, tag, branch, DVC experiment, range A..B, or `workspace`; a single one is compared with the "
         "workspace (default: HEAD)",
     )  # fmt: skip
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--md", dest="shape", action="store_const", const="md", help="print Markdown, for a comment")
-    shape.add_argument("--json", dest="shape", action="store_const", const="json", help="print JSON, for programs")
+    form = parser.add_mutually_exclusive_group()
+    for option, write, text in (
+        ("--md", pull_request, "print Markdown, for a comment"),
+        ("--json", machine, "print JSON, for programs"),
+    ):
+        form.add_argument(option, dest="write", action="store_const", const=write, default=terminal, help=text)
     parser.add_argument(
         "--flips", action="store_true", help="list the examples that only one of two revisions gets right"
     )
@@ -79,25 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show(text: str) -> None:
-    """Print, and continue with the checks if the reader of the output, such as `head`, has exited."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        discard_output()
-
-
-def _are_two(read: list[runs.Run]) -> bool:
-    if len(read) != 2:
-        raise UsageError(f"--flips: got {len(read)} revisions, need two; name them")
-    return True
-
-
 def _refuse_where_nothing_was_compared(compared: Comparison) -> None:
     """Raise DataError if there were runs to compare and no two of them are comparable."""
-    if len(compared.groups) < 2 or any(line.difference is not None for line in compared.lines):
+    if len(compared.groups) < 2 or any(line.test or line.verdict == comparison.UNKNOWN for line in compared.lines):
         return
-    first, last = compared.first.runs[0], compared.last.runs[0]
+    first, last = compared.groups[0].runs[0], compared.last.runs[0]
     refused = next((line.reason for line in compared.lines if line.verdict == comparison.REFUSED), "")
     raise DataError(
         refused or f"no two of these revisions have a task, split and score in common: {first.name} is of "
@@ -116,22 +100,21 @@ def _under(compared: Comparison, bar: float) -> list[str]:
 
 
 def _worse(compared: Comparison) -> list[str]:
-    if sum(len(group.runs) + len(group.repeats) for group in compared.groups) < 2:
+    if len(compared.runs) < 2:
         raise UsageError("--fail-if-worse: got one revision, need two")
-    from refit.compare.text import p_value
-
-    lines = [line for line in compared.lines if line.group is compared.last]
-    for line in lines:
-        if line.verdict == comparison.REFUSED:
-            raise DataError(f"--fail-if-worse cannot be judged: {line.reason}")
-        if line.verdict == comparison.UNKNOWN:
-            raise NetworkError(f"--fail-if-worse cannot be judged: {line.reason}")
-    return [
-        f"{line.group.name} is really worse than {line.against.name}: {line.score} on {line.split} "
-        f"{line.difference:+.4f} (p {p_value(line)})"
-        for line in lines
-        if line.verdict == comparison.REAL and line.against and line.difference is not None and line.difference < 0
-    ]
+    worse = []
+    for line in compared.lines:
+        if line.group is not compared.last or line.against is None:
+            continue
+        if line.test is None:
+            error = DataError if line.verdict == comparison.REFUSED else NetworkError
+            raise error(f"--fail-if-worse cannot be judged: {line.reason}")
+        if line.verdict == comparison.REAL and line.test.value < 0:
+            worse.append(
+                f"{line.group.name} is really worse than {line.against.name}: {line.score} on {line.split} "
+                f"{line.test.value:+.4f} (p {p_value(line)})"
+            )
+    return worse
 
 
 if __name__ == "__main__":

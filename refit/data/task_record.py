@@ -1,5 +1,6 @@
 """The task record: data/raw/task.json, all that the stages after download know about the task."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,3 +77,8 @@ class TaskRecord(BaseModel):
     def write(self, path: Path) -> None:
         """Write the record as JSON that carries its own hash."""
         manifest.write_record(path, self.model_dump(by_alias=True))
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """The names of splits sorted: train, then validation, then test; several of a kind, such as MNLI's, by name."""
+    return sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from refit import paths
 from refit.data import checks
-from refit.data.task_record import SplitRecord, TaskRecord
+from refit.data.task_record import SplitRecord, TaskRecord, in_order
 from refit.download.splits import Loaded, hold_out, is_hidden
 from refit.download.task_registry import REGRESSION_SCORES, Task
 from refit.errors import DataError, ParamsError
@@ -78,8 +78,7 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
             raise DataError(
                 f"{split} has 0 rows; train has none to spare because it keeps a text of every label: give more rows"
             )
-    order = sorted(splits, key=lambda name: (("train", "validation", "test").index(name.partition("_")[0]), name))
-    return replace(loaded, splits={name: splits[name] for name in order})
+    return replace(loaded, splits={name: splits[name] for name in in_order(splits)})
 
 
 def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord]) -> TaskRecord:

@@ -68,7 +68,8 @@ def evaluate_split(task: TaskRecord, split: str, rows: Rows, logits: npt.NDArray
     """Score the logits (rows, labels) of a split."""
     predictions = metrics.predictions_of(logits, is_regression=task.is_regression)
     values = hf_evaluate.compute(task.scores, rows.label, predictions)
-    summary: dict[str, float] = {**_rounded({**values, "loss": loss(logits, rows.label)}), "rows": len(rows)}
+    summary: dict[str, float] = {name: round(value, DECIMALS) for name, value in values.items()}
+    summary |= {"loss": round(loss(logits, rows.label), DECIMALS), "rows": len(rows)}
     ends = {name: bootstrap.interval(name, rows.label, predictions) for name in values}
     details: dict[str, Any] = {
         "intervals": {name: [round(end, DECIMALS) for end in both] for name, both in ends.items()}
@@ -113,10 +114,6 @@ def write(task: TaskRecord, results: dict[str, SplitResult], compared: dict[str,
     _write_plots(task, results["validation"])
     written = (paths.SCORES, paths.DETAILS, paths.PREDICTIONS, paths.CONFUSION, paths.CALIBRATION, paths.SCATTER)
     manifest.write(paths.METRICS_MANIFEST.parent, {path.name: {} for path in written})
-
-
-def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, DECIMALS) for name, value in values.items()}
 
 
 def _class_details(names: list[str], labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> dict[str, Any]:

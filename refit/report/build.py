@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refit import paths
 from refit.escaping import visible
+from refit.evaluation import metrics
 from refit.params import formatted
 from refit.report import data_section, examples_section, scores_section, wording
 from refit.report.run_data import Run
@@ -26,7 +27,8 @@ def write(params: dict[str, Any], target: Path) -> None:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {function.__name__: function for function in wording.FILTERS} | {"yaml": formatted}
+    environment.filters |= {function.__name__: function for function in wording.FILTERS}
+    environment.filters |= {"score_name": metrics.label, "yaml": formatted}
     page = environment.get_template("page.html.j2").render(
         run=run, settings=settings(params), data_digest=files.sha256(paths.TASK), **scores_section.sections(run),
         examples=examples_section.examples(run), mistakes=examples_section.mistakes(run), data=data_section.data(run),

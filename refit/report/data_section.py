@@ -7,10 +7,8 @@ from markupsafe import Markup
 
 from refit import paths
 from refit.data import checks
-from refit.escaping import cut
 from refit.report import charts
 from refit.report.run_data import Run
-from refit.report.wording import words
 
 MOST_LABELS = 20
 CONTRADICTIONS = 4
@@ -22,7 +20,7 @@ def data(run: Run) -> dict[str, Any]:
     splits = checks.read(paths.RAW, {split: run.task.splits[split].is_labelled for split in run.splits})
     found = checks.check(splits, CONTRADICTIONS)
     return {
-        **({"values": _values(run)} if run.is_regression else {"labels": _labels(run)}),
+        **({"histogram": _values(run)} if run.task.is_regression else {"labels": _labels(run)}),
         "lengths": _lengths(run),
         "medians": {split: np.median(run.sampled[split].length) for split in run.splits},
         "checks": found,
@@ -38,23 +36,17 @@ def data(run: Run) -> dict[str, Any]:
 
 
 def _labels(run: Run) -> dict[str, Any]:
-    fractions = {}
-    for split in run.splits:
-        labels = run.sampled[split].label
-        known = labels[labels >= 0]
-        if len(known):
-            fractions[words(split)] = np.bincount(known, minlength=len(run.labels)) / len(known)
-    first = next(iter(fractions.values()))
-    order = np.arange(len(run.labels))
-    if len(order) > MOST_LABELS:
-        order = np.argsort(-first, kind="stable")[:MOST_LABELS]
-    spoken = "; ".join(f"{cut(run.labels[i], 60)[0]} {first[i]:.0%}" for i in order[:12])
-    chart = charts.fractions(
-        [run.labels[i] for i in order],
-        {split: values[order].tolist() for split, values in fractions.items()},
-        alt=f"Fraction of each label: {spoken}.",
-    )
-    return {"chart": chart, "shown": len(order)}
+    """The splits that have labels, and the fraction of each label in them, or of the most frequent ones in train."""
+    counts = {
+        split: np.bincount(rows.label[rows.label >= 0], minlength=len(run.task.labels))
+        for split, rows in run.sampled.items()
+    }
+    fractions = {split: of / of.sum() for split, of in counts.items() if of.any()}
+    shown = np.sort(np.argsort(-fractions["train"], kind="stable")[:MOST_LABELS])
+    return {
+        "splits": list(fractions),
+        "rows": [(run.task.labels[i], [of[i] for of in fractions.values()]) for i in shown],
+    }
 
 
 def _values(run: Run) -> Markup:
@@ -69,7 +61,7 @@ def _lengths(run: Run) -> dict[str, Any]:
     longest, full = int(lengths.max()), float((lengths == most).mean())
     width = max(1, int(np.ceil((longest + 1) / BINS)))
     limit = most + 0.5  # an edge between two bins, so that no example of max_length tokens is drawn beyond the line
-    edges = np.arange(limit % width - width, longest + width, width)
+    edges = np.concatenate([[0], np.arange(limit % width, longest + width, width)])
     counts, _ = np.histogram(lengths, bins=edges)
     is_limit_shown = most <= 3 * longest
     alt = (

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from refit.report.run_data import Column, Predicted, Run
+from refit.report.run_data import Column, Run
 
 EXAMPLES = 8
 EXAMPLES_PER_LABEL = 2
@@ -19,34 +19,22 @@ def mistakes(run: Run) -> dict[str, list[Example]]:
     Classification: `confident`, the wrong predictions of highest probability, and `uncertain`, the predictions whose
     two most likely labels are closest. Regression: `largest`, the largest errors.
     """
-    predicted = run.predicted("validation")
-    chances = predicted.probabilities
-    if chances is None:
-        worst = np.argsort(-np.abs(predicted.error), kind="stable")[:EXAMPLES]
-        values = zip(worst, run.texts("validation", predicted.row[worst]), strict=True)
-        return {
-            "largest": [
-                {"texts": texts, "row": predicted.row[i], "label": predicted.label[i],
-                 "prediction": predicted.prediction[i]}
-                for i, texts in values
-            ]
-        }  # fmt: skip
+    predicted = run.predicted["validation"]
+    if predicted.probabilities is None:
+        return {"largest": _examples(run, np.argsort(-np.abs(predicted.error), kind="stable"))}
+    ordered = np.sort(predicted.probabilities, axis=1)
     wrong = np.flatnonzero(predicted.right == 0)
-    ordered = np.sort(chances, axis=1)
-    margin = ordered[:, -1] - ordered[:, -2] if chances.shape[1] > 1 else ordered[:, -1]
-    confident = wrong[np.argsort(-ordered[wrong, -1], kind="stable")][:EXAMPLES]
-    uncertain = np.argsort(margin, kind="stable")[:EXAMPLES]
     return {
-        "confident": _predictions(run, predicted, chances, confident),
-        "uncertain": _predictions(run, predicted, chances, uncertain),
+        "confident": _examples(run, wrong[np.argsort(-ordered[wrong, -1], kind="stable")]),
+        "uncertain": _examples(run, np.argsort(ordered[:, -1] - ordered[:, -2], kind="stable")),
     }
 
 
 def examples(run: Run) -> dict[str, Any]:
     """Random training examples of each label, or of each quarter of the values for regression."""
     used = run.sampled["train"]
-    labels = min(len(run.labels), MOST_LABELS)
-    if run.is_regression:
+    labels = min(len(run.task.labels), MOST_LABELS)
+    if run.task.is_regression:
         groups = np.array_split(np.argsort(used.label, kind="stable"), 4)
     else:
         groups = [np.flatnonzero(used.label == label) for label in range(labels)]
@@ -59,23 +47,22 @@ def examples(run: Run) -> dict[str, Any]:
         ]
     )
     drawn = [
-        {"texts": texts, "row": used.row[i], "label": used.label[i] if run.is_regression else run.labels[used.label[i]]}
+        {"texts": texts, "row": used.row[i], "label": used.label[i]}
         for i, texts in zip(chosen, run.texts("train", used.row[chosen]), strict=True)
     ]
     return {"drawn": drawn, "labels": labels}
 
 
-def _predictions(run: Run, predicted: Predicted, chances: Column, chosen: Column) -> list[Example]:
+def _examples(run: Run, order: Column) -> list[Example]:
+    """The first of the validation examples in an order, for classes with the two most likely labels."""
+    predicted, chosen = run.predicted["validation"], order[:EXAMPLES]
     found = []
     for i, texts in zip(chosen, run.texts("validation", predicted.row[chosen]), strict=True):
-        label, prediction = predicted.label[i], predicted.prediction[i]
-        second = np.argsort(-chances[i], kind="stable")[:2][-1]
-        found.append(
-            {
-                "texts": texts, "row": predicted.row[i],
-                "label": run.labels[label], "label_probability": chances[i, label],
-                "prediction": run.labels[prediction], "probability": chances[i, prediction],
-                "second": run.labels[second], "second_probability": chances[i, second],
-            }
-        )  # fmt: skip
+        example = {"texts": texts, "row": predicted.row[i], "label": predicted.label[i]}
+        if predicted.probabilities is None:
+            example["prediction"] = predicted.prediction[i]
+        else:
+            chances = predicted.probabilities[i]
+            example["likely"] = [(label, chances[label]) for label in np.argsort(-chances, kind="stable")[:2]]
+        found.append(example)
     return found

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from refit import paths
 from refit.data import parquet
-from refit.data.task_record import TaskRecord
+from refit.data.task_record import TaskRecord, in_order
 from refit.errors import DataError
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
@@ -46,7 +45,13 @@ class Predicted:
 
 
 class Run:
-    """An evaluated run, read from its outputs as they are needed. `params` are all of params.yaml."""
+    """An evaluated run, read from its outputs. `params` are all of params.yaml.
+
+    `splits`: every split, train first. `scored`: the splits that have scores, test first, because no epoch was chosen
+    on it. `history`: one row per evaluation during training; `best` is the one whose weights were kept, with the best
+    score on validation, the first of equals. `steps`: one row per logged range of training steps. `sampled`: the
+    examples that the run used. `predicted`: the scored ones, in the same order.
+    """
 
     def __init__(self, params: dict[str, Any]) -> None:
         self.params = params
@@ -54,73 +59,21 @@ class Run:
         self.model = manifest.read_record(paths.BASE_MODEL / "model.json")
         self.scores = self._of_task(paths.SCORES)
         self.details = self._of_task(paths.DETAILS)
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether labels are numbers rather than classes."""
-        return self.task.is_regression
-
-    @property
-    def labels(self) -> list[str]:
-        """The names of the classes; none for regression."""
-        return self.task.labels
-
-    @property
-    def splits(self) -> list[str]:
-        """Every split: train, then validation, then test."""
-        return sorted(self.task.splits, key=_order)
-
-    @property
-    def scored(self) -> list[str]:
-        """The splits that have scores, validation first."""
-        return sorted(self.scores, key=_order)
-
-    @property
-    def reported(self) -> list[str]:
-        """The splits that have scores, test first: no epoch was chosen on it."""
-        return sorted(self.scores, key=lambda split: (not split.startswith("test"), split))
+        self.splits = in_order(self.task.splits)
+        self.scored = sorted(self.scores)
+        self.history, self.steps = _numbers(paths.HISTORY), _numbers(paths.STEPS)
+        self.best = max(self.history, key=lambda row: row[f"validation_{self.task.best_score}"])
+        self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
+        self.predicted = self._predicted()
 
     @cached_property
     def most_frequent(self) -> int:
         """The most frequent label of the training examples used, the first of equals; for classification."""
         return int(np.bincount(self.sampled["train"].label).argmax())
 
-    @cached_property
-    def history(self) -> list[dict[str, float]]:
-        """One row per evaluation during training."""
-        return _numbers(paths.HISTORY.read_text(encoding="utf-8"))
-
-    @cached_property
-    def steps(self) -> list[dict[str, float]]:
-        """One row per logged range of training steps."""
-        return _numbers(paths.STEPS.read_text(encoding="utf-8"))
-
-    @property
-    def best(self) -> dict[str, float]:
-        """The evaluation whose weights were kept: the best score on validation, the first of equals."""
-        return max(self.history, key=lambda row: row[f"validation_{self.task.best_score}"])
-
-    @cached_property
-    def sampled(self) -> dict[str, Rows]:
-        """The examples that the run used, by split."""
-        return {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
-
-    @cached_property
-    def _predictions(self) -> pa.Table:
-        with parquet.opened(paths.PREDICTIONS) as file:
-            return file.read()
-
-    def predicted(self, split: str) -> Predicted:
-        """The scored examples of a split, in the order of data/sampled. Raises DataError if they are others."""
-        table = self._predictions.filter(pc.equal(self._predictions["split"], split))
-        rows = self.sampled[split]
-        if not np.array_equal(rows.row, table["row"].to_numpy()):
-            raise DataError(f"{paths.PREDICTIONS}: its {split} rows are not those of {paths.SAMPLED}; run: dvc repro")
-        chances = None
-        if "probabilities" in table.column_names:
-            flat = table["probabilities"].combine_chunks().flatten().to_numpy()
-            chances = flat.reshape(table.num_rows, -1)
-        return Predicted(rows.row, table["label"].to_numpy(), table["prediction"].to_numpy(), chances, rows.length)
+    def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
+        """The texts of rows of data/raw."""
+        return parquet.take(paths.RAW / f"{split}.parquet", rows)
 
     def _of_task(self, path: Path) -> dict[str, Any]:
         values: dict[str, Any] = files.read_json(path)
@@ -128,16 +81,25 @@ class Run:
             raise DataError(f"{path} is of {', '.join(values)}, not of {self.task.name}; run: dvc repro")
         return dict(values[self.task.name])
 
-    def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
-        """The texts of rows of data/raw."""
-        return parquet.take(paths.RAW / f"{split}.parquet", rows)
+    def _predicted(self) -> dict[str, Predicted]:
+        with parquet.opened(paths.PREDICTIONS) as file:
+            everything = file.read()
+        found = {}
+        for split in self.scored:
+            rows, table = self.sampled[split], everything.filter(pc.equal(everything["split"], split))
+            if not np.array_equal(rows.row, table["row"].to_numpy()):
+                raise DataError(
+                    f"{paths.PREDICTIONS}: its {split} rows are not those of {paths.SAMPLED}; run: dvc repro"
+                )
+            chances = None
+            if not self.task.is_regression:
+                flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+                chances = flat.reshape(table.num_rows, -1)
+            label, prediction = (table[name].to_numpy() for name in ("label", "prediction"))
+            found[split] = Predicted(rows.row, label, prediction, chances, rows.length)
+        return found
 
 
-def _order(split: str) -> tuple[int, str]:
-    return ("train", "validation", "test").index(split.partition("_")[0]), split
-
-
-def _numbers(text: str) -> list[dict[str, float]]:
-    return [
-        {name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(text.splitlines())
-    ]
+def _numbers(path: Path) -> list[dict[str, float]]:
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    return [{name: float(value) for name, value in row.items() if value != ""} for row in rows]

@@ -21,6 +21,11 @@ class Group:
     mean: float
     interval: tuple[float, float]
 
+    @property
+    def name(self) -> str:
+        """The range of the feature, such as `5–12`."""
+        return "–".join(dict.fromkeys([f"{self.low:.0f}", f"{self.high:.0f}"]))
+
 
 def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[Group]:
     """Up to five groups of about the same size, smallest feature first; examples of equal feature stay together.

@@ -3,12 +3,6 @@
 from markupsafe import Markup
 
 from refit.escaping import cut
-from refit.evaluation import metrics
-
-
-def score_name(score: str) -> str:
-    """A score's name for people."""
-    return metrics.label(score)
 
 
 def words(split: str) -> str:
@@ -50,4 +44,4 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{fraction:.{digits}%}"
 
 
-FILTERS = (score_name, words, label, excerpt, number, number_of, decimals, percent)
+FILTERS = (words, label, excerpt, number, number_of, decimals, percent)

@@ -70,11 +70,7 @@ def test_markdown_reads_no_markup_into_a_text(text: str) -> None:
     assert re.sub(r"&#(\d+);", lambda entity: chr(int(entity[1])), shown) == text  # it is displayed unchanged
 
 
-def test_a_score_name_stays_readable_in_markdown() -> None:
-    """Prevents entities in the source of every model card and comment."""
+def test_a_score_name_stays_readable_and_code_cannot_be_closed_from_within() -> None:
+    """Prevents entities in every model card, and a label with </code> from continuing as HTML."""
     assert markdown("macro_f1") == "macro_f1"
-
-
-def test_code_cannot_be_closed_from_within() -> None:
-    """Prevents a label with </code> from continuing as HTML."""
     assert code("</code><b>") == "<code>&#60;/code&#62;&#60;b&#62;</code>"

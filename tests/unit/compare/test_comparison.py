@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from made_runs import splits, task_record
 
-from refit.compare import comparison
+from refit.compare import comparison, flips
 from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
 from refit.compare.flips import Flip
 from refit.compare.runs import Predicted, Run
-from refit.compare.text import pull_request
+from refit.compare.text import pull_request, terminal
+from refit.errors import DataError
 from refit.repo import Revision
 
 LABELS = np.random.default_rng(0).integers(0, 2, 200)
+OTHER_TEST = splits({"validation": 200}) | splits({"test": 200}, sha256="2")
 
 
 def made(name: str, share: float = 0.7, **changes: Any) -> Run:
@@ -38,69 +40,43 @@ def lines_of(compared: Comparison, name: str) -> list[Line]:
     return [line for line in compared.lines if line.group.runs[0].name == name]
 
 
-def test_runs_that_differ_in_the_seed_alone_are_one_group() -> None:
-    """Prevents runs of other params or code from being pooled as seeds."""
-    groups = grouped(
-        [made("a"), made("b", seed=2), made("c", params={"lr": 2, "seed": 1}), made("d", inputs={"code.py": "2"})]
-    )
-    assert [[run.name for run in group.runs] for group in groups] == [["a", "b"], ["c"], ["d"]]
+def test_runs_that_differ_in_the_seed_alone_are_one_group_and_each_seed_counts_once() -> None:
+    """Prevents runs of other or unknown code from being pooled, and a repeated run from shrinking the spread."""
+    runs = [
+        made("a"), made("again"), made("b", seed=2), made("c", params={"lr": 2, "seed": 1}),
+        made("d", inputs={"code.py": "2"}), made("e", inputs=None), made("f", inputs=None, seed=2),
+    ]  # fmt: skip
+    groups = [[run.name for run in group.runs] for group in grouped(runs)]
+    assert groups == [["a", "b"], ["again"], ["c"], ["d"], ["e"], ["f"]]
 
 
-def test_a_seed_that_comes_twice_counts_once() -> None:
-    """Prevents a repeated run from shrinking the spread over seeds."""
-    compared = compare([made("a"), made("again"), made("b", seed=2)])
-    assert [run.name for run in compared.groups[0].runs] == ["a", "b"]
-    assert [run.name for run in compared.groups[0].repeats] == ["again"]
-    assert any("again: its seed 1 is counted" in note for note in compared.notes)
-
-
-def test_the_same_run_twice_is_no_group_of_seeds() -> None:
-    """Prevents a group whose spread is 0."""
+def test_the_same_predictions_are_never_called_different() -> None:
+    """Prevents a difference between a run and its copy."""
     same = made("a")
-    twin = made("twin", predicted=same.predicted, scores=same.scores)
-    compared = compare([same, twin])
-    assert len(compared.groups) == 2
+    compared = compare([same, made("twin", predicted=same.predicted, scores=same.scores)])
     assert {line.verdict for line in lines_of(compared, "twin")} == {comparison.SAME}
-
-
-def test_runs_whose_code_is_not_known_are_not_pooled() -> None:
-    """Prevents pooling runs that may differ in code."""
-    assert len(grouped([made("a", inputs=None), made("b", inputs=None, seed=2)])) == 2
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"rows": np.arange(5, 205)}, "other rows: 200 and 200, of which 195 are the same"),
-        ({"labels": 1 - LABELS}, "other labels of the same rows: 200 differ"),
-        (
-            {"task": task_record(labels=["nay", "yes"])},
-            "other labels: only one of the two has nay, no",
-        ),
-        ({"task": None, "predicted": None, "inputs": {"data/raw/task.json": "2"}}, "other data: data/raw/task.json"),
-        ({"task": None, "predicted": None, "scores": {"test": {"accuracy": 0.5, "rows": 3}}}, "other rows: 200 and 3"),
+        ({"task": task_record(labels=["nay", "yes"])}, "other labels: only one of the two has nay, no"),
+        ({"task": task_record(splits=OTHER_TEST)}, "other data: the test rows have the sha256 1… and 2…"),
     ],
 )
 def test_scores_of_other_rows_labels_or_data_are_not_compared(changes: dict[str, Any], reason: str) -> None:
     """Prevents a difference between scores of different questions."""
-    assert str(why_not(made("a"), made("b", **changes), "test")).startswith(reason)
+    first, second = made("a"), made("b", **changes)
+    assert str(why_not(first, second, "test")).startswith(reason)
+    assert (why_not(first, second, "validation") is None) == ("sha256" in reason)  # one split does not hide another
 
 
-def test_other_data_is_refused_on_the_split_that_it_is_in() -> None:
-    """Prevents one changed split from hiding the comparison on the others."""
-    other = splits({"validation": 200}) | splits({"test": 200}, sha256="2")
-    first, second = made("a"), made("b", task=task_record(splits=other))
-    assert "other data: the test rows have the sha256 1… and 2…" in str(why_not(first, second, "test"))
-    assert why_not(first, second, "validation") is None
-
-
-def test_a_difference_without_predictions_is_shown_and_not_judged() -> None:
+def test_without_predictions_nothing_is_judged() -> None:
     """Prevents a verdict without a test."""
-    compared = compare([made("a"), made("b", 0.9, predicted=None, missing="b: cannot be fetched")])
-    for line in lines_of(compared, "b"):
-        assert line.verdict == comparison.UNKNOWN
-        assert line.difference == pytest.approx(line.value - lines_of(compared, "a")[0].value)
-        assert line.test is None
+    compared = compare([made("a"), made("b", 0.9, task=None, predicted={}, missing="b: cannot be fetched")])
+    assert {line.verdict for line in lines_of(compared, "b")} == {comparison.UNKNOWN}
+    assert all(line.test is None for line in lines_of(compared, "b"))
 
 
 def test_one_run_is_compared_with_a_group_by_the_test_for_groups() -> None:
@@ -122,16 +98,44 @@ def test_each_task_has_a_first_run_of_its_own() -> None:
     """Prevents differences between scores of two tasks."""
     other = {"task_name": "own/u", "params": {"lr": 3, "seed": 1}}
     compared = compare([made("a"), made("b", **other), made("c", 0.9, **{**other, "params": {"lr": 4, "seed": 1}})])
-    assert all(line.difference is None for line in lines_of(compared, "b"))
+    assert all(line.test is None for line in lines_of(compared, "b"))
     assert all(line.against and line.against.name == "b" for line in lines_of(compared, "c"))
     assert compared.params == {"lr": ["1", "3", "4"]}
 
 
-def test_the_flips_in_markdown_fit_in_a_comment() -> None:
-    """Prevents a comment that GitHub refuses because it is too long, and the check with it."""
+def test_p_values_are_corrected_for_all_comparisons() -> None:
+    """Prevents false alarms when many scores are compared."""
+    lines = lines_of(compare([made("a"), made("b", 0.75, params={"lr": 2})]), "b")
+    assert len(lines) == 2
+    assert [line.corrected for line in lines if line.test] == [min(1, 2 * line.test.p) for line in lines if line.test]
+
+
+def test_numbers_cannot_flip() -> None:
+    """Prevents a traceback where nothing can flip."""
+    runs = [made(name, task=task_record(problem_type="regression", labels=[])) for name in "ab"]
+    with pytest.raises(DataError, match="predicts numbers"):
+        flips.between(runs)
+
+
+def flip(text: str) -> Flip:
+    return Flip(split="test", row=1, label="a|b", before="a|b", after="b", texts=[text])
+
+
+def test_the_flips_in_markdown_fit_in_a_comment_and_its_tables_are_complete() -> None:
+    """Prevents a comment that GitHub refuses because it is too long, and tables that it shows as text."""
     compared = compare([made("a"), made("b", 0.9, params={"lr": 2, "seed": 1})])
-    flip = Flip(split="test", row=1, label="a", before="a", after="b", texts=["*" * 300], is_right_now=False)
-    said = pull_request(compared, [flip] * 5_000)
+    said = pull_request(compared, [flip("*" * 300)] * 5_000)
     assert len(said) < 60_000
-    assert f"the first {said.count('<code>test</code>'):,} of them" in said
-    assert pull_request(compared, [flip] * 2).count("<code>test</code>") == 2
+    assert {line.count("|") for line in said.splitlines() if "accuracy" in line and line[0] == "|"} == {10}
+    flipped = [line for line in said.splitlines() if line.startswith("| <code>test</code>")]
+    assert {line.count("|") for line in flipped} == {7}
+    assert f"5,000 rows flipped; the first {len(flipped):,} of them" in said
+
+
+def test_a_hostile_text_is_inert_in_every_format() -> None:
+    """Prevents a text that runs, controls the terminal or mentions somebody."""
+    compared = compare([made("a"), made("b", 0.9, params={"lr": 2, "seed": 1})])
+    hostile = [flip("<script>alert(1)</script> \x1b[31mred | @team ![x](y)")]
+    assert "<script>alert(1)</script> \ufffd[31mred | @team" in terminal(compared, hostile)
+    said = pull_request(compared, hostile)
+    assert not any(part in said for part in ("<script", "@team", "![x]", "\x1b"))

@@ -1,9 +1,14 @@
 """The inputs of a run in this repository's own dvc.lock: what depends on the seed must not keep runs apart."""
 
+import copy
+from pathlib import Path
+
+import pytest
 from conftest import ROOT
 
 from refit.compare import runs
-from refit.repo import parse_yaml
+from refit.errors import DataError
+from refit.repo import Revision, parse_yaml
 
 STAGES = parse_yaml((ROOT / "dvc.lock").read_bytes())["stages"]
 
@@ -12,20 +17,16 @@ def test_what_follows_from_the_seed_is_not_an_input_and_all_else_is() -> None:
     """Prevents seeds from not being pooled, and other runs from being pooled as seeds."""
     found = runs.inputs(STAGES)
     assert not any(name.startswith(("models/finetuned", "metrics/")) for name in found)
-    assert {
-        "data/raw",
-        "data/sampled",
-        "models/base",
-        "refit/training",
-        "stages/evaluate.py",
-    } <= found.keys()
+    assert {"data/raw", "data/sampled", "models/base", "refit/training", "stages/evaluate.py"} <= found.keys()
     assert all(found.values())
-
-
-def test_an_edit_of_code_is_seen() -> None:
-    """Prevents runs of different code from being pooled."""
-    edited = parse_yaml((ROOT / "dvc.lock").read_bytes())["stages"]
+    edited = copy.deepcopy(STAGES)
     (dependency,) = (dep for dep in edited["train"]["deps"] if dep["path"] == "refit/training")
     dependency["md5"] = "0" * 32
-    before, after = runs.inputs(STAGES), runs.inputs(edited)
-    assert {name for name in before if before[name] != after[name]} == {"refit/training"}
+    assert {name for name, md5 in runs.inputs(edited).items() if md5 != found[name]} == {"refit/training"}
+
+
+def test_a_revision_without_scores_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a traceback for a commit from before the first run."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"^workspace: metrics/scores.json does not exist; run dvc repro"):
+        runs.read(Revision(name="workspace", commit=None))

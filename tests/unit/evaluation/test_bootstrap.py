@@ -26,28 +26,6 @@ def test_an_interval_is_that_of_drawing_rows() -> None:
         assert (low, high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.012)
 
 
-def test_an_interval_of_correlations_holds_the_value() -> None:
-    """Prevents regression from having no interval."""
-    generator = np.random.default_rng(2)
-    labels = generator.normal(size=200)
-    predictions = labels + generator.normal(size=200)
-    low, high = bootstrap.interval("pearson", labels, predictions)
-    assert low < np.corrcoef(labels, predictions)[0, 1] < high
-    assert bootstrap.interval("pearson", labels, predictions) == (low, high)
-
-
-def test_coverage_is_near_what_is_promised() -> None:
-    """Prevents 95% intervals that hold the truth much less often."""
-    generator = np.random.default_rng(3)
-    held = 0
-    for _ in range(200):
-        labels = np.zeros(300, dtype=np.int64)
-        predictions = (generator.random(300) > 0.7).astype(np.int64)
-        low, high = bootstrap.interval("accuracy", labels, predictions)
-        held += low <= 0.7 <= high
-    assert 180 <= held <= 199
-
-
 @pytest.mark.parametrize("name", SCORES)
 def test_the_score_of_a_draw_is_that_of_its_rows_written_out(name: str) -> None:
     """Prevents an interval around another score than the one that is reported."""
@@ -67,13 +45,6 @@ def test_an_interval_contains_its_score(name: str, labels: list[int], seed: int)
     predictions = np.random.default_rng(seed).permutation(known) * (seed % 3 > 0)
     low, high = bootstrap.interval(name, known, predictions)
     assert low <= score(name, known, predictions) <= high
-
-
-def test_the_interval_of_rare_classes_that_are_never_found_contains_its_score() -> None:
-    """Prevents what 50 classes of one row did: a macro F1 of 0.0131 with an interval of 0.0156 to 0.0271."""
-    labels = np.array([0] * 50 + list(range(1, 51)))
-    low, high = bootstrap.interval("macro_f1", labels, np.zeros_like(labels))
-    assert low < score("macro_f1", labels, np.zeros_like(labels)) < high
 
 
 def test_many_labels_need_little_memory() -> None:

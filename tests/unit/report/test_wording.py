@@ -5,15 +5,11 @@ import pytest
 from refit.report import build, wording
 
 
-def test_labels_and_texts_are_escaped_and_keep_their_direction() -> None:
-    """Prevents a label that runs in the browser, and Arabic set from left to right."""
+def test_labels_and_texts_are_escaped_and_keep_their_direction_and_say_what_is_cut_off() -> None:
+    """Prevents a label that runs in the browser, Arabic from left to right, and a cut text that looks complete."""
     assert wording.label("<i>") == "<bdi>&lt;i&gt;</bdi>"
     assert wording.excerpt("<i>") == '<p class="text" dir="auto">&lt;i&gt;</p>'
     assert "(empty)" in wording.excerpt("  ")
-
-
-def test_a_cut_text_says_how_much_is_missing() -> None:
-    """Prevents a truncated text that looks complete."""
     assert "(+9,680 characters)" in wording.excerpt("x" * 10_000)
 
 
