@@ -142,8 +142,8 @@ def _accuracy(records: list[Record]) -> str:
 HEAD = """# Accuracy on all rows
 
 Accuracy on the test splits that papers use, by `python -m benchmarks.accuracy`: MiniLM (22 million parameters, BERT has
-110 million), fine-tuned on 90% of the training rows. The best epoch is chosen on the other 10%. TF-IDF is trained on the
-same rows. The tests are paired, on the same examples, and corrected for the number of comparisons.
+110 million), fine-tuned on 90% of the training rows. The best epoch is chosen on the other 10%. TF-IDF is trained on
+the same rows. The tests are paired, on the same examples, and corrected for the number of comparisons.
 
 """
 COST = """

@@ -28,6 +28,7 @@ HISTORY = Path("metrics/history.csv")
 STEPS = Path("metrics/steps.csv")
 REPORT = Path("metrics/report.html")
 BASELINE_SCORES = Path("metrics/baseline.json")
+BASELINE_KEY = "tf-idf"  # in BASELINE_SCORES, so that the columns of `dvc exp show` differ from those of SCORES
 BASELINE = Path("metrics/baseline")
 BASELINE_PREDICTIONS = BASELINE / "predictions.parquet"
 LOCAL_SPEED = Path(".refit/speed")

@@ -4,13 +4,16 @@ python -m refit.summary
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from refit import paths, repo
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError
+from refit.evaluation.against_baseline import verdict
+from refit.evaluation.significance import LEVEL
 from refit.params import STAGES
 from refit.stage import run
 from refit.storage import files
@@ -27,7 +30,7 @@ Try next (after: source .venv/bin/activate)
 
 
 def scores() -> str:
-    """The table of scores in metrics/: one line per split and score, with 95% intervals.
+    """The table of scores in metrics/: one line per split and score, with its 95% interval and the baseline's score.
 
     Raises DataError if the pipeline has not been run.
     """
@@ -38,12 +41,26 @@ def scores() -> str:
         repo.check_repository()
         raise DataError(f"{error.filename} is not there yet; run: make repro") from None
     rows = [
-        (task, split, name, f"{values[name]:.4f}", f"{low:.3f} to {high:.3f}", f"{values['rows']:,}")
+        (task, split, name, f"{values[name]:.4f}", f"{low:.3f} to {high:.3f}", f"{test['value']:.4f}", verdict(test))
         for task, splits in by_task.items()
         for split, values in splits.items()
         for name, (low, high) in details[task][split]["intervals"].items()
+        for test in [details[task][split]["baseline"][name]]
     ]
-    return _table(["task", "split", "score", "value", "95% interval", "rows"], rows)
+    head = ["task", "split", "score", "value", "95% interval", "TF-IDF", "difference to TF-IDF"]
+    return "\n".join([_table(head, rows), "", _about_tfidf(), *_about_people()])
+
+
+def _about_tfidf() -> str:
+    path = paths.LOCAL_SPEED / "baseline.json"
+    seconds = f", in {files.read_json(path)['seconds']:.0f} s" if path.is_file() else ""
+    return f"TF-IDF is a linear model trained on the same examples{seconds}. real: p < {LEVEL}, by a paired test."
+
+
+def _about_people() -> Iterator[str]:
+    for who, of in TaskRecord.read(paths.TASK).human.items():
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in of.items())
+        yield f"People: {who} against the mean of the others: {scores}"
 
 
 def timings() -> str:

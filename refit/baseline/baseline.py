@@ -15,7 +15,6 @@ from refit.evaluation.metrics import Labels, score
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
-NAME = "tf-idf"  # the key in metrics/baseline.json
 MOST_ROWS_FOR_PAIRS_OF_WORDS = 100_000  # with more training rows, single words alone: the same score in half the memory
 DECIMALS = 6
 
@@ -41,7 +40,7 @@ def write() -> dict[str, Any]:
         name = paths.BASELINE_PREDICTIONS.name
         pq.write_table(pa.concat_tables(tables), folder / name, compression="zstd")
         manifest.write(folder, {name: {"rows": sum(map(len, tables))}})
-    files.write_json(paths.BASELINE_SCORES, {NAME: {task.name: scores}})
+    files.write_json(paths.BASELINE_SCORES, {paths.BASELINE_KEY: {task.name: scores}})
     return {"rows": len(rows["train"]), "strength": strength}
 
 

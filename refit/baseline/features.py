@@ -15,14 +15,14 @@ from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
 from refit.data import parquet
-from refit.data.words import WORD, overlap
+from refit.data.words import WORD, overlaps
 from refit.stage import bar
 
 BUCKETS = 2**21  # of the hash: two words rarely share one
 RAREST = 2  # training texts that a feature has to occur in
 CHUNK = 10_000  # texts in memory
 
-Matrix = sparse.csr_matrix
+Matrix = sparse.csr_array
 Indices = npt.NDArray[Any]
 
 
@@ -45,15 +45,15 @@ def count(path: Path, rows: Indices, *, longest: int) -> Counts:
         dtype=np.float32,
     )  # fmt: skip
     parts: list[list[Matrix]] = []
-    shared: list[float] = []
+    shared: list[npt.NDArray[np.float64]] = []
     for texts in _chunks(path, rows):
         columns = list(zip(*texts, strict=True))
         parts.append([words.transform(column) for column in columns])
         if len(columns) == 2:
-            shared += [overlap(first, second) for first, second in texts]
+            shared.append(overlaps(texts))
     return Counts(
         columns=[sparse.vstack(column, format="csr") for column in zip(*parts, strict=True)],
-        overlap=np.array(shared) if shared else None,
+        overlap=np.concatenate(shared) if shared else None,
     )
 
 
@@ -62,7 +62,7 @@ class Features:
 
     def __init__(self, train: Counts) -> None:
         rows = sum(column.shape[0] for column in train.columns)
-        occurs = sum(column.getnnz(axis=0) for column in train.columns)
+        occurs = sum(np.bincount(column.indices, minlength=BUCKETS) for column in train.columns)
         self.used = np.flatnonzero(occurs >= min(RAREST, rows))
         self.tfidf = TfidfTransformer(sublinear_tf=True)
         self.tfidf.fit(sparse.vstack([column[:, self.used] for column in train.columns]))
@@ -78,8 +78,8 @@ class Features:
         first, second = parts
         common = first.multiply(second).tocsr()
         cosine = np.asarray(common.sum(axis=1)).ravel()
-        measures = sparse.csr_matrix(np.stack([counts.overlap, cosine], axis=1), dtype=np.float32)
-        return sparse.csr_matrix(sparse.hstack([first, second, common, abs(first - second), measures]))
+        measures = sparse.csr_array(np.stack([counts.overlap, cosine], axis=1), dtype=np.float32)
+        return sparse.csr_array(sparse.hstack([first, second, common, abs(first - second), measures]))
 
 
 def _chunks(path: Path, rows: Indices) -> Iterator[list[tuple[str, ...]]]:

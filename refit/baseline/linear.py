@@ -20,7 +20,7 @@ MOST_STEPS = 200
 THREADS = 2  # each has a copy of the features
 SEED = 0
 
-Matrix = sparse.csr_matrix
+Matrix = sparse.csr_array
 
 
 def fit(

@@ -34,7 +34,7 @@ def main() -> None:
     """Print the comparison; exit with code 1 if a --fail option is not met."""
     chosen = _parser().parse_args()
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
-    compared = comparison.compare(read)
+    compared = comparison.compare(read, runs.read_baseline(read[-1]))
     print(chosen.write(compared, flips.between(read) if chosen.flips else None), flush=True)
     _refuse_where_nothing_was_compared(compared)
     failures = _under(compared, chosen.fail_under) if chosen.fail_under is not None else []

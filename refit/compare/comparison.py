@@ -1,6 +1,6 @@
 """Compare runs with the first of them: which are comparable, what differs, and which differences are real."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,11 +59,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that compare prints. `last` is the group of the last revision given."""
+    """Everything that compare prints.
+
+    `last` is the group of the last revision given, `baseline` its lines against the baseline, if that is available.
+    """
 
     groups: list[Group]
     lines: list[Line]
     last: Group
+    baseline: list[Line]
     params: dict[str, list[str]]  # those that differ, with one value per group
     inputs: list[str]  # code and data that differ
     notes: list[str]
@@ -80,17 +84,18 @@ class Comparison:
         return next(lines, None)
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
-    """Group the runs, then compare every group with the first one of its task."""
+def compare(runs: Sequence[Run], baseline: Run | None = None) -> Comparison:
+    """Group the runs, then compare every group with the first one of its task, and the last one with the baseline."""
     groups = grouped(runs)
     lines: list[Line] = []
     for task in dict.fromkeys(run.task_name for run in runs):
         lines += _lines([group for group in groups if group.runs[0].task_name == task])
-    corrected = iter(significance.holm([line.test.p for line in lines if line.test]))
+    last = next(group for group in groups if runs[-1] in group.runs)
     return Comparison(
         groups=groups,
-        lines=[_judged(line, next(corrected)) if line.test else line for line in lines],
-        last=next(group for group in groups if runs[-1] in group.runs),
+        lines=_judged(lines),
+        last=last,
+        baseline=[line for line in _judged(_lines([Group([baseline]), last])) if line.test] if baseline else [],
         params=_params_that_differ(groups),
         inputs=_inputs_that_differ(runs),
         notes=list(_notes(runs, groups)),
@@ -166,9 +171,16 @@ def _compared(line: Line, first: Group) -> Line:
     return replace(line, test=test, verdict=SAME if np.array_equal(before[0], after[0]) else "")
 
 
-def _judged(line: Line, corrected: float) -> Line:
-    verdict = line.verdict or (REAL if corrected < significance.LEVEL else CHANCE)
-    return replace(line, corrected=corrected, verdict=verdict)
+def _judged(lines: Iterable[Line]) -> list[Line]:
+    """The lines with their corrected p-values and verdicts."""
+    lines = list(lines)
+    corrected = iter(significance.holm([line.test.p for line in lines if line.test]))
+    judged = []
+    for line in lines:
+        p = next(corrected) if line.test else None
+        verdict = line.verdict or ("" if p is None else REAL if p < significance.LEVEL else CHANCE)
+        judged.append(replace(line, corrected=p, verdict=verdict))
+    return judged
 
 
 def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:

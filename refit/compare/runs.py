@@ -1,7 +1,7 @@
 """Read the run of a revision: scores and params from git, predictions from DVC's cache or remote."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, RefitError
+from refit.evaluation.against_baseline import LINEAR_MODEL
 from refit.evaluation.metrics import score
 from refit.repo import Revision, parse_yaml
 
@@ -65,7 +66,7 @@ class Run:
 
 def read(revision: Revision) -> Run:
     """Read the run of a revision. Raises DataError if it has no valid scores."""
-    task_name, scores = _scores(revision)
+    task_name, scores = _scores(revision, paths.SCORES)
     stages, given = _yaml(revision, LOCK).get("stages", {}), _yaml(revision, paths.PARAMS)
     used = {name: value for stage in stages.values() for name, value in _stage_params(stage).items()}
     notes = []
@@ -75,7 +76,7 @@ def read(revision: Revision) -> Run:
     task, predicted, missing = None, {}, ""
     try:
         record = TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
-        predicted = _predicted(revision, record, scores)
+        predicted = _predicted(revision, paths.PREDICTIONS, record, scores)
         task = record
     except RefitError as error:
         missing = str(error)
@@ -83,6 +84,18 @@ def read(revision: Revision) -> Run:
         revision=revision, task_name=task_name, scores=scores, params=used or given,
         inputs=inputs(stages) if stages else None, task=task, predicted=predicted, missing=missing, notes=notes,
     )  # fmt: skip
+
+
+def read_baseline(run: Run) -> Run | None:
+    """The baseline of a run, as a run of its own; None if the revision has none or its predictions are not here."""
+    if run.task is None or run.revision.from_git(paths.BASELINE_SCORES) is None:
+        return None
+    try:
+        _, scores = _scores(run.revision, paths.BASELINE_SCORES)
+        predicted = _predicted(run.revision, paths.BASELINE_PREDICTIONS, run.task, scores)
+    except RefitError:
+        return None
+    return replace(run, revision=replace(run.revision, name=LINEAR_MODEL), scores=scores, predicted=predicted, notes=[])
 
 
 def inputs(stages: dict[str, Any]) -> dict[str, str]:
@@ -112,16 +125,17 @@ def _stage_params(stage: dict[str, Any]) -> dict[str, Any]:
     return dict(stage.get("params", {}).get(paths.PARAMS.name, {}))
 
 
-def _scores(revision: Revision) -> tuple[str, dict[str, dict[str, float]]]:
-    """The task and the scores in metrics/scores.json."""
-    content = revision.from_git(paths.SCORES)
+def _scores(revision: Revision, path: Path) -> tuple[str, dict[str, dict[str, float]]]:
+    """The task and the scores in a file of metrics/."""
+    content = revision.from_git(path)
     if content is None:
-        raise DataError(f"{revision.name}: {paths.SCORES} does not exist; run dvc repro and commit what it wrote")
+        raise DataError(f"{revision.name}: {path} does not exist; run dvc repro and commit what it wrote")
     try:
-        ((task, splits),) = json.loads(content).items()
+        value = json.loads(content)
+        ((task, splits),) = value.get(paths.BASELINE_KEY, value).items()
         return task, {split: {name: float(value) for name, value in of.items()} for split, of in splits.items()}
     except (ValueError, AttributeError, TypeError):
-        raise DataError(f"{revision.name}: {paths.SCORES} is not what evaluate writes; run dvc repro") from None
+        raise DataError(f"{revision.name}: {path} is not what this version of refit writes; run dvc repro") from None
 
 
 def _yaml(revision: Revision, path: Path) -> dict[str, Any]:
@@ -132,17 +146,19 @@ def _yaml(revision: Revision, path: Path) -> dict[str, Any]:
         raise DataError(f"{revision.name}: {path} is not a YAML mapping; compare another revision") from None
 
 
-def _predicted(revision: Revision, task: TaskRecord, scores: dict[str, dict[str, float]]) -> dict[str, Predicted]:
+def _predicted(
+    revision: Revision, path: Path, task: TaskRecord, scores: dict[str, dict[str, float]]
+) -> dict[str, Predicted]:
     """The predictions on each split. Raises DataError unless they give these scores."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    content = revision.from_dvc(paths.PREDICTIONS)
+    content = revision.from_dvc(path)
     try:
         table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["split", "row", "label", "prediction"])
     except pa.ArrowException:
-        raise DataError(f"{paths.PREDICTIONS} is not what evaluate writes; run dvc repro") from None
+        raise DataError(f"{path} is not what this version of refit writes; run dvc repro") from None
     table = table.sort_by("row")
     found = {}
     for split in scores:
@@ -152,7 +168,7 @@ def _predicted(revision: Revision, task: TaskRecord, scores: dict[str, dict[str,
         values = {name: score(name, labels, predictions) for name in task.scores}
         if any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in values.items()):
             raise DataError(
-                f"{revision.name}: {paths.PREDICTIONS} does not give the scores in {paths.SCORES}: they are of two "
-                "runs; run dvc repro and commit both together"
+                f"{revision.name}: {path} does not give the scores in git: they are of two runs; run dvc repro and "
+                "commit both together"
             )
     return found

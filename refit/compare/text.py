@@ -13,11 +13,13 @@ from refit.compare.comparison import Comparison, Line
 from refit.compare.flips import Flip
 from refit.escaping import code, markdown, one_line
 from refit.evaluation import significance
+from refit.evaluation.against_baseline import LINEAR_MODEL
 
 WIDTH = 110  # characters per line of a paragraph in the terminal
 HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
+BASELINE_HEAD = ("revision", "split", "score", "value", LINEAR_MODEL, "difference", "p", "is it real?")
 FLIP_HEAD = ("split", "row", "label", "before", "after", "text")
-NUMBERS = {"value", "95% interval", "difference", "p", "row"}  # columns aligned to the right
+NUMBERS = {"value", "95% interval", LINEAR_MODEL, "difference", "p", "row"}  # columns aligned to the right
 MOST_FLIPS = 40_000  # characters of flips in Markdown; GitHub allows 65,536 in a comment
 TESTS = {
     significance.MCNEMAR: "McNemar's exact test (accuracy)",
@@ -58,7 +60,7 @@ def machine(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
                 "against": line.against.name if line.against else None,
                 "test": vars(line.test) if line.test else None,
             }
-            for line in compared.lines
+            for line in [*compared.lines, *compared.baseline]
         ],
         "revisions": [
             {"name": run.name, "commit": run.revision.commit, "title": run.revision.title, "task": run.task_name,
@@ -91,6 +93,8 @@ def _tables(compared: Comparison) -> Iterator[tuple[Sequence[str], list[list[str
         rows.append([*shown, *_cells(line)])
         above = place
     yield HEAD, rows
+    if compared.baseline:
+        yield BASELINE_HEAD, [_baseline_cells(line) for line in compared.baseline]
     yield ("revision", "title"), [[run.name, run.revision.title] for run in compared.runs]
     if compared.params:
         names = [group.name for group in compared.groups]
@@ -105,6 +109,12 @@ def _cells(line: Line) -> list[str]:
     interval = "{:.3f} to {:.3f}".format(*line.interval) if line.interval else ""
     difference = f"{line.test.value:+.4f}" if line.test else ""
     return [line.group.name, f"{line.value:.4f}{deviation}", interval, difference, p_value(line), line.verdict]
+
+
+def _baseline_cells(line: Line) -> list[str]:
+    name, value, _, *test = _cells(line)
+    assert line.test
+    return [name, line.split, line.score, value, f"{line.value - line.test.value:.4f}", *test]
 
 
 def _flip_rows(flips: Sequence[Flip]) -> list[list[str]]:

@@ -1,6 +1,10 @@
 """Words of a text, for what counts them without a tokenizer: the baseline's features and the overlap of a pair."""
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 
 # The scripts that put no space between words: Thai to Khmer, kana, Chinese characters.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -12,3 +16,8 @@ def overlap(first: str, second: str) -> float:
     """The Jaccard similarity of two texts' sets of words, 0 to 1, ignoring case."""
     a, b = (set(_WORD.findall(text.casefold())) for text in (first, second))
     return len(a & b) / len(a | b) if a or b else 1.0
+
+
+def overlaps(pairs: Sequence[tuple[str, ...]]) -> npt.NDArray[np.float64]:
+    """The overlap of each pair."""
+    return np.array([overlap(first, second) for first, second in pairs])

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from refit.data.words import overlap
+from refit.data.words import overlaps
 from refit.evaluation import against_baseline, calibration, metrics
+from refit.evaluation.against_baseline import verdict
 from refit.report import charts, slices
 from refit.report.charts import Series
 from refit.report.run_data import Column, Run
@@ -45,14 +46,15 @@ def _scores(run: Run) -> Values:
         for name in names:
             low, high = run.details[split]["intervals"][name]
             card = {"score": name, "split": split, "value": run.scores[split][name], "low": low, "high": high}
-            baseline = None if run.task.is_regression else _baseline(run, split, name)
-            cards.append({**card, "examples": run.scores[split]["rows"], "baseline": baseline})
-    is_above = run.task.is_regression or cards[0]["low"] > cards[0]["baseline"]
+            majority = None if run.task.is_regression else _majority(run, split, name)
+            test = run.details[split]["baseline"][name]
+            cards.append({**card, "majority": majority, "tfidf": test["value"], "verdict": verdict(test)})
+    is_better = against_baseline.is_better(run.details[run.scored[0]]["baseline"][best])
     classes = {} if run.task.is_regression else {split: _classes(run, split) for split in run.scored}
-    return {"cards": cards, "is_above_baseline": is_above, "classes": classes}
+    return {"cards": cards, "is_better": is_better, "classes": classes}
 
 
-def _baseline(run: Run, split: str, name: str) -> float:
+def _majority(run: Run, split: str, name: str) -> float:
     """The score of always predicting the most frequent label of the training examples used."""
     classes = run.details[split]["classes"]
     labels = np.repeat(np.arange(len(run.task.labels)), [classes[label]["rows"] for label in run.task.labels])
@@ -163,8 +165,7 @@ def _hardness(run: Run) -> list[Values]:
     charted = [_by_group(run, values, predicted.length, "By length", "tokens")]
     if run.task.is_pair:
         some = np.sort(_sample(len(values), OVERLAP_ROWS))
-        pairs = run.texts("validation", predicted.row[some])
-        shared = np.rint([100 * overlap(first, second) for first, second in pairs])
+        shared = np.rint(100 * overlaps(run.texts("validation", predicted.row[some])))
         title = "By words that both texts share"
         charted.append(_by_group(run, values[some], shared, title, "% of all their different words"))
     return charted

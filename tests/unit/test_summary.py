@@ -3,20 +3,39 @@
 from pathlib import Path
 
 import pytest
+from made_runs import task_record
 
 from refit import paths, summary
 from refit.errors import RefitError
 from refit.storage import files
 
 
-def test_scores_are_a_table_with_intervals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_are_a_table_with_intervals_baseline_and_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a table that shows another figure than scores.json, or one that cannot be read."""
     monkeypatch.chdir(tmp_path)
+    task_record(human={"one rater": {"accuracy": 0.671}}).write(paths.TASK)
+    files.write_json(paths.LOCAL_SPEED / "baseline.json", {"seconds": 2.1})
     files.write_json(paths.SCORES, {"cola": {"validation": {"accuracy": 0.53125, "loss": 1.2, "rows": 1043}}})
-    files.write_json(paths.DETAILS, {"cola": {"validation": {"intervals": {"accuracy": [0.5, 0.5625]}}}})
-    head, line = summary.scores().splitlines()
-    assert head.split() == ["task", "split", "score", "value", "95%", "interval", "rows"]
-    assert line.split() == ["cola", "validation", "accuracy", "0.5312", "0.500", "to", "0.562", "1,043"]
+    test = {"value": 0.5, "difference": 0.03125, "p": 0.2}
+    details = {"intervals": {"accuracy": [0.5, 0.5625]}, "baseline": {"accuracy": test}}
+    files.write_json(paths.DETAILS, {"cola": {"validation": details}})
+    head, line, *_ = summary.scores().splitlines()
+    assert head.split() == [
+        "task",
+        "split",
+        "score",
+        "value",
+        "95%",
+        "interval",
+        "TF-IDF",
+        "difference",
+        "to",
+        "TF-IDF",
+    ]
+    assert line.split()[:8] == ["cola", "validation", "accuracy", "0.5312", "0.500", "to", "0.562", "0.5000"]
+    assert line.endswith("+0.031, not shown to be better (p 0.2000)")
+    assert "in 2 s" in summary.scores()
+    assert "one rater against the mean of the others: accuracy 0.671" in summary.scores()
 
 
 def test_a_folder_without_a_run_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

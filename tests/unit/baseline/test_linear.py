@@ -8,10 +8,10 @@ from refit.baseline import linear
 from refit.evaluation.metrics import score
 
 
-def examples(rows: int = 300, *, is_regression: bool = False) -> tuple[sparse.csr_matrix, np.ndarray]:
+def examples(rows: int = 300, *, is_regression: bool = False) -> tuple[sparse.csr_array, np.ndarray]:
     """Features and labels that depend on them, with noise."""
     generator = np.random.default_rng(0)
-    features = sparse.csr_matrix(generator.random((rows, 40)) * (generator.random((rows, 40)) < 0.3))
+    features = sparse.csr_array(generator.random((rows, 40)) * (generator.random((rows, 40)) < 0.3))
     values = features @ generator.normal(size=40) + generator.normal(0, 0.1, rows)
     return features, values.astype(np.float32) if is_regression else np.digitize(values, [-1, 1])
 
@@ -46,7 +46,7 @@ def test_the_strength_is_the_best_on_validation(monkeypatch: pytest.MonkeyPatch)
 def test_one_label_or_no_word_gives_a_constant(is_regression: bool) -> None:
     """Prevents a failing stage where every training label is the same, or no text has a word that another has."""
     labels = np.ones(20, np.float32 if is_regression else np.int64)
-    for features in (sparse.csr_matrix(np.eye(20)), sparse.csr_matrix((20, 0))):
+    for features in (sparse.csr_array(np.eye(20)), sparse.csr_array((20, 0))):
         name = "pearson" if is_regression else "accuracy"
         model, _ = linear.fit(features, labels, (features, labels), name, is_regression=is_regression)
         assert set(model.predict(features)) == {1}

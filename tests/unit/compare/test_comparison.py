@@ -139,3 +139,14 @@ def test_a_hostile_text_is_inert_in_every_format() -> None:
     assert "<script>alert(1)</script> \ufffd[31mred | @team" in terminal(compared, hostile)
     said = pull_request(compared, hostile)
     assert not any(part in said for part in ("<script", "@team", "![x]", "\x1b"))
+
+
+def test_the_last_run_is_compared_with_its_baseline() -> None:
+    """Prevents a gain over an older run from looking good where a linear model is as good."""
+    compared = compare([made("a"), made("b", share=0.9)], made("TF-IDF", share=0.5))
+    assert {(line.group.name, line.split, line.verdict) for line in compared.baseline} == {
+        ("b", "test", comparison.REAL), ("b", "validation", comparison.REAL)
+    }  # fmt: skip
+    for shown in (terminal(compared), pull_request(compared)):
+        assert "TF-IDF" in shown
+    assert "TF-IDF" not in terminal(compare([made("a"), made("b")]))

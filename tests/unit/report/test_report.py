@@ -15,6 +15,7 @@ from conftest import ROOT, environment, run
 from made_runs import HOSTILE, HOSTILE_LABELS, HOSTILE_TEXTS, LABELS, SPLITS, write
 
 from refit import params, paths
+from refit.data.task_record import TaskRecord
 from refit.errors import DataError
 from refit.report import build
 from refit.storage import files
@@ -116,19 +117,29 @@ def test_the_page_says_what_the_run_found(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_score_that_is_not_above_the_baseline_has_a_warning(
     learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Prevents an F1 of 0.8 from looking good where one prediction for every example has it, too."""
+    """Prevents an F1 of 0.8 from looking good where a linear model, or one label for every example, has it, too."""
     monkeypatch.chdir(write(tmp_path / "run"))
     details = json.loads(paths.DETAILS.read_text())
     of_test = details["own/made"]["test"]
     labels = [of_test["classes"][name]["rows"] for name in LABELS]
-    share = labels[0] / sum(labels)  # train has as many of both labels; the first of equals is taken
-    of_test["intervals"]["accuracy"] = [share + (0.001 if learned else -0.001), 1.0]
+    of_test["baseline"]["accuracy"] |= {"value": 0.4321, "difference": 0.1, "p": 0.01 if learned else 0.06}
     files.write_json(paths.DETAILS, details)
     build.write(params.values(), paths.REPORT)
     text = text_of(paths.REPORT)
-    assert f"baseline: {share:.3f}" in text
-    assert "Baseline: always predicting negative, the most frequent label in" in text
-    assert ("The accuracy on test is not shown to be above the baseline." in text) is not learned
+    assert "TF-IDF: 0.432" in text
+    assert f"+0.100, {'real (p 0.0100)' if learned else 'not shown to be better (p 0.0600)'}" in text
+    assert f"most frequent label: {labels[0] / sum(labels):.3f}" in text
+    assert ("The accuracy on test is not shown to be better" in text) is not learned
+
+
+def test_what_people_score_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a score without the one thing that says how high it could be."""
+    monkeypatch.chdir(write(tmp_path / "run"))
+    task = TaskRecord.read(paths.TASK)
+    task.model_copy(update={"human": {"one rater": {"accuracy": 0.671, "macro_f1": 0.55}}}).write(paths.TASK)
+    build.write(params.values(), paths.REPORT)
+    text = text_of(paths.REPORT)
+    assert text.index("one rater") < text.index("0.671") < text.index("0.550")
 
 
 def test_examples_of_max_length_are_drawn_left_of_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
