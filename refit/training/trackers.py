@@ -41,10 +41,8 @@ def trackers(report_to: str, home: Path | None = None) -> list[TrainerCallback]:
 
     Raises ParamsError where its package is not installed.
     """
-    if report_to != "none" and not getattr(integrations, f"is_{report_to}_available")():
-        raise ParamsError(
-            f"params.yaml report_to: {report_to} is not installed; run: .venv/bin/pip install {report_to}"
-        )
+    if report_to == "wandb" and not integrations.is_wandb_available():
+        raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
     home = home or paths.state_folder()
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     run = "-".join(filter(None, [moment, os.environ.get("DVC_EXP_NAME"), str(os.getpid())]))

@@ -48,11 +48,7 @@ def remove_outs(project: Path, stage: str) -> None:
 
 def leftovers(project: Path) -> list[str]:
     """Temporary files and folders, which only a running stage may have."""
-    return [
-        str(path.relative_to(project))
-        for path in project.rglob(".*")
-        if path.name.endswith(".tmp") or path.name.startswith(".trash-")
-    ]
+    return [str(path.relative_to(project)) for path in project.rglob(".*.tmp")]
 
 
 class Enumeration:

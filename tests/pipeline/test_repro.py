@@ -110,15 +110,6 @@ def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> 
     assert config["problem_type"] == "regression"
 
 
-def test_a_mistake_of_the_user_gives_one_line(done: Path) -> None:
-    """Prevents a traceback for a typo."""
-    change_params(done / "params.yaml", task="own/nowhere")
-    failed = run("dvc", "repro", cwd=done, check=False)
-    assert failed.returncode != 0
-    assert "Traceback" not in failed.stderr
-    assert "data/own/nowhere: no such folder" in failed.stderr
-
-
 def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_path: Path, tiny_model: Path) -> None:
     """Prevents results of outdated weights or rows, and a broken link of one task from stopping the other tasks."""
     (done / "data/own/broken").mkdir()
@@ -141,12 +132,3 @@ def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_p
     assert f"{outside}" in kept.stderr
     change_params(done / "params.yaml", task="own/broken")
     assert "data/own/broken" in run("dvc", "repro", "tokenize", cwd=done, check=False).stderr
-
-
-def test_a_model_folder_that_dvc_would_delete_first_is_refused(done: Path) -> None:
-    """Prevents `model: models/base` from deleting the only copy of the model."""
-    change_params(done / "params.yaml", model="models/base")
-    refused = run("dvc", "repro", "download_model", cwd=done, check=False)
-    assert refused.returncode != 0
-    assert "params.yaml model" in refused.stderr
-    assert (done / "models/base/model.safetensors").is_file()

@@ -65,13 +65,9 @@ def test_every_row_gets_its_own_logits(model: BertForSequenceClassification, row
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_the_number_of_threads_changes_no_bit(model: BertForSequenceClassification, rows: Rows, threads: int) -> None:
     """Prevents scores that differ between machines with more and fewer cores, each batch has one thread."""
-    assert np.array_equal(logits(model, rows, threads), logits(model, rows, 1))
-
-
-def test_the_number_of_threads_is_restored(model: BertForSequenceClassification, rows: Rows) -> None:
-    """Prevents later work from running on one thread."""
-    logits(model, rows, threads=2)
-    assert torch.get_num_threads() == 2
+    found = logits(model, rows, threads)
+    assert torch.get_num_threads() == threads
+    assert np.array_equal(found, logits(model, rows, 1))
 
 
 def test_no_rows_have_no_logits(model: BertForSequenceClassification, rows: Rows) -> None:
