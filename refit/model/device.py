@@ -74,11 +74,6 @@ def _fastest_format() -> Format:
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
-def has_tf32() -> bool:
-    """Whether the GPU supports TF32 (compute capability 8.0 and up)."""
-    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
-
-
 def autocast(number: Format) -> AbstractContextManager[object]:
     """A context in which matrix products run in the given format."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(number, torch.float32)

@@ -124,6 +124,7 @@ def values(params: Train, rows: int, number: device.Format, place: torch.device)
     On a GPU, matrices are multiplied in TF32 where they are not in 16 bits, batches are pinned and made by workers.
     """
     on_gpu = place.type == "cuda"
+    has_tf32 = on_gpu and torch.cuda.get_device_capability() >= (8, 0)
     epoch_steps = max(1, math.ceil(math.ceil(rows / params.batch_size) / params.grad_accum))
     return {
         "learning_rate": params.lr,
@@ -146,7 +147,7 @@ def values(params: Train, rows: int, number: device.Format, place: torch.device)
         "data_seed": params.seed,
         "bf16": number == "bf16",
         "fp16": number == "fp16",
-        "tf32": True if on_gpu and params.precision != "fp32" and device.has_tf32() else None,
+        "tf32": True if has_tf32 and params.precision != "fp32" else None,
         "use_cpu": place.type == "cpu",
         "dataloader_pin_memory": on_gpu,
         "dataloader_num_workers": GPU_WORKERS if on_gpu else 0,

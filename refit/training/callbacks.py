@@ -66,12 +66,12 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def figures(self, args: TrainingArguments, state: TrainerState, rate: float) -> str:
         """The text after the bar: the most useful first, because a narrow terminal cuts the end off."""
-        last = list(curves.scores(state.log_history, self.score).values())[-1:]
+        scores = list(curves.scores(state.log_history, self.score).values())
         steps_per_second = self.bar.format_dict["rate"] if self.bar is not None else None
         rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        parts = [
+        best_first = [
             f"epoch {state.epoch:.2f} of {state.num_train_epochs:g}, loss {self.loss:.3f}",
-            *(f"{self.score} {value:.3f}" for value in last),
+            *(f"{self.score} {value:.3f}" for value in scores[-1:]),
             f"{(steps_per_second or 0) * rows:.0f} rows/s, lr {rate:.1e}",
         ]
-        return ", ".join(parts)
+        return ", ".join(best_first)

@@ -100,7 +100,7 @@ class Run:
         return None
 
     def commit(self, step: int, best_step: int) -> None:
-        """Make a checkpoint count whose files have all been written, then remove all but the newest and the best."""
+        """Make a checkpoint count whose files are all written, then remove all but the two newest and the best."""
         folder = self.checkpoint(step)
         written = _files(folder)
         for path in [*written, folder]:
@@ -129,26 +129,21 @@ class Run:
     def _say_what_differs(self) -> None:
         """Say in what this run differs from the last one, if there was one."""
         for marker in _descriptions(self.folder.parent)[:1]:
-            with suppress(ValueError):  # a damaged one says nothing
-                different = fingerprint.differences(files.read_json(marker), self.description)
-                verb = "differs" if len(different) == 1 else "differ"
-                say(f"train: starting from scratch: {', '.join(different[:6])} {verb} from the last run")
+            different = fingerprint.differences(files.read_json(marker), self.description)
+            verb = "differs" if len(different) == 1 else "differ"
+            say(f"train: starting from scratch: {', '.join(different[:6])} {verb} from the last run")
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
     """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to.
 
-    `score` picks the best evaluation; `patience` is the number of evaluations without improvement before stopping, 0
-    for never; `resumed_from` is the checkpoint that the run starts from, if any.
+    `score` picks the best evaluation; `resumed_from` is the checkpoint that the run starts from, if any.
     """
 
-    def __init__(
-        self, run: Run, trainer: ClassifierTrainer, score: str, patience: int, resumed_from: Path | None
-    ) -> None:
+    def __init__(self, run: Run, trainer: ClassifierTrainer, score: str, resumed_from: Path | None) -> None:
         self.run = run
         self.trainer = trainer
         self.score = score
-        self.patience = patience
         self.resumed_from = resumed_from
         self.is_stop_asked = False
 
@@ -213,7 +208,8 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
     def _has_stalled(self, state: TrainerState) -> bool:
         steps = list(curves.scores(state.log_history, self.score))
         best = curves.best_step(state.log_history, self.score)
-        return self.patience > 0 and best is not None and len(steps) - 1 - steps.index(best) >= self.patience
+        patience = self.trainer.params.early_stopping
+        return patience > 0 and best is not None and len(steps) - 1 - steps.index(best) >= patience
 
 
 def step_of(checkpoint: Path) -> int:

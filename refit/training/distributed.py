@@ -105,10 +105,9 @@ def leave(figures: dict[str, Any]) -> None:
 
 def from_main(work: Callable[[], Found]) -> Found:
     """The result of `work`, which the main process alone runs while the others wait for it."""
-    if count() == 1:
-        return work()
-    from torch import distributed
-
     box = [work() if is_main() else None]
-    distributed.broadcast_object_list(box, src=0)
+    if count() > 1:
+        from torch import distributed
+
+        distributed.broadcast_object_list(box, src=0)
     return box[0]  # type: ignore[return-value]

@@ -3,6 +3,7 @@
 import shutil
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from refit.params import Train
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 from refit.training import arguments, callbacks, checkpoint, curves, distributed, fingerprint, model_card, trackers
-from refit.training.trainer import ClassifierTrainer, score_function
+from refit.training.trainer import ClassifierTrainer, scores
 
 
 def train(params: Train) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
     files.need_space(run.folder, 4 * 3 * weights, "training")
     fitting = _trainer(params, task, run.folder, rows, number)
     resumed = distributed.from_main(run.newest)
-    checkpoints = checkpoint.Checkpoints(run, fitting, task.best_score, params.early_stopping, resumed)
+    checkpoints = checkpoint.Checkpoints(run, fitting, task.best_score, resumed)
     fitting.add_callback(checkpoints)
     start = time.perf_counter()
     with checkpoints.listening():
@@ -112,7 +113,7 @@ def _trainer(
         train_dataset=Examples(rows["train"]),
         eval_dataset=Examples(rows["validation"]),
         data_collator=classifier.collator(paths.BASE_MODEL, width),
-        compute_metrics=score_function(task.scores, is_regression=task.is_regression),
+        compute_metrics=partial(scores, task.scores, task.is_regression),
         callbacks=[callbacks.Progress(task.best_score), *trackers.trackers(params.report_to)],
         params=params,
         inference=inference,

@@ -14,7 +14,6 @@ from refit.escaping import markdown
 from refit.evaluation.metrics import SCORES
 from refit.params import formatted
 
-MOST_LABELS = 50
 TEMPLATE = Path(__file__).parent / "model_card.md.j2"
 
 
@@ -28,7 +27,7 @@ def text(
     """
     card = ModelCard.from_template(
         _metadata(task, model, best), template_path=str(TEMPLATE), md=markdown, formatted=formatted, title=_title,
-        task=task, model=model, params=params, best=best, scores=SCORES, most_labels=MOST_LABELS,
+        task=task, model=model, params=params, best=best, scores=SCORES,
         # of a folder its name alone, because its path says something about the user's machine
         base=Path(model["model"]).name if model["source"] == "folder" else str(model["model"]),
         rows={split: rows[split] for split in ("train", *sorted(rows.keys() - {"train"}, reverse=True))},

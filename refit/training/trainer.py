@@ -177,14 +177,13 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             self.accelerator.scaler.load_state_dict(files.read_json(Path(checkpoint) / SCALER))
 
     def _save_rng_state(self, output_dir: str) -> None:
-        files.write_json(Path(output_dir) / self._rng_file(), checkpoint_io.generators())
+        files.write_json(Path(output_dir) / f"rng_state_{self.args.process_index}.json", checkpoint_io.generators())
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            checkpoint_io.restore_generators(files.read_json(Path(checkpoint) / self._rng_file()))
-
-    def _rng_file(self) -> str:
-        return f"rng_state_{self.args.process_index}.json"
+            checkpoint_io.restore_generators(
+                files.read_json(Path(checkpoint) / f"rng_state_{self.args.process_index}.json")
+            )
 
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tensor:
@@ -197,11 +196,7 @@ def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tenso
     return torch.from_numpy(weights).float()
 
 
-def score_function(names: list[str], *, is_regression: bool) -> Any:
-    """The Trainer's compute_metrics for the named scores."""
-
-    def compute(prediction: EvalPrediction) -> dict[str, float]:
-        predictions = metrics.predictions_of(np.asarray(prediction.predictions), is_regression=is_regression)
-        return hf_evaluate.compute(names, np.asarray(prediction.label_ids), predictions)
-
-    return compute
+def scores(names: list[str], is_regression: bool, prediction: EvalPrediction) -> dict[str, float]:
+    """The named scores of predictions; with the first two arguments given, it is the Trainer's compute_metrics."""
+    predictions = metrics.predictions_of(np.asarray(prediction.predictions), is_regression=is_regression)
+    return hf_evaluate.compute(names, np.asarray(prediction.label_ids), predictions)

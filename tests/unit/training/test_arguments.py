@@ -9,7 +9,6 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from refit.errors import ParamsError
-from refit.model import device
 from refit.params import TRAINER_NAMES, Train
 from refit.training import arguments
 from refit.training.trainer import ClassifierTrainer
@@ -30,7 +29,7 @@ def test_an_epoch_is_counted_in_steps_as_the_trainer_does(rows: int, changes: di
 
 def test_a_gpu_gets_its_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a GPU from being fed like a CPU; checked by the arguments, because there is no GPU here."""
-    monkeypatch.setattr(device, "has_tf32", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
     on_gpu = arguments.values(chosen(), 100, "bf16", torch.device("cuda"))
     wanted = {"bf16": True, "tf32": True, "dataloader_pin_memory": True, "dataloader_num_workers": 2, "use_cpu": False}
     assert {name: on_gpu[name] for name in wanted} == wanted

@@ -1,5 +1,6 @@
 """What refit adds to the Trainer: its loss, class weights, an evaluation that changes nothing, and an end at NaN."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def make(
         train_dataset=examples(40),
         eval_dataset=examples(20, seed=1),
         data_collator=COLLATE,
-        compute_metrics=trainer.score_function(["accuracy"], is_regression=False),
+        compute_metrics=partial(trainer.scores, ["accuracy"], False),
         params=chosen(**params or {}),
         inference=Inference(model, COLLATE, 8, "fp32") if has_inference else None,
     )
