@@ -2,13 +2,12 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from conftest import ROOT, change_params, environment, run, tiny_project, wait_until
@@ -90,7 +89,8 @@ def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -
     folder = sampled(tmp_path / "project", tiny_model, processes=2, epochs=30)
     started = subprocess.Popen(["python", "-m", "stages.train"], cwd=folder, env=environment(), start_new_session=True)
     wait_for_checkpoint(folder, started)
-    os.kill(second_process(started.pid), signal.SIGKILL)
+    (second,) = (child for child in psutil.Process(started.pid).children() if child.environ().get("RANK") == "1")
+    second.kill()
     assert started.wait(timeout=120) != 0
     again = run("python", "-m", "stages.train", cwd=folder)
     assert "resuming from step" in again.stderr
@@ -100,15 +100,6 @@ def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -
     uninterrupted = run("python", "-m", "stages.train", cwd=folder)
     assert "resuming from step" not in uninterrupted.stderr
     assert (folder / "models/finetuned/model.safetensors").read_bytes() == weights
-
-
-def second_process(launcher: int) -> int:
-    """The process of rank 1 among a launcher's children."""
-    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-    for child in children:
-        if b"RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
-            return int(child)
-    raise AssertionError(f"no process of rank 1 among {children}")
 
 
 @pytest.mark.parametrize(

@@ -50,16 +50,15 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, tmp_pat
     assert float(last["validation_accuracy"]) == pytest.approx(expected["metrics"]["eval_accuracy"], abs=5e-5)
 
 
-def test_card_and_curve_have_the_scores_that_evaluate_finds(project: Path) -> None:
+def test_card_and_curve_have_the_scores_that_evaluate_finds(trained: Path) -> None:
     """Prevents two different numbers for the same model and examples, one of them on the hub."""
-    run("dvc", "repro", cwd=project)
-    scores = json.loads((project / "metrics/scores.json").read_text())["own/tiny"]["validation"]
-    metadata = metadata_load(project / "models/finetuned/README.md")
+    scores = json.loads((trained / "metrics/scores.json").read_text())["own/tiny"]["validation"]
+    metadata = metadata_load(trained / "models/finetuned/README.md")
     assert metadata is not None
     (result,) = metadata["model-index"][0]["results"]
     by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
-    done = files.read_json(next((project / ".refit/runs").glob("*/DONE.json")))
+    done = files.read_json(next((trained / ".refit/runs").glob("*/DONE.json")))
     (best,) = (entry for entry in done["log"] if entry["step"] == done["best_step"] and "eval_loss" in entry)
     assert scores["accuracy"] == round(best["eval_accuracy"], 6)
     assert scores["loss"] == pytest.approx(best["eval_loss"], abs=1e-5)
