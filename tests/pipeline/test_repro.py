@@ -105,6 +105,10 @@ def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> 
     assert config["problem_type"] == "regression"
     assert "'score': " in example_of_card(done)
     assert 'function_to_apply="none"' in (done / "models/finetuned/README.md").read_text()
+    change_params(done / "params.yaml", class_weights="balanced")
+    refused = run("python", "-m", "stages.train", cwd=done, check=False).stderr.splitlines()[-1]
+    assert refused.startswith("refit train: params.yaml class_weights, label_smoothing: got balanced and 0.0, but this")
+    change_params(done / "params.yaml", class_weights="none")
 
 
 def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_path: Path, tiny_model: Path) -> None:
