@@ -19,7 +19,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from refit import params, repo, targets
+from refit import params, repo
 from refit.errors import InterruptedRunError, ParamsError, RefitError
 from refit.experiments import runner
 from refit.stage import run
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", help="names of recipes in --recipes (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
-    parser.add_argument("--recipes", type=targets.path, default=RECIPES, help="folder (default: recipes/glue)")
+    parser.add_argument("--recipes", type=Path, default=RECIPES, help="folder (default: recipes/glue)")
     chosen = parser.parse_args()
     repo.check_repository()
     tasks = [recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _recipes(chosen.recipes)]

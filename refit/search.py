@@ -98,7 +98,7 @@ def open_study(name: str, storage: str, search: Search) -> optuna.Study:
     """Open or create the study in a journal file or a database. Raises UsageError, ParamsError."""
     place: Any = storage
     if "://" not in storage:
-        journal = targets.checked("--storage", targets.path(storage), _is_journal)
+        journal = targets.checked("--storage", Path(storage), _is_journal)
         journal.parent.mkdir(parents=True, exist_ok=True)
         place = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS) if search.prune else optuna.pruners.NopPruner()

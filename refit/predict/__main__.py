@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refit import targets
 from refit.errors import DataError, ParamsError
 from refit.stage import heavy_imports, run
 
@@ -27,9 +26,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         prog="python -m refit.predict", description="Predict with a fine-tuned model.", allow_abbrev=False
     )
     parser.add_argument("text", nargs="*", help="one text, or two for a task of pairs")
-    parser.add_argument("--file", type=targets.path, help="csv, tsv, jsonl or parquet: column text (and text_pair)")
+    parser.add_argument("--file", type=Path, help="csv, tsv, jsonl or parquet: column text (and text_pair)")
     parser.add_argument("--split", help="a split of the run's task: test writes GLUE's and CLUE's submission files")
-    parser.add_argument("--out", type=targets.path, help=".parquet file for the predictions; folder for a submission")
+    parser.add_argument("--out", type=Path, help=".parquet file for the predictions; folder for a submission")
     parser.add_argument("--model", type=os.path.expanduser, help="folder, revision or experiment (the workspace's)")
     chosen = parser.parse_args(given)
     ways = [bool(chosen.text), chosen.file is not None, chosen.split is not None]

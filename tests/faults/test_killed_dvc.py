@@ -43,7 +43,7 @@ def lock(project: Path) -> object:
 
 def newest_step(project: Path) -> int:
     """The step of the newest complete checkpoint, 0 if there is none."""
-    manifests = (project / ".refit/runs").glob("*/checkpoint-*/MANIFEST.json")
+    manifests = (project / ".refit/runs").glob("*/checkpoint-*/manifest.json")
     return max((int(path.parent.name.partition("-")[2]) for path in manifests), default=0)
 
 
