@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,17 +85,12 @@ def _reason(log: str) -> str:
 
 def _watch(process: "subprocess.Popen[bytes]", file: Path, is_hopeless: Poll | None) -> bool:
     """Wait for the process, passing on every new evaluation; returns True if the training was asked to stop."""
-    was_stopped = False
-    seen = 0
-    while True:
-        try:
-            process.wait(timeout=0.5)
-            return was_stopped and process.returncode != 0
-        except subprocess.TimeoutExpired:
-            found = evaluations.read(file)
-            if is_hopeless is None or was_stopped or len(found) == seen:
-                continue
-            seen = len(found)
-            if is_hopeless(found):
-                was_stopped = True
-                evaluations.stop(found[-1])
+    was_stopped, seen = False, 0
+    while process.poll() is None:
+        time.sleep(0.5)
+        found = evaluations.read(file)
+        if is_hopeless and not was_stopped and len(found) > seen and is_hopeless(found):
+            was_stopped = True
+            evaluations.stop(found[-1])
+        seen = len(found)
+    return was_stopped and process.returncode != 0

@@ -25,11 +25,8 @@ def make(name: str) -> Path:
     copy.parent.mkdir(parents=True, exist_ok=True)
     repo.git("clone", "--quiet", "--shared", "--no-checkout", here, copy)
     repo.git("checkout", "--quiet", "--detach", repo.git("rev-parse", "HEAD").strip(), cwd=copy)
-    changes = copy / ".git/changes"  # a file, because reading the diff as text would change line ends
-    defaults = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-    repo.git("diff", *defaults, f"--output={changes.resolve()}", "HEAD")
-    if changes.stat().st_size:
-        repo.git("apply", "--index", "--whitespace=nowarn", changes.resolve(), cwd=copy)
+    if changes := repo.git("stash", "create").strip():  # a commit that no ref names; the clone shares git's objects
+        repo.git("restore", "--source", changes, "--staged", "--worktree", ".", cwd=copy)
     for key in ("user.name", "user.email"):
         if value := repo.git("config", "--default", "", key).strip():
             repo.git("config", key, value, cwd=copy)
