@@ -13,7 +13,6 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from refit import paths
@@ -24,7 +23,7 @@ Text = Annotated[str, Field(min_length=1, description="text")]
 Flag = Annotated[bool, Field(description="true or false")]
 RowCount = Annotated[Annotated[int, Field(ge=1)] | Literal["all"], Field(description="a whole number >= 1, or all")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")]
-Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= share < 1")]
+Share = Annotated[float, Field(ge=0, lt=1, description="a number >= 0 and < 1")]
 Positive = Annotated[int, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
 Cadence = Annotated[
@@ -39,7 +38,7 @@ Threads = Annotated[
 class Params(BaseModel):
     """The base of every stage's params: frozen, strict about types."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
 class HashSources(Params):
@@ -87,21 +86,16 @@ class Sample(Params):
 class Train(Params):
     """How the model is fine-tuned."""
 
-    lr: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, description="a number, 0 < lr <= 1")]
+    lr: Annotated[float, Field(gt=0, le=1, description="a number, 0 < lr <= 1")]
     epochs: Annotated[int, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")]
     batch_size: Positive
     eval_batch_size: Positive
     grad_accum: Positive
-    weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")]
-    warmup: Annotated[
-        float,
-        Field(ge=0, lt=1, allow_inf_nan=False, description="the fraction of all steps to warm up in, 0 <= warmup < 1"),
-    ]
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
+    warmup: Share
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
-    max_grad_norm: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number >= 0 (0: do not clip)")]
-    label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= label_smoothing < 1")
-    ]
+    max_grad_norm: Annotated[float, Field(ge=0, description="a number >= 0 (0: do not clip)")]
+    label_smoothing: Share
     class_weights: Literal["none", "balanced"]
     early_stopping: Annotated[
         int, Field(ge=0, description="a whole number >= 0: evaluations without improvement before stopping (0: never)")
@@ -264,9 +258,7 @@ def _problem(where: str, key: str, detail: ErrorDetails) -> str:
         place = ".".join(str(part) for part in detail["loc"][:4])
         text = detail.get("ctx", {}).get("error") or f"{place}: got {shown(given)}; {detail['msg']}"
         return f"{where} {text}"
-    wanted = _wanted(key)
-    fix = " (remove the quotes)" if isinstance(given, str) and _is_number(given) and "number" in wanted else ""
-    return f"{where} {key}: got {shown(given)}, need {wanted}{fix}"
+    return f"{where} {key}: got {shown(given)}, need {_wanted(key)}"
 
 
 def _wanted(key: str) -> str:
@@ -282,7 +274,7 @@ def _space_problems(key: str, space: Range | list[int | float | str | bool]) -> 
         yield "need low < high, and low > 0 for log"
     field = All.model_fields[key]
     kind: Any = Annotated[field.annotation, *field.metadata]
-    param: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(strict=True))
+    param: TypeAdapter[Any] = TypeAdapter(kind, config=Params.model_config)
     for value in (space.low, space.high) if isinstance(space, Range) else space:
         try:
             param.validate_python(value)
@@ -295,29 +287,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
 
     Read as YAML 1.2 by DVC's own library: PyYAML reads the 2e-05 that `dvc exp run -S lr=2e-5` writes as text.
     """
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: not found; take one with: cp recipes/movie_stars.yaml {path}") from None
-    except IsADirectoryError:
-        raise ParamsError(f"{path}: is a folder; need a file of `key: value` lines, see recipes/") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ParamsError(f"{path}:{line} is not UTF-8 text; save the file as UTF-8") from None
     yaml = YAML(typ="safe", pure=True)
     try:
-        node = yaml.compose(content)
+        node = yaml.compose(path.read_bytes().decode("utf-8-sig"))
         tree = yaml.constructor.construct_document(node) if node else None
-    except DuplicateKeyError as error:
-        where = error.problem_mark.line + 1 if error.problem_mark else 0
-        key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "a key"
-        raise ParamsError(f"{path}:{where} key {key} appears twice; keep one of them") from None
-    except YAMLError as error:
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: not found; take one with: cp recipes/movie_stars.yaml {path}") from None
+    except (UnicodeDecodeError, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        tab = mark is not None and "\t" in "".join(content.splitlines()[mark.line : mark.line + 1])
-        hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
-        raise ParamsError(f"{path}{where} {hint}") from None
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ":"
+        reason = getattr(error, "problem", error)
+        raise ParamsError(f"{path}{where} is not YAML in UTF-8 ({reason}); correct it, see recipes/") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{path}: need `key: value` lines, got {shown(tree)}; see recipes/ for complete files")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
@@ -334,11 +314,3 @@ TRAINER_NAMES = {
     "eval_steps": "eval_every", "train_sampling_strategy": "sampling", "max_seq_length": "max_length",
     "model_name_or_path": "model", "revision": "model_revision",
 }  # fmt: skip
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

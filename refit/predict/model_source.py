@@ -56,13 +56,12 @@ def find(name: str | None, split: str | None = None) -> Iterator[FinetunedModel]
 
 
 def _of_clone(root: Path, name: str) -> FinetunedModel:
-    folder, task, run = root / paths.FINETUNED_MODEL, root / paths.TASK, root / paths.PARAMS
+    folder, task = root / paths.FINETUNED_MODEL, root / paths.TASK
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not there; run: dvc repro (or dvc pull), or name another model with --model")
-    return FinetunedModel(
-        name, folder, params.load(params.Evaluate, run), params.load(params.Tokenize, run).max_length,
-        TaskRecord.read(task) if task.is_file() else None, root / paths.RAW,
-    )  # fmt: skip
+    run = params.values(root / paths.PARAMS)
+    record = TaskRecord.read(task) if task.is_file() else None
+    return FinetunedModel(name, folder, params.Evaluate(**run), run["max_length"], record, root / paths.RAW)
 
 
 def _copy_revision(name: str, target: Path, split: str | None) -> None:

@@ -12,7 +12,7 @@ from conftest import reviews, write_csv
 from made_runs import task_record
 
 from refit import params, paths
-from refit.errors import DataError, ParamsError, UsageError
+from refit.errors import DataError, UsageError
 from refit.predict import batch
 from refit.predict.model_source import FinetunedModel
 from refit.predict.predictor import Predictor
@@ -109,13 +109,6 @@ def test_only_files_that_predict_wrote_are_replaced(predictor: Predictor) -> Non
     pq.write_table(pq.read_table(target).append_column("mine", [["a", "b"]]), target)
     with pytest.raises(UsageError, match="refit did not write it"):
         batch.write_file(predictor, source, target)
-
-
-def test_a_second_process_does_not_write_the_same_file(predictor: Predictor) -> None:
-    """Prevents two processes from deleting each other's windows."""
-    out = Path("out.parquet")
-    with batch._parts(out.resolve(), {}), pytest.raises(ParamsError, match="another process"):
-        batch.write_file(predictor, texts_file(2), out)
 
 
 def test_no_more_than_a_window_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
