@@ -6,7 +6,6 @@ only when, one of its params has changed. Nothing has a default here: every valu
 """
 
 import difflib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
@@ -169,14 +168,21 @@ class Search(Params, extra="forbid"):
 
     @model_validator(mode="after")
     def _check_space(self) -> "Search":
-        """Raise ValueError for keys of the space that are not params, and for values that a param cannot have."""
-        problems = [
-            f"search.space.{key}: {problem}"
-            for key, space in self.space.items()
-            for problem in _space_problems(key, space)
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
+        """Raise ValueError for a key of the space that is not a param, or a value that the param cannot have."""
+        for key, space in self.space.items():
+            if key not in names():
+                raise ValueError(f"search.space.{key}: no such param; need one of those in params.yaml")
+            if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
+                raise ValueError(f"search.space.{key}: need low < high, and low > 0 for log")
+            field = All.model_fields[key]
+            kind: Any = Annotated[field.annotation, *field.metadata]
+            param: TypeAdapter[Any] = TypeAdapter(kind, config=Params.model_config)
+            for value in (space.low, space.high) if isinstance(space, Range) else space:
+                try:
+                    param.validate_python(value)
+                except ValidationError:
+                    text = f"search.space.{key}: {shown(value)} cannot be tried, need {_wanted(key)}"
+                    raise ValueError(text) from None
         return self
 
 
@@ -264,22 +270,6 @@ def _problem(where: str, key: str, detail: ErrorDetails) -> str:
 def _wanted(key: str) -> str:
     field = All.model_fields[key]
     return field.description or f"one of {', '.join(get_args(field.annotation))}"
-
-
-def _space_problems(key: str, space: Range | list[int | float | str | bool]) -> Iterator[str]:
-    if key not in names():
-        yield "no such param; need one of those in params.yaml"
-        return
-    if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
-        yield "need low < high, and low > 0 for log"
-    field = All.model_fields[key]
-    kind: Any = Annotated[field.annotation, *field.metadata]
-    param: TypeAdapter[Any] = TypeAdapter(kind, config=Params.model_config)
-    for value in (space.low, space.high) if isinstance(space, Range) else space:
-        try:
-            param.validate_python(value)
-        except ValidationError:
-            yield f"{shown(value)} cannot be tried, need {_wanted(key)}"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -6,7 +6,7 @@ Reading a revision never changes the workspace: its files come from git, from DV
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,10 @@ def check_repository() -> None:
 
 
 def resolve(names: list[str]) -> list[Revision]:
-    """The revisions to compare, in the order given, without duplicates. Raises UsageError.
+    """The revisions to compare, in the order given, each commit under its first name. Raises UsageError.
 
     A name is anything that git resolves to a commit, a DVC experiment, `workspace`, or a range A..B: the commits in it
-    that changed the scores, oldest first. Two names of one commit become `a = b`. Without names, HEAD is compared with
-    the workspace; so is a single revision.
+    that changed the scores, oldest first. Without names, HEAD is compared with the workspace; so is a single revision.
     """
     if names in ([], [WORKSPACE]):
         names = ["HEAD", WORKSPACE]
@@ -142,9 +141,7 @@ def resolve(names: list[str]) -> list[Revision]:
     found: dict[str | None, Revision] = {}
     for name in names:
         for revision in _range(name) if ".." in name else [single(name)]:
-            known = found.setdefault(revision.commit, revision)
-            if ".." not in name and revision.name not in known.name.split(" = "):
-                found[revision.commit] = replace(known, name=f"{known.name} = {revision.name}")
+            found.setdefault(revision.commit, revision)
     return list(found.values())
 
 

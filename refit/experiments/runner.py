@@ -60,14 +60,14 @@ def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hope
             pass_fds=[lock],  # so that the lock is held as long as the run lives
             process_group=0,
         )  # fmt: skip
+        must_stop = True
         try:
-            was_stopped = _watch(process, file, is_hopeless)
-        except BaseException:
-            # DVC ignores Ctrl-C and leaves it to its stage, which saves its state and exits.
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait()
-            raise
-    if was_stopped:
+            must_stop = _watch(process, file, is_hopeless)
+        finally:
+            if must_stop:  # hopeless, or this command was interrupted
+                os.killpg(process.pid, signal.SIGINT)  # DVC leaves it to its stage, which saves its state and exits
+                process.wait()
+    if must_stop and process.returncode:
         return False
     if process.returncode:
         reason = _reason(log.read_text(errors="replace")) or f"dvc exp run ended with code {process.returncode}"
@@ -84,13 +84,12 @@ def _reason(log: str) -> str:
 
 
 def _watch(process: "subprocess.Popen[bytes]", file: Path, is_hopeless: Poll | None) -> bool:
-    """Wait for the process, passing on every new evaluation; returns True if the training was asked to stop."""
-    was_stopped, seen = False, 0
+    """Wait until the process ends, or is hopeless: then returns True."""
+    seen = 0
     while process.poll() is None:
         time.sleep(0.5)
         found = evaluations.read(file)
-        if is_hopeless and not was_stopped and len(found) > seen and is_hopeless(found):
-            was_stopped = True
-            evaluations.stop(found[-1])
+        if is_hopeless and len(found) > seen and is_hopeless(found):
+            return True
         seen = len(found)
-    return was_stopped and process.returncode != 0
+    return False

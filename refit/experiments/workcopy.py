@@ -52,11 +52,8 @@ def place(name: str) -> Path:
 
 def fetch(name: str) -> None:
     """Fetch the experiment from its clone, if it has finished there."""
-    copy = place(name)
-    if (copy / ".git").is_dir():
-        found = repo.git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}", cwd=copy).split()
-        if found:
-            repo.git("fetch", "--quiet", copy, *(f"+{reference}:{reference}" for reference in found))
+    if (place(name) / ".git").is_dir():
+        repo.git("fetch", "--quiet", place(name), f"+refs/exps/*/{name}:refs/exps/*/{name}")
 
 
 def remove(name: str) -> None:

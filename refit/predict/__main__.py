@@ -67,8 +67,6 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     if task is not None and task.is_pair != (len(texts) == 2):
         need = "two texts" if task.is_pair else "one text"
         raise ParamsError(f"the task {task.name} labels {need} at a time, got {len(texts)}")
-    if not all(text.strip() for text in texts):
-        raise ParamsError("the text is blank; need some words")
     logits = predictor.logits([tuple(texts)])
     if predictor.is_regression:
         print(f"{logits[0, 0]:.4f}")

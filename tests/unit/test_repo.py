@@ -63,7 +63,7 @@ def test_a_range_is_its_commits_that_changed_the_scores(commits: list[str]) -> N
 
 def test_two_names_of_one_commit_are_one_run(commits: list[str]) -> None:
     """Prevents a run from being counted as two."""
-    assert found("v1", "HEAD", "main") == [("v1", commits[0]), ("HEAD = main", commits[3])]
+    assert found("v1", "HEAD", "main") == [("v1", commits[0]), ("HEAD", commits[3])]
 
 
 @pytest.mark.parametrize(

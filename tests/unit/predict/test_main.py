@@ -49,7 +49,7 @@ def test_a_pair_for_a_task_of_single_texts_is_refused() -> None:
 
 def test_names_of_no_usable_model_are_refused(tiny_model: Path) -> None:
     """Prevents nonsense from the random head that transformers would add, and git's error for a typo."""
-    with pytest.raises(UsageError, match="--model nope: no such folder"), model_source.find("nope"):
+    with pytest.raises(UsageError, match="--model nope: no folder"), model_source.find("nope"):
         pass
     with pytest.raises(DataError, match="without a classification head"), model_source.find(str(tiny_model)) as found:
         Predictor(found)
