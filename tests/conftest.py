@@ -4,14 +4,12 @@ import contextlib
 import csv
 import os
 import random
-import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -38,17 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the slowest modules first; the two workers take module after module in this order."""
     places = {name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
-
-
-def refuse_dvc_in_unit_tests(event: str, arguments: tuple[Any, ...]) -> None:
-    """An audit hook: a test in tests/unit that starts DVC fails, so that `make unit` stays quick."""
-    if event == "subprocess.Popen" and os.environ.get("PYTEST_CURRENT_TEST", "").startswith("tests/unit/"):
-        command = " ".join(map(os.fsdecode, arguments[1]))
-        if re.search(r"(^|[/\s])dvc(\s|$)", command):
-            raise RuntimeError(f"tests in tests/unit must not start DVC; move this test to tests/pipeline: {command}")
-
-
-sys.addaudithook(refuse_dvc_in_unit_tests)
 
 
 def sentence(generator: random.Random, words: tuple[str, ...]) -> str:
