@@ -71,12 +71,9 @@ def lock_file() -> Iterator[Problem]:
         if isinstance(content, dict) and isinstance(content.get("stages"), dict):
             return
     cure = "restored from the last commit, or removed if it has none; DVC reruns stages or takes them from its cache"
-    yield Problem(f"{LOCK_FILE} is damaged", cure, _restore_lock_file)
-
-
-def _restore_lock_file() -> None:
-    if try_git("checkout", "HEAD", "--", LOCK_FILE) is None:
-        LOCK_FILE.unlink()
+    is_committed = try_git("cat-file", "-e", "HEAD:dvc.lock") is not None
+    fix = partial(repo.git, "checkout", "HEAD", "--", LOCK_FILE) if is_committed else LOCK_FILE.unlink
+    yield Problem(f"{LOCK_FILE} is damaged", cure, fix)
 
 
 def read_write_lock() -> Iterator[Problem]:

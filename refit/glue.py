@@ -20,7 +20,7 @@ from typing import Any
 from tabulate import tabulate
 
 from refit import params, repo, targets
-from refit.errors import InterruptedRunError, ParamsError, RefitError
+from refit.errors import ParamsError, RefitError
 from refit.experiments import runner
 from refit.stage import run
 
@@ -47,10 +47,7 @@ def main() -> None:
     repo.check_repository()
     tasks = [recipe(chosen.recipes, task, chosen.set) for task in chosen.tasks or _recipes(chosen.recipes)]
     runs = {(task["task"], seed): {**task, "seed": seed} for task in tasks for seed in chosen.seeds}
-    try:
-        results = {key: _run(key, changes) for key, changes in runs.items()}
-    except KeyboardInterrupt:
-        raise InterruptedRunError("stopped as asked; run the same command to resume") from None
+    results = {key: _run(key, changes) for key, changes in runs.items()}
     print("\n" + table(results))
     failed = [f"{task} seed {seed}" for (task, seed), result in results.items() if isinstance(result, str)]
     if failed:
@@ -94,8 +91,7 @@ def table(results: Mapping[Key, Scores | str]) -> str:
     finished: dict[int, dict[str, Scores]] = {seed: {} for _, seed in results}
     for task in dict.fromkeys(task for task, _ in results):
         of_scores: dict[str, list[float]] = {}
-        for seed in sorted(finished):
-            result = results.get((task, seed), {})
+        for seed, result in ((seed, result) for (name, seed), result in results.items() if name == task):
             if isinstance(result, str):
                 lines.append((task, f"seed {seed}", "", result))
                 continue

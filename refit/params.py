@@ -7,7 +7,7 @@ only when, one of its params has changed. Nothing has a default here: every valu
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -200,18 +200,17 @@ def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
 
     Raises ParamsError, naming every problem.
     """
-    checked, _ = _checked(path)
-    return cast(Fields, stage.model_construct(**{name: getattr(checked, name) for name in stage.model_fields}))
+    return stage(**_checked(path))
 
 
 def load_search(path: Path = paths.PARAMS) -> Search:
     """Check all of params.yaml, then return its `search:`, or the tutorials' search if it has none."""
-    return _checked(path)[0].search
+    return Search(**_checked(path).get("search") or {})
 
 
 def values(path: Path = paths.PARAMS) -> dict[str, Any]:
     """Check all of params.yaml, then return the params of all stages, in the order of the file."""
-    return {name: value for name, value in _checked(path)[1].items() if name != "search"}
+    return {name: value for name, value in _checked(path).items() if name != "search"}
 
 
 def names() -> set[str]:
@@ -238,11 +237,12 @@ def shown(value: Any) -> str:
     return f"{text if len(text) <= 60 else f'{text:.57}...'} ({kind})"
 
 
-def _checked(path: Path) -> tuple[All, dict[str, Any]]:
-    """The content of params.yaml, and the same as it was written. Raises ParamsError, naming every problem."""
+def _checked(path: Path) -> dict[str, Any]:
+    """The content of params.yaml. Raises ParamsError, naming every problem."""
     given, lines = _read(path)
     try:
-        return All.model_validate(given), given
+        All.model_validate(given)
+        return given
     except ValidationError as error:
         # By key, because a value that may be of several types has one error for each of them.
         details = {str(detail["loc"][0]): detail for detail in reversed(error.errors())}

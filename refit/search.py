@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from refit import locking, params, paths, repo, targets
-from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
+from refit.errors import DataError, DiskError, ParamsError, UsageError
 from refit.experiments import runner
 from refit.params import Range, Search
 from refit.stage import run
@@ -64,8 +64,6 @@ def main() -> None:
             print(f"study {name}: {search.trials} trials on {rows} training rows; every trial is a DVC experiment")
             run_trials(study, search, rows)
             _print_best(study)
-    except KeyboardInterrupt:
-        raise InterruptedRunError("stopped as asked; run the same command to resume") from None
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise DiskError(f"--storage {chosen.storage}: {reason}; run the same command to resume") from None
@@ -86,13 +84,12 @@ def train_rows(task: str, given: int | str, share: float) -> int | str:
     """
     if share == 1:
         return given
-    described = files.read_json(paths.TASK) if paths.TASK.is_file() else {}
-    if described.get("task") == task:
-        available = described["splits"]["train"]["rows"]
-        given = available if given == "all" else min(int(given), available)
-    elif given == "all":
+    record = files.read_json(paths.TASK) if paths.TASK.is_file() else {}
+    available = record["splits"]["train"]["rows"] if record.get("task") == task else math.inf
+    rows = min(math.inf if given == "all" else int(given), available)
+    if rows == math.inf:
         raise DataError(f"train_rows is all, and {paths.TASK} does not say how many; run: dvc repro download")
-    return max(1, math.ceil(int(given) * share))
+    return max(1, math.ceil(rows * share))
 
 
 def open_study(name: str, storage: str, search: Search) -> optuna.Study:
@@ -248,10 +245,8 @@ def _print_best(study: optuna.Study) -> None:
     best = study.best_trial
     name = best.user_attrs["experiment"]
     print(f"\nbest: {best.value:.4f}  {_shown(best.params)}")
-    if repo.experiment(name):
-        print(f"apply it with: dvc exp apply {name}")
-    else:
-        print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")
+    where = "" if repo.experiment(name) else f" (dvc exp push it in {best.user_attrs['owner']}, dvc exp pull it here)"
+    print(f"apply it with: dvc exp apply {name}{where}")
 
 
 def _shown(values: dict[str, Any]) -> str:

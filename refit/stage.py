@@ -34,8 +34,6 @@ QUIET_ENVIRONMENT = {
 }
 OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # offline stages do not need a hub token
-# Threads that spin while waiting make a step 20 times slower on a machine that runs anything else.
-SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 # How to fix that a command which refit starts is not on the PATH.
@@ -50,7 +48,7 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
     failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
-    os.environ.setdefault(*SHARED_MACHINE)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are 20 times slower on a shared machine
     if not network:
         os.environ.update(OFFLINE_ENVIRONMENT)
         for name in HUB_TOKENS:

@@ -12,7 +12,6 @@ from pathlib import Path
 from refit import paths, repo
 
 COPIES = Path(".dvc/tmp/exps")  # where DVC keeps its own; refit.doctor removes those that a kill left there
-LOCK = Path("dvc.lock")
 
 
 def make(name: str) -> Path:
@@ -40,8 +39,9 @@ def make(name: str) -> Path:
     os.symlink(states, copy / states.name)
     with (copy / ".git/info/exclude").open("a") as file:
         file.write(f"/{states.name}\n")
-    if not _has_all_outs(copy / LOCK, cache):  # without the lock, DVC takes stages from the run cache or runs them
-        (copy / LOCK).unlink(missing_ok=True)
+    lock = copy / "dvc.lock"
+    if not _has_all_outs(lock, cache):  # without the lock, DVC takes stages from the run cache or runs them
+        lock.unlink(missing_ok=True)
     return copy
 
 
