@@ -161,14 +161,20 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 240)
 
 def wait_for_queue(folder: Path) -> None:
     """Wait until DVC's queue has run all its experiments; fail when one has failed."""
-    for _ in range(120):
+
+    def has(*states: str) -> bool:
         status = run("dvc", "queue", "status", cwd=folder).stdout
-        if "Failed" in status:
-            pytest.fail(status)
-        if "Queued" not in status and "Running" not in status:
-            return
-        time.sleep(2)
-    pytest.fail("the queue did not end: " + status)
+        return any(state in status for state in states)
+
+    wait_until(lambda: not has("Queued", "Running"), "the queue to end")
+    assert not has("Failed")
+
+
+def experiments(folder: Path, start: str) -> dict[str, str]:
+    """{name: commit} of the experiments in a clone whose names have this start."""
+    listed = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", cwd=folder).stdout
+    found = (line.split() for line in listed.splitlines() if f"/{start}" in line)
+    return {name.rpartition("/")[2]: commit for name, commit in found}
 
 
 def clone(target: Path) -> Path:
