@@ -3,8 +3,7 @@
 python -m refit.doctor          reports the problems; exit code 65 if there are any
 python -m refit.doctor --fix    fixes them
 
-No fix loses the user's work: only state that DVC or git can make again is removed or restored, and a damaged cache
-object is set aside, so that DVC makes it again instead of using it.
+No fix loses the user's work: only state that DVC or git can make again is removed or restored.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from refit import paths, repo
+from refit import repo
 from refit.errors import DataError, UsageError
 from refit.repo import try_git
 from refit.stage import bar, run
@@ -31,7 +30,6 @@ from refit.stage import bar, run
 DVC = Path(".dvc")
 LOCK_FILE = Path("dvc.lock")
 EXPERIMENTS = DVC / "tmp" / "exps"
-DAMAGED = Path(".refit/damaged")
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,6 @@ def setup() -> Iterator[Problem]:
     if try_git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT") is None:
         cure = "run: git config --global user.name NAME, git config --global user.email ADDRESS"
         yield Problem("git does not know your name, which dvc exp run needs", cure, None)
-    if not os.access(os.curdir, os.W_OK):
-        yield Problem(f"{Path.cwd()} is not writable", "check its owner, its permissions and the disk", None)
     python = shutil.which("python3")
     if python is None or subprocess.run([python, "-c", "import refit"], capture_output=True).returncode:
         what = f"DVC starts the stages with python3, here {python or 'missing'}, which lacks refit's packages"
@@ -72,58 +68,46 @@ def lock_file() -> Iterator[Problem]:
         return
     with suppress(ValueError):
         content = repo.parse_yaml(LOCK_FILE.read_bytes())
-        if isinstance(content, dict) and content.get("schema") == "2.0" and isinstance(content.get("stages"), dict):
+        if isinstance(content, dict) and isinstance(content.get("stages"), dict):
             return
-    if try_git("cat-file", "-e", "HEAD:dvc.lock") is None:
-        yield Problem(f"{LOCK_FILE} is damaged", "removed; dvc repro writes it again", LOCK_FILE.unlink)
-    else:
-        cure = "restored from the last commit; DVC reruns later stages or takes them from its cache"
-        restore = partial(repo.git, "checkout", "HEAD", "--", LOCK_FILE)
-        yield Problem(f"{LOCK_FILE} is damaged", cure, restore)
+    cure = "restored from the last commit, or removed if it has none; DVC reruns stages or takes them from its cache"
+    is_committed = try_git("cat-file", "-e", "HEAD:dvc.lock") is not None
+    fix = partial(repo.git, "checkout", "HEAD", "--", LOCK_FILE) if is_committed else LOCK_FILE.unlink
+    yield Problem(f"{LOCK_FILE} is damaged", cure, fix)
 
 
 def read_write_lock() -> Iterator[Problem]:
     """DVC's list of processes that read and write outs: truncated, or naming dead processes."""
-    cure = "removed; DVC writes it again"
+    processes = psutil.process_iter(["status"])
+    running = {process.pid for process in processes if process.info["status"] != psutil.STATUS_ZOMBIE}
     for path in filter(Path.is_file, (DVC / "tmp" / "rwlock", *EXPERIMENTS.glob("**/rwlock"))):
+        content = path.read_text(encoding="utf-8", errors="replace")
+        dead = {int(owner) for owner in re.findall(r'"pid": (\d+)', content)} - running
+        what = f"is held by dead processes ({', '.join(map(str, sorted(dead)))})" if dead else ""
         try:
-            content = json.loads(path.read_text(encoding="utf-8") or "null")
+            json.loads(content or "{}")
         except ValueError:
-            yield Problem(f"{path} is damaged", cure, path.unlink)
-            continue
-        owners = {int(owner) for owner in re.findall(r'"pid": (\d+)', json.dumps(content))}
-        dead = ", ".join(str(owner) for owner in sorted(owners) if not _is_running(owner))
-        if dead:
-            yield Problem(f"{path} is held by dead processes ({dead})", cure, path.unlink)
+            what = "is damaged"
+        if what:
+            yield Problem(f"{path} {what}", "removed; DVC writes it again", path.unlink)
 
 
 def site_database() -> Iterator[Problem]:
     """DVC's database of file hashes, outside the project: if damaged, every DVC command fails without naming it."""
-    for path in sorted(path for folder in _site_cache() for path in folder.rglob("*.db")):
+    from dvc.repo import Repo
+
+    project = Repo.__new__(Repo)
+    with suppress(Exception):  # opening a damaged database fails, after DVC has found out where it is
+        Repo.__init__(project, os.curdir)
+    for path in sorted(Path(project.site_cache_dir).rglob("*.db")):
         try:
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
                 verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
         except sqlite3.DatabaseError as error:
             verdict = str(error)
         if verdict != "ok":
-            yield Problem(f"{path} is damaged ({verdict})", "removed; DVC fills it", partial(_remove, path.parent))
-
-
-def _site_cache() -> list[Path]:
-    """DVC's folder for this project's databases, recorded while DVC opens them, because it fails on a damaged one."""
-    from dvc.repo import Repo
-
-    found: list[Path] = []
-
-    class RecordingRepo(Repo):  # type: ignore[misc]
-        @property
-        def site_cache_dir(self) -> str:
-            found.append(Path(super().site_cache_dir))
-            return str(found[-1])
-
-    with suppress(Exception):
-        RecordingRepo(os.curdir)
-    return found[:1]
+            fix = partial(shutil.rmtree, path.parent)
+            yield Problem(f"{path} is damaged ({verdict})", "removed; DVC fills it", fix)
 
 
 def cache_objects() -> Iterator[Problem]:
@@ -131,38 +115,26 @@ def cache_objects() -> Iterator[Problem]:
     objects = [path for path in (DVC / "cache" / "files" / "md5").glob("??/*") if path.is_file()]
     for path in bar(objects, desc="doctor: DVC cache", unit="objects"):
         name = path.parent.name + path.name.removesuffix(".dir")
-        if len(name) != 32:
-            if "." in path.name:
-                yield Problem(f"{path} is an incomplete object", "removed", path.unlink)
-            continue
         with path.open("rb") as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         if found != name:
             what = f"{path} is damaged (md5 {found[:8]}.. is not {name[:8]}..)"
-            yield Problem(what, f"set aside in {DAMAGED}; dvc repro makes it again", partial(_set_aside, path, name))
-
-
-def _set_aside(path: Path, name: str) -> None:
-    """Move an object out of the cache, and remove its entries in the run cache, so that DVC reruns the stage."""
-    DAMAGED.mkdir(parents=True, exist_ok=True)
-    os.replace(path, DAMAGED / name)
-    for entry in (DVC / "cache" / "runs").glob("*/*/*"):
-        if entry.is_file() and name in entry.read_text(encoding="utf-8", errors="replace"):
-            entry.unlink()
+            yield Problem(what, "removed; dvc repro makes it again", path.unlink)
 
 
 def experiment_refs() -> Iterator[Problem]:
     """Refs that a killed `dvc exp run` left, and the detached HEAD that it worked on."""
-    if any(_is_dvc(process) for process in psutil.process_iter(["cmdline", "cwd"])):
-        return
-    refs = (try_git("for-each-ref", "--format=%(refname)", "refs/exps/exec") or "").split()
-    left = [name for name in refs if "EXEC_" in name]
+    here = str(Path.cwd())
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command = process.info["cmdline"] or []
+        if (process.info["cwd"] or "").startswith(here) and any(Path(part).name == "dvc" for part in command[:2]):
+            return  # an experiment may be running
+    left = (try_git("for-each-ref", "--format=%(refname)", "refs/exps/exec/EXEC_*") or "").split()
     # DVC leaves EXEC_HEAD after every run.
     if not any(name.endswith(("EXEC_BASELINE", "EXEC_MERGE")) for name in left):
         return
-    is_detached = try_git("symbolic-ref", "--quiet", "HEAD") is None
-    branch = _last_branch() if is_detached else None
-    if branch:
+    branch = (try_git("rev-parse", "--abbrev-ref", "@{-1}") or "").strip()  # the one before the current commit
+    if branch and try_git("symbolic-ref", "--quiet", "HEAD") is None:
         yield Problem(
             f"git is on no branch since an experiment was killed; it was on {branch}",
             f"back on {branch}, with your files unchanged",
@@ -172,52 +144,12 @@ def experiment_refs() -> Iterator[Problem]:
         yield Problem(f"{name} is left of a killed experiment", "removed", partial(repo.git, "update-ref", "-d", name))
 
 
-def _last_branch() -> str | None:
-    """The branch that HEAD was on before the experiment: the newest in the reflog that still exists."""
-    for line in (try_git("reflog", "show", "--format=%gs", "HEAD") or "").splitlines():
-        moved = re.match(r"checkout: moving from (\S+) to ", line)
-        if moved and try_git("show-ref", "--verify", "--quiet", f"refs/heads/{moved[1]}") is not None:
-            return moved[1]
-    listed = try_git("for-each-ref", "--points-at", "HEAD", "--format=%(refname:short)", "refs/heads") or ""
-    return listed.strip() if len(listed.split()) == 1 else None
-
-
 def temporary_folders() -> Iterator[Problem]:
-    """Copies of the project left by killed `--temp` and queued experiments, and partly written outs of stages."""
+    """Copies of the project left by killed `--temp` and queued experiments."""
     in_use = {Path(process.info["cwd"] or os.devnull) for process in psutil.process_iter(["cwd"])}
-    for place in (EXPERIMENTS, EXPERIMENTS / "standalone"):
-        for folder in sorted(place.glob("tmp*")):
-            if folder.is_dir() and not any(used.is_relative_to(folder.resolve()) for used in in_use):
-                yield Problem(f"{folder} is left of a killed experiment", "removed", partial(_remove, folder))
-    written = [path for path in vars(paths).values() if isinstance(path, Path)]
-    partly = {path for target in written for path in target.parent.glob(f".{target.name}.*.tmp")}
-    for path in sorted({*partly, *Path(".refit").glob("**/.*.tmp")}):
-        process = path.name.split(".")[-2]
-        if process.isdigit() and not psutil.pid_exists(int(process)):
-            yield Problem(f"{path} is left of a killed stage", "removed", partial(_remove, path))
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
-def _is_dvc(process: psutil.Process) -> bool:
-    """Whether a process is a DVC command running in this project."""
-    command = process.info["cmdline"] or []
-    inside = str(process.info["cwd"] or "").startswith(str(Path.cwd()))
-    return inside and any(Path(part).name == "dvc" for part in command[:2])
+    for folder in sorted([*EXPERIMENTS.glob("tmp*"), *EXPERIMENTS.glob("standalone/tmp*")]):
+        if folder.is_dir() and not any(used.is_relative_to(folder.resolve()) for used in in_use):
+            yield Problem(f"{folder} is left of a killed experiment", "removed", partial(shutil.rmtree, folder))
 
 
 def main() -> None:

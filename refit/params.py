@@ -6,14 +6,12 @@ only when, one of its params has changed. Nothing has a default here: every valu
 """
 
 import difflib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from refit import paths
@@ -24,7 +22,7 @@ Text = Annotated[str, Field(min_length=1, description="text")]
 Flag = Annotated[bool, Field(description="true or false")]
 RowCount = Annotated[Annotated[int, Field(ge=1)] | Literal["all"], Field(description="a whole number >= 1, or all")]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="a whole number from 0 to 4294967295")]
-Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= share < 1")]
+Share = Annotated[float, Field(ge=0, lt=1, description="a number >= 0 and < 1")]
 Positive = Annotated[int, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
 Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number from 4 to 1000000")]
 Cadence = Annotated[
@@ -39,7 +37,7 @@ Threads = Annotated[
 class Params(BaseModel):
     """The base of every stage's params: frozen, strict about types."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
 
 
 class HashSources(Params):
@@ -91,21 +89,16 @@ class Baseline(Params):
 class Train(Params):
     """How the model is fine-tuned."""
 
-    lr: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False, description="a number, 0 < lr <= 1")]
+    lr: Annotated[float, Field(gt=0, le=1, description="a number, 0 < lr <= 1")]
     epochs: Annotated[int, Field(ge=1, le=10_000, description="a whole number from 1 to 10000")]
     batch_size: Positive
     eval_batch_size: Positive
     grad_accum: Positive
-    weight_decay: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")]
-    warmup: Annotated[
-        float,
-        Field(ge=0, lt=1, allow_inf_nan=False, description="the fraction of all steps to warm up in, 0 <= warmup < 1"),
-    ]
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="a number from 0 to 1")]
+    warmup: Share
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
-    max_grad_norm: Annotated[float, Field(ge=0, allow_inf_nan=False, description="a number >= 0 (0: do not clip)")]
-    label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, allow_inf_nan=False, description="a number, 0 <= label_smoothing < 1")
-    ]
+    max_grad_norm: Annotated[float, Field(ge=0, description="a number >= 0 (0: do not clip)")]
+    label_smoothing: Share
     class_weights: Literal["none", "balanced"]
     early_stopping: Annotated[
         int, Field(ge=0, description="a whole number >= 0: evaluations without improvement before stopping (0: never)")
@@ -180,14 +173,21 @@ class Search(Params, extra="forbid"):
 
     @model_validator(mode="after")
     def _check_space(self) -> "Search":
-        """Raise ValueError for keys of the space that are not params, and for values that a param cannot have."""
-        problems = [
-            f"search.space.{key}: {problem}"
-            for key, space in self.space.items()
-            for problem in _space_problems(key, space)
-        ]
-        if problems:
-            raise ValueError("; ".join(problems))
+        """Raise ValueError for a key of the space that is not a param, or a value that the param cannot have."""
+        for key, space in self.space.items():
+            if key not in names():
+                raise ValueError(f"search.space.{key}: no such param; need one of those in params.yaml")
+            if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
+                raise ValueError(f"search.space.{key}: need low < high, and low > 0 for log")
+            field = All.model_fields[key]
+            kind: Any = Annotated[field.annotation, *field.metadata]
+            param: TypeAdapter[Any] = TypeAdapter(kind, config=Params.model_config)
+            for value in (space.low, space.high) if isinstance(space, Range) else space:
+                try:
+                    param.validate_python(value)
+                except ValidationError:
+                    text = f"search.space.{key}: {shown(value)} cannot be tried, need {_wanted(key)}"
+                    raise ValueError(text) from None
         return self
 
 
@@ -205,18 +205,17 @@ def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
 
     Raises ParamsError, naming every problem.
     """
-    checked, _ = _checked(path)
-    return cast(Fields, stage.model_construct(**{name: getattr(checked, name) for name in stage.model_fields}))
+    return stage(**_checked(path))
 
 
 def load_search(path: Path = paths.PARAMS) -> Search:
     """Check all of params.yaml, then return its `search:`, or the tutorials' search if it has none."""
-    return _checked(path)[0].search
+    return Search(**_checked(path).get("search") or {})
 
 
 def values(path: Path = paths.PARAMS) -> dict[str, Any]:
     """Check all of params.yaml, then return the params of all stages, in the order of the file."""
-    return {name: value for name, value in _checked(path)[1].items() if name != "search"}
+    return {name: value for name, value in _checked(path).items() if name != "search"}
 
 
 def names() -> set[str]:
@@ -243,11 +242,12 @@ def shown(value: Any) -> str:
     return f"{text if len(text) <= 60 else f'{text:.57}...'} ({kind})"
 
 
-def _checked(path: Path) -> tuple[All, dict[str, Any]]:
-    """The content of params.yaml, and the same as it was written. Raises ParamsError, naming every problem."""
+def _checked(path: Path) -> dict[str, Any]:
+    """The content of params.yaml. Raises ParamsError, naming every problem."""
     given, lines = _read(path)
     try:
-        return All.model_validate(given), given
+        All.model_validate(given)
+        return given
     except ValidationError as error:
         # By key, because a value that may be of several types has one error for each of them.
         details = {str(detail["loc"][0]): detail for detail in reversed(error.errors())}
@@ -269,9 +269,7 @@ def _problem(where: str, key: str, detail: ErrorDetails) -> str:
         place = ".".join(str(part) for part in detail["loc"][:4])
         text = detail.get("ctx", {}).get("error") or f"{place}: got {shown(given)}; {detail['msg']}"
         return f"{where} {text}"
-    wanted = _wanted(key)
-    fix = " (remove the quotes)" if isinstance(given, str) and _is_number(given) and "number" in wanted else ""
-    return f"{where} {key}: got {shown(given)}, need {wanted}{fix}"
+    return f"{where} {key}: got {shown(given)}, need {_wanted(key)}"
 
 
 def _wanted(key: str) -> str:
@@ -279,50 +277,22 @@ def _wanted(key: str) -> str:
     return field.description or f"one of {', '.join(get_args(field.annotation))}"
 
 
-def _space_problems(key: str, space: Range | list[int | float | str | bool]) -> Iterator[str]:
-    if key not in names():
-        yield "no such param; need one of those in params.yaml"
-        return
-    if isinstance(space, Range) and (space.low >= space.high or (space.log and space.low <= 0)):
-        yield "need low < high, and low > 0 for log"
-    field = All.model_fields[key]
-    kind: Any = Annotated[field.annotation, *field.metadata]
-    param: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(strict=True))
-    for value in (space.low, space.high) if isinstance(space, Range) else space:
-        try:
-            param.validate_python(value)
-        except ValidationError:
-            yield f"{shown(value)} cannot be tried, need {_wanted(key)}"
-
-
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The keys with their values, and the line of each key.
 
     Read as YAML 1.2 by DVC's own library: PyYAML reads the 2e-05 that `dvc exp run -S lr=2e-5` writes as text.
     """
-    try:
-        content = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: not found; take one with: cp recipes/movie_stars.yaml {path}") from None
-    except IsADirectoryError:
-        raise ParamsError(f"{path}: is a folder; need a file of `key: value` lines, see recipes/") from None
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ParamsError(f"{path}:{line} is not UTF-8 text; save the file as UTF-8") from None
     yaml = YAML(typ="safe", pure=True)
     try:
-        node = yaml.compose(content)
+        node = yaml.compose(path.read_bytes().decode("utf-8-sig"))
         tree = yaml.constructor.construct_document(node) if node else None
-    except DuplicateKeyError as error:
-        where = error.problem_mark.line + 1 if error.problem_mark else 0
-        key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "a key"
-        raise ParamsError(f"{path}:{where} key {key} appears twice; keep one of them") from None
-    except YAMLError as error:
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: not found; take one with: cp recipes/movie_stars.yaml {path}") from None
+    except (UnicodeDecodeError, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        tab = mark is not None and "\t" in "".join(content.splitlines()[mark.line : mark.line + 1])
-        hint = "a tab is used for indentation; use spaces" if tab else f"not YAML ({getattr(error, 'problem', error)})"
-        raise ParamsError(f"{path}{where} {hint}") from None
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ":"
+        reason = getattr(error, "problem", error)
+        raise ParamsError(f"{path}{where} is not YAML in UTF-8 ({reason}); correct it, see recipes/") from None
     if not isinstance(tree, dict):
         raise ParamsError(f"{path}: need `key: value` lines, got {shown(tree)}; see recipes/ for complete files")
     lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
@@ -339,11 +309,3 @@ TRAINER_NAMES = {
     "eval_steps": "eval_every", "train_sampling_strategy": "sampling", "max_seq_length": "max_length",
     "model_name_or_path": "model", "revision": "model_revision",
 }  # fmt: skip
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -3,16 +3,16 @@
 Reading a revision never changes the workspace: its files come from git, from DVC's cache or from DVC's remote.
 """
 
-import re
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from refit import paths
 from refit.errors import DataError, NetworkError, UsageError
@@ -22,15 +22,6 @@ WORKSPACE = "workspace"
 
 class CommandFailedError(DataError):
     """A git or DVC command failed; the text is the command and the reason that it gave."""
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's loader, but `2e-05` is a number, as in YAML 1.2, which DVC writes."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
 
 
 @dataclass(frozen=True)
@@ -116,13 +107,13 @@ def file_at(commit: str, path: str) -> bytes | None:
 
 
 def parse_yaml(content: bytes | str) -> Any:
-    """The value of a YAML document. Raises ValueError if it is not YAML.
+    """The value of a YAML 1.2 document, in which 2e-05 is a number. Raises ValueError if it is not YAML.
 
     params.yaml is read by refit.params instead, which knows the line of each key.
     """
     try:
-        return yaml.load(content, _Loader)  # noqa: S506 (a subclass of the safe loader)
-    except yaml.YAMLError as error:
+        return YAML(typ="safe").load(content)
+    except YAMLError as error:
         raise ValueError(f"not YAML: {error}") from None
 
 
@@ -138,11 +129,10 @@ def check_repository() -> None:
 
 
 def resolve(names: list[str]) -> list[Revision]:
-    """The revisions to compare, in the order given, without duplicates. Raises UsageError.
+    """The revisions to compare, in the order given, each commit under its first name. Raises UsageError.
 
     A name is anything that git resolves to a commit, a DVC experiment, `workspace`, or a range A..B: the commits in it
-    that changed the scores, oldest first. Two names of one commit become `a = b`. Without names, HEAD is compared with
-    the workspace; so is a single revision.
+    that changed the scores, oldest first. Without names, HEAD is compared with the workspace; so is a single revision.
     """
     if names in ([], [WORKSPACE]):
         names = ["HEAD", WORKSPACE]
@@ -151,9 +141,7 @@ def resolve(names: list[str]) -> list[Revision]:
     found: dict[str | None, Revision] = {}
     for name in names:
         for revision in _range(name) if ".." in name else [single(name)]:
-            known = found.setdefault(revision.commit, revision)
-            if ".." not in name and revision.name not in known.name.split(" = "):
-                found[revision.commit] = replace(known, name=f"{known.name} = {revision.name}")
+            found.setdefault(revision.commit, revision)
     return list(found.values())
 
 
@@ -167,30 +155,22 @@ def single(name: str) -> Revision:
         return Revision(name=name, commit=commit, title=_title(commit))
     commit = experiment(name)
     if commit is None:
-        is_shallow = git("rev-parse", "--is-shallow-repository").strip() == "true"
-        fix = "fetch the history first: git fetch --unshallow" if is_shallow else "see: git log --oneline, dvc exp show"
-        raise UsageError(f"{name}: no commit, branch, tag or experiment of this name; {fix}")
+        raise UsageError(
+            f"{name}: no commit, branch, tag or experiment of this name here; see: git log --oneline, dvc exp show"
+        )
     title = f"an experiment on: {_title(f'{commit}^')}"
     return Revision(name=name, commit=commit, title=title, push=f"dvc exp push origin {name}")
 
 
 def experiment(name: str) -> str | None:
-    """The commit of the DVC experiment with this name, or None.
+    """The commit of the DVC experiment with this name, or None; of several, the one based on HEAD, or the newest.
 
-    Raises UsageError if several have it and none of them is based on HEAD. DVC names the ref of an experiment
-    refs/exps/<base commit, 2 digits>/<the other 38>/<name>.
+    DVC names the ref of an experiment refs/exps/<base commit, 2 digits>/<the other 38>/<name>.
     """
-    commit_of_base = {}
-    for line in git("for-each-ref", "--format=%(refname) %(objectname)", f"refs/exps/*/*/{name}").splitlines():
-        reference, commit = line.split(" ")
-        if reference.endswith(f"/{name}"):  # not a pattern such as "*"
-            commit_of_base[reference.split("/")[2] + reference.split("/")[3]] = commit
-    if len(commit_of_base) > 1:
-        head = _commit("HEAD")
-        if head not in commit_of_base:
-            raise UsageError(f"{name}: {len(commit_of_base)} experiments have this name; give a commit instead")
-        return commit_of_base[head]
-    return next(iter(commit_of_base.values()), None)
+    listed = git("for-each-ref", "--sort=-committerdate", "--format=%(refname) %(objectname)", f"refs/exps/*/*/{name}")
+    commits = dict(line.split(" ") for line in listed.splitlines() if f"/{name} " in line)  # name may be a pattern: "*"
+    head = git("rev-parse", "HEAD")
+    return commits.get(f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}") or next(iter(commits.values()), None)
 
 
 def _commit(name: str) -> str | None:

@@ -16,6 +16,8 @@ import re
 import secrets
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from refit import locking, params, paths, repo, targets
-from refit.errors import DataError, DiskError, InterruptedRunError, ParamsError, UsageError
+from refit.errors import DataError, DiskError, ParamsError, UsageError
 from refit.experiments import runner
 from refit.params import Range, Search
 from refit.stage import run
@@ -33,7 +35,6 @@ from refit.storage import files
 
 FOLDER = Path(".refit/search")
 STARTUP_TRIALS = 3  # random trials before TPE models the scores, and complete ones before the pruner compares
-OPENING_ATTEMPTS = 4
 PROPOSALS = 100  # attempts to find values that were not tried yet
 GUIDED_PROPOSALS = 10  # of these by TPE, the others at random
 MOST_FAILURES = 3  # in a row; then the values are not the cause
@@ -63,8 +64,6 @@ def main() -> None:
             print(f"study {name}: {search.trials} trials on {rows} training rows; every trial is a DVC experiment")
             run_trials(study, search, rows)
             _print_best(study)
-    except KeyboardInterrupt:
-        raise InterruptedRunError("stopped as asked; run the same command to resume") from None
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise DiskError(f"--storage {chosen.storage}: {reason}; run the same command to resume") from None
@@ -85,34 +84,35 @@ def train_rows(task: str, given: int | str, share: float) -> int | str:
     """
     if share == 1:
         return given
-    described = files.read_json(paths.TASK) if paths.TASK.is_file() else {}
-    if described.get("task") == task:
-        available = described["splits"]["train"]["rows"]
-        given = available if given == "all" else min(int(given), available)
-    elif given == "all":
+    record = files.read_json(paths.TASK) if paths.TASK.is_file() else {}
+    available = record["splits"]["train"]["rows"] if record.get("task") == task else math.inf
+    rows = min(math.inf if given == "all" else int(given), available)
+    if rows == math.inf:
         raise DataError(f"train_rows is all, and {paths.TASK} does not say how many; run: dvc repro download")
-    return max(1, math.ceil(int(given) * share))
+    return max(1, math.ceil(rows * share))
 
 
 def open_study(name: str, storage: str, search: Search) -> optuna.Study:
     """Open or create the study in a journal file or a database. Raises UsageError, ParamsError."""
     place: Any = storage
     if "://" not in storage:
-        journal = targets.checked("--storage", targets.path(storage), _is_journal)
+        journal = targets.checked("--storage", Path(storage), _is_journal)
         journal.parent.mkdir(parents=True, exist_ok=True)
         place = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS) if search.prune else optuna.pruners.NopPruner()
-    for attempt in range(OPENING_ATTEMPTS):
-        try:
-            return optuna.create_study(
-                study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True
-            )
-        except (ImportError, optuna.exceptions.OptunaError, ValueError, SQLAlchemyError) as error:
-            # If several machines create the database's tables at the same time, all but one fail and have to retry.
-            if attempt == OPENING_ATTEMPTS - 1 or not isinstance(error, SQLAlchemyError):
-                raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
-            time.sleep(attempt + 1)
-    raise AssertionError("unreachable")
+    create = partial(
+        optuna.create_study,
+        study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True,
+    )  # fmt: skip
+    try:
+        # If several machines create the tables of a database at the same time, all but one fail and have to retry.
+        for pause in (1, 2, 3):
+            with suppress(SQLAlchemyError):
+                return create()
+            time.sleep(pause)
+        return create()
+    except (ImportError, optuna.exceptions.OptunaError, ValueError, SQLAlchemyError) as error:
+        raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
 
 
 def propose(trial: Trial, search: Search, *, is_random: bool = False) -> dict[str, Any]:
@@ -161,33 +161,27 @@ def _ask(study: optuna.Study, search: Search) -> Trial | None:
             # In a small space TPE keeps proposing its favourite, and never the values that are left.
             values = propose(trial, search, is_random=attempt >= GUIDED_PROPOSALS)
         except ValueError as error:
-            _skip(study, trial, "another space")
             raise ParamsError(
                 f"params.yaml search.space: study {study.study_name} has another space ({error}); "
                 "choose another name with --study"
             ) from None
         others = [other for other in _counted(study) if other.number != trial.number]
-        if sum(other.number < trial.number for other in others) >= search.trials:
-            _skip(study, trial, "enough trials")
-            return None
+        is_enough = sum(other.number < trial.number for other in others) >= search.trials
         # If two machines propose the same values, at least the later of the two sees the other's trial here, because
         # trials with higher numbers are compared, too.
-        if all(other.params != values for other in others):
-            trial.set_user_attr("experiment", _experiment_name(study, trial))
+        if not is_enough and all(other.params != values for other in others):
+            letters = re.sub(r"[^\w.-]", "-", _shown(values))[:MOST_LETTERS]
+            trial.set_user_attr("experiment", f"{study.study_name}-{trial.number:02}-{letters}")
             return trial
-        _skip(study, trial, "tried before")
+        study.tell(trial, state=TrialState.FAIL)
+        if is_enough:
+            return None
     print(f"search: the last {PROPOSALS} proposals were tried before; stopping early", file=sys.stderr)
     return None
 
 
-def _skip(study: optuna.Study, trial: Trial, why: str) -> None:
-    """Exclude a proposal from the trials that count."""
-    trial.set_user_attr("skipped", why)
-    study.tell(trial, state=TrialState.FAIL)
-
-
 def _run_trial(study: optuna.Study, trial: Trial, rows: int | str) -> bool:
-    """Run a trial and store its score, its error, or that it was pruned; False if it failed."""
+    """Run a trial, store and print its score, its error, or that it was pruned; False if it failed."""
     name = trial.user_attrs["experiment"]
     reported = set(study.trials[trial.number].intermediate_values)
 
@@ -198,25 +192,24 @@ def _run_trial(study: optuna.Study, trial: Trial, rows: int | str) -> bool:
                 trial.report(entry["score"], entry["number"])
         return trial.should_prune()
 
+    value, state = None, TrialState.COMPLETE
     try:
-        if not runner.run(name, {"train_rows": rows, **trial.params}, FOLDER, is_hopeless):
-            study.tell(trial, state=TrialState.PRUNED)
-            _print_result(trial, f"pruned after {max(reported)} evaluations")
-            return True
-        scores, task = runner.scores(name)
+        if runner.run(name, {"train_rows": rows, **trial.params}, FOLDER, is_hopeless):
+            scores, task = runner.scores(name)
+            value = scores["validation"][task.best_score]
+            result = f"{task.best_score} {value:.4f}"
+        else:
+            state, result = TrialState.PRUNED, f"pruned after {max(reported)} evaluations"
     except runner.ExperimentFailedError as error:
-        trial.set_user_attr("error", str(error))
-        study.tell(trial, state=TrialState.FAIL)
-        _print_result(trial, str(error))
-        return False
-    value = scores["validation"][task.best_score]
-    study.tell(trial, value)
-    _print_result(trial, f"{task.best_score} {value:.4f}")
-    return True
+        state, result = TrialState.FAIL, str(error)
+        trial.set_user_attr("error", result)
+    study.tell(trial, value, state)
+    print(f"trial {trial.number:>3}  {result}  {_shown(trial.params)}", flush=True)
+    return state != TrialState.FAIL
 
 
 def _counted(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that count: all but those that failed or were skipped, whose values may be proposed again."""
+    """The trials that count: all but those that failed or were not started; their values may be proposed again."""
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
 
 
@@ -245,35 +238,21 @@ def _owner() -> str:
     return f"{path.read_text()}:{os.getcwd()}"
 
 
-def _experiment_name(study: optuna.Study, trial: Trial) -> str:
-    values = "-".join(f"{key}-{_shown(value)}" for key, value in trial.params.items())
-    letters = re.sub(r"[^\w.-]", "-", values)[:MOST_LETTERS]
-    return f"{study.study_name}-{trial.number:02}-{letters}"
-
-
-def _print_result(trial: Trial, result: str) -> None:
-    print(f"trial {trial.number:>3}  {result}  {_all_shown(trial.params)}", flush=True)
-
-
 def _print_best(study: optuna.Study) -> None:
     """Print the best trial and how to apply it. Raises DataError if no trial has finished."""
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         raise DataError("no trial has finished yet; run the same command again")
     best = study.best_trial
     name = best.user_attrs["experiment"]
-    print(f"\nbest: {best.value:.4f}  {_all_shown(best.params)}")
-    if repo.experiment(name):
-        print(f"apply it with: dvc exp apply {name}")
-    else:
-        print(f"{name} ran in {best.user_attrs['owner']}: dvc exp push it there, dvc exp pull it here")
+    print(f"\nbest: {best.value:.4f}  {_shown(best.params)}")
+    where = "" if repo.experiment(name) else f" (dvc exp push it in {best.user_attrs['owner']}, dvc exp pull it here)"
+    print(f"apply it with: dvc exp apply {name}{where}")
 
 
-def _all_shown(values: dict[str, Any]) -> str:
-    return " ".join(f"{key}={_shown(value)}" for key, value in values.items())
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _shown(values: dict[str, Any]) -> str:
+    """The values of a trial, floats with three digits."""
+    rounded = {key: f"{value:.3g}" if isinstance(value, float) else value for key, value in values.items()}
+    return " ".join(f"{key}={value}" for key, value in rounded.items())
 
 
 if __name__ == "__main__":

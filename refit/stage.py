@@ -34,10 +34,7 @@ QUIET_ENVIRONMENT = {
 }
 OFFLINE_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 HUB_TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # offline stages do not need a hub token
-# Threads that spin while waiting make a step 20 times slower on a machine that runs anything else.
-SHARED_MACHINE = ("OMP_WAIT_POLICY", "PASSIVE")
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-WRONG_KIND = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR)  # a file in the place of a folder, or the reverse
 SECRET = re.compile(r"hf_[A-Za-z0-9]{10,}|(?<=Bearer )\S+|(?<=://)[^/\s@]+:[^/\s@]+(?=@)")
 # How to fix that a command which refit starts is not on the PATH.
 COMMANDS = {"dvc": "activate the environment: source .venv/bin/activate", "git": "install git"}
@@ -51,7 +48,7 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
     failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
-    os.environ.setdefault(*SHARED_MACHINE)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are 20 times slower on a shared machine
     if not network:
         os.environ.update(OFFLINE_ENVIRONMENT)
         for name in HUB_TOKENS:
@@ -139,9 +136,7 @@ def _disk_error(error: BaseException) -> DiskError | None:
     if number is None:
         return None
     path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"
-    fix = "free some space and" if number in NO_SPACE else "check the disk and its permissions, and"
-    if number in WRONG_KIND:
-        fix = "move away what is in its place, or in that of a folder above it, and"
+    fix = "free some space and" if number in NO_SPACE else "check this path, the disk and its permissions, and"
     return DiskError(f"{path}: {os.strerror(number)}; {fix} run the same command again")
 
 

@@ -10,11 +10,6 @@ from refit.errors import DiskError, UsageError
 from refit.repo import try_git
 
 
-def path(text: str) -> Path:
-    """A path from the command line, with ~ expanded, because shells do not expand it in --option=~/name."""
-    return Path(os.path.expanduser(text))
-
-
 def checked(option: str, given: Path, is_ours: Callable[[Path], bool]) -> Path:
     """The path of `given`, with links resolved, if writing there loses nothing; nothing is created.
 
@@ -48,10 +43,6 @@ def _why_taken(target: Path, folder: Path) -> str | None:
         for out in repo.index.outs:
             place = Path(out.fs_path)
             if target.is_relative_to(place) or place.is_relative_to(target):
-                if out.stage.addressing == os.environ.get("DVC_STAGE"):  # this command was started by that stage
-                    return None
                 return f"is in {place}, an output of the DVC stage {out.stage.addressing}"
-    with suppress(FileNotFoundError):  # git is not installed, so it tracks nothing
-        if try_git("-C", folder, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", target) is not None:
-            return "is tracked by git"
-    return None
+    tracked = try_git("-C", folder, "--literal-pathspecs", "ls-files", "--error-unmatch", "--", target)
+    return None if tracked is None else "is tracked by git"

@@ -1,5 +1,6 @@
 """Fine-tune the encoder with the Hugging Face Trainer: data/sampled + models/base → models/finetuned."""
 
+import os
 from typing import Any
 
 from refit.stage import heavy_imports, run
@@ -24,4 +25,5 @@ def train() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run("train", train, record=distributed.count() == 1 and distributed.is_first_node())
+    # Of several nodes, which share one folder, the first one alone writes the timing record.
+    run("train", train, record=distributed.count() == 1 and os.environ.get("PET_NODE_RANK", "0") == "0")

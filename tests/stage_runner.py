@@ -7,7 +7,6 @@ reports each to an audit hook before it happens. What Rust and C++ write (safete
 but is on disk at the next event.
 """
 
-import contextlib
 import errno
 import importlib
 import json
@@ -44,6 +43,8 @@ class Runner:
         self.process = subprocess.Popen(
             command, cwd=project, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        self.requests: Any = self.process.stdin
+        self.results: Any = self.process.stdout
 
     def run(self, stage: str, **options: int) -> dict[str, Any]:
         """Run a stage. Returns its "status" (negative: the signal that killed it) and "stderr".
@@ -51,11 +52,8 @@ class Runner:
         Options: `kill_at`, `full_at` (the number of an event), `largest` (the bytes to which a file may grow) or
         `record` (also return "kill_points" and "full_points").
         """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"stage": stage, **options}) + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())  # type: ignore[no-any-return]
+        print(json.dumps({"stage": stage, **options}), file=self.requests, flush=True)
+        return json.loads(self.results.readline())  # type: ignore[no-any-return]
 
     @classmethod
     def run_all(cls, project: Path, *stages: str, env: dict[str, str]) -> None:
@@ -68,8 +66,7 @@ class Runner:
 
     def close(self) -> None:
         """End the server."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
+        self.requests.close()
         self.process.wait(timeout=60)
 
 
@@ -170,11 +167,10 @@ def run_stage(stage: str) -> int:
     """Run a stage as `python -m stages.NAME` does; returns its exit code."""
     module = "download" if stage == "download_model" else stage
     sys.argv = [f"stages/{module}.py", "model" if stage == "download_model" else "data"]
-    with contextlib.suppress(BrokenPipeError):
-        try:
-            runpy.run_module(f"stages.{module}", run_name="__main__", alter_sys=False)
-        except SystemExit as error:
-            return int(error.code or 0)
+    try:
+        runpy.run_module(f"stages.{module}", run_name="__main__", alter_sys=False)
+    except SystemExit as error:
+        return int(error.code or 0)
     return 0
 
 

@@ -47,7 +47,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     number = device.number_format(params.precision, paths.FINETUNED_MODEL)
     model = classifier.finetuned(paths.FINETUNED_MODEL)
     cpu_bf16.speed_up(model, number)
-    collate = classifier.collator(paths.FINETUNED_MODEL, device=device.device())
+    collate = classifier.collator(paths.FINETUNED_MODEL)
     inference = Inference(model, collate, params.eval_batch_size, number)
     results = {}
     rows_done, tokens, seconds = 0, 0, 0.0

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,14 +60,14 @@ def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hope
             pass_fds=[lock],  # so that the lock is held as long as the run lives
             process_group=0,
         )  # fmt: skip
+        must_stop = True
         try:
-            was_stopped = _watch(process, file, is_hopeless)
-        except BaseException:
-            # DVC ignores Ctrl-C and leaves it to its stage, which saves its state and exits.
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait()
-            raise
-    if was_stopped:
+            must_stop = _watch(process, file, is_hopeless)
+        finally:
+            if must_stop:  # hopeless, or this command was interrupted
+                os.killpg(process.pid, signal.SIGINT)  # DVC leaves it to its stage, which saves its state and exits
+                process.wait()
+    if must_stop and process.returncode:
         return False
     if process.returncode:
         reason = _reason(log.read_text(errors="replace")) or f"dvc exp run ended with code {process.returncode}"
@@ -83,18 +84,12 @@ def _reason(log: str) -> str:
 
 
 def _watch(process: "subprocess.Popen[bytes]", file: Path, is_hopeless: Poll | None) -> bool:
-    """Wait for the process, passing on every new evaluation; returns True if the training was asked to stop."""
-    was_stopped = False
+    """Wait until the process ends, or is hopeless: then returns True."""
     seen = 0
-    while True:
-        try:
-            process.wait(timeout=0.5)
-            return was_stopped and process.returncode != 0
-        except subprocess.TimeoutExpired:
-            found = evaluations.read(file)
-            if is_hopeless is None or was_stopped or len(found) == seen:
-                continue
-            seen = len(found)
-            if is_hopeless(found):
-                was_stopped = True
-                evaluations.stop(found[-1])
+    while process.poll() is None:
+        time.sleep(0.5)
+        found = evaluations.read(file)
+        if is_hopeless and len(found) > seen and is_hopeless(found):
+            return True
+        seen = len(found)
+    return False

@@ -12,7 +12,6 @@ from pathlib import Path
 from refit import paths, repo
 
 COPIES = Path(".dvc/tmp/exps")  # where DVC keeps its own; refit.doctor removes those that a kill left there
-LOCK = Path("dvc.lock")
 
 
 def make(name: str) -> Path:
@@ -25,11 +24,8 @@ def make(name: str) -> Path:
     copy.parent.mkdir(parents=True, exist_ok=True)
     repo.git("clone", "--quiet", "--shared", "--no-checkout", here, copy)
     repo.git("checkout", "--quiet", "--detach", repo.git("rev-parse", "HEAD").strip(), cwd=copy)
-    changes = copy / ".git/changes"  # a file, because reading the diff as text would change line ends
-    defaults = ("--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/")
-    repo.git("diff", *defaults, f"--output={changes.resolve()}", "HEAD")
-    if changes.stat().st_size:
-        repo.git("apply", "--index", "--whitespace=nowarn", changes.resolve(), cwd=copy)
+    if changes := repo.git("stash", "create").strip():  # a commit that no ref names; the clone shares git's objects
+        repo.git("restore", "--source", changes, "--staged", "--worktree", ".", cwd=copy)
     for key in ("user.name", "user.email"):
         if value := repo.git("config", "--default", "", key).strip():
             repo.git("config", key, value, cwd=copy)
@@ -43,8 +39,9 @@ def make(name: str) -> Path:
     os.symlink(states, copy / states.name)
     with (copy / ".git/info/exclude").open("a") as file:
         file.write(f"/{states.name}\n")
-    if not _has_all_outs(copy / LOCK, cache):  # without the lock, DVC takes stages from the run cache or runs them
-        (copy / LOCK).unlink(missing_ok=True)
+    lock = copy / "dvc.lock"
+    if not _has_all_outs(lock, cache):  # without the lock, DVC takes stages from the run cache or runs them
+        lock.unlink(missing_ok=True)
     return copy
 
 
@@ -55,11 +52,8 @@ def place(name: str) -> Path:
 
 def fetch(name: str) -> None:
     """Fetch the experiment from its clone, if it has finished there."""
-    copy = place(name)
-    if (copy / ".git").is_dir():
-        found = repo.git("for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}", cwd=copy).split()
-        if found:
-            repo.git("fetch", "--quiet", copy, *(f"+{reference}:{reference}" for reference in found))
+    if (place(name) / ".git").is_dir():
+        repo.git("fetch", "--quiet", place(name), f"+refs/exps/*/{name}:refs/exps/*/{name}")
 
 
 def remove(name: str) -> None:

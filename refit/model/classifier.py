@@ -1,7 +1,5 @@
 """The model with its classification head, and the collator that fits its tokenizer."""
 
-import os
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +10,9 @@ from transformers.utils import logging
 
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError
+from refit.model import device
 from refit.model.batching import Collator
+from refit.model.device import say
 
 logging.disable_progress_bar()  # it would overwrite refit's progress bar
 
@@ -33,17 +33,16 @@ def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"
         config.label2id = {label: index for index, label in config.id2label.items()}
         config.problem_type = "single_label_classification"
     if attention_dropout != "model":
-        _set_attention_dropout(config, attention_dropout)
+        for name in ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"):  # depending on the model type
+            if hasattr(config, name):
+                setattr(config, name, attention_dropout)
     model, found = _load(base, config, mismatched=True)
     if found["missing_keys"]:  # a pretrained encoder without a head
         return model
-    labels = list(config.id2label.values())
-    if old_labels == labels and not found["mismatched_keys"]:
-        _say("the model is a classifier with this task's labels: its head is kept")
+    if old_labels == list(config.id2label.values()) and not found["mismatched_keys"]:
+        say("train: the model is a classifier with this task's labels: its head is kept")
         return model
-    _say(
-        f"the model is a classifier for {_shown(old_labels)}, this task has {_shown(labels)}: starting with a new head"
-    )
+    say(f"train: the model is a classifier for {len(old_labels)} labels, not for this task's: starting with a new head")
     renewed: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     renewed.base_model.load_state_dict(model.base_model.state_dict())
     return renewed
@@ -54,17 +53,14 @@ def finetuned(folder: Path) -> PreTrainedModel:
     return _load(folder, AutoConfig.from_pretrained(folder, trust_remote_code=False))[0].eval()
 
 
-def collator(
-    model_folder: Path, width: int | Literal["longest"] = "longest", device: torch.device | None = None
-) -> Collator:
+def collator(model_folder: Path, width: int | Literal["longest"] = "longest") -> Collator:
     """The collator for a model's tokenizer; on a CUDA device its widths are multiples of 8."""
     tokenizer = AutoTokenizer.from_pretrained(model_folder, trust_remote_code=False)
-    on_gpu = device is not None and device.type == "cuda"
     return Collator(
         pad_id=tokenizer.pad_token_id or 0,
         token_types="token_type_ids" in tokenizer.model_input_names,
         width=width,
-        multiple=8 if on_gpu else 1,
+        multiple=8 if device.device().type == "cuda" else 1,
     )
 
 
@@ -85,21 +81,3 @@ def _load(folder: Path, config: Any, *, mismatched: bool = False) -> tuple[PreTr
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model, found
-
-
-def _shown(labels: list[str]) -> str:
-    """The number of labels and the first three of them."""
-    return f"{len(labels)} label{'s' * (len(labels) != 1)} ({', '.join(labels[:3])}{', …' * (len(labels) > 3)})"
-
-
-def _say(message: str) -> None:
-    """Print a message in the first process only."""
-    if os.environ.get("RANK", "0") == "0":
-        print(f"train: {message}", file=sys.stderr)
-
-
-def _set_attention_dropout(config: Any, rate: float) -> None:
-    """Set the dropout of attention weights, under the name that this model type uses."""
-    names = ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop")
-    for name in [name for name in names if hasattr(config, name)]:
-        setattr(config, name, rate)

@@ -18,6 +18,12 @@ Format = Literal["fp32", "bf16", "fp16"]
 FP32_ONLY = ("deberta",)
 
 
+def say(message: str) -> None:
+    """Print a line on stderr, in one process only if several train together."""
+    if os.environ.get("RANK", "0") == "0":
+        print(message, file=sys.stderr, flush=True)
+
+
 def use_threads(threads: int | Literal["auto"]) -> int:
     """Set the number of torch's threads and return it; auto is one per physical core available to this process.
 
@@ -38,13 +44,6 @@ def device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def places() -> tuple[int, str]:
-    """How many processes can train in parallel on this machine, and what each of them uses: a GPU or a CPU core."""
-    if torch.cuda.is_available():
-        return torch.cuda.device_count(), "GPUs"
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, "CPU cores"
-
-
 def number_format(precision: Literal["auto", "fp32", "bf16", "fp16"], model: Path) -> Format:
     """The number format that `precision` means on this machine, for the model in a folder.
 
@@ -58,33 +57,21 @@ def number_format(precision: Literal["auto", "fp32", "bf16", "fp16"], model: Pat
                 f"params.yaml precision: got {precision}, but a {model_type} model works only in fp32; need auto"
             )
         return "fp32"
-    return _of_machine(precision)
-
-
-def _of_machine(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Format:
-    kind = device().type
+    kind, fastest = device().type, _fastest_format()
     if precision == "fp16" and kind != "cuda":
-        fallback = _of_machine("auto")
-        _warn(f"fp16 needs a GPU, and this machine has none; computing in {fallback}")
-        return fallback
-    if precision == "bf16" and kind == "cpu" and _of_machine("auto") == "fp32":
-        _warn("this CPU has no bf16 instructions: bf16 is 5 to 8 times slower than fp32 here; set precision: auto")
-    if precision != "auto":
-        return precision
+        say(f"precision: fp16 needs a GPU, and this machine has none; computing in {fastest}")
+        return fastest
+    if precision == "bf16" and kind == "cpu" and fastest == "fp32":
+        say("precision: this CPU has no bf16 instructions: bf16 is 5 to 8 times slower than fp32; set precision: auto")
+    return fastest if precision == "auto" else precision
+
+
+def _fastest_format() -> Format:
+    kind = device().type
     if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     capabilities = torch.cpu.get_capabilities() if kind == "cpu" else {}
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
-
-
-def _warn(message: str) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # once per machine
-        print(f"precision: {message}", file=sys.stderr)
-
-
-def has_tf32() -> bool:
-    """Whether the GPU supports TF32 (compute capability 8.0 and up)."""
-    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
 
 
 def autocast(number: Format) -> AbstractContextManager[object]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import softmax
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -63,6 +64,5 @@ class Inference:
 
 def probabilities(logits: Values) -> Values:
     """The softmax of logits (rows, labels), computed in float64 so that rows sum to one."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    result: Values = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
+    result: Values = softmax(logits.astype(np.float64), axis=-1).astype(np.float32)
     return result

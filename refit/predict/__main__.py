@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from refit import targets
 from refit.errors import DataError, ParamsError
 from refit.stage import heavy_imports, run
 
@@ -27,20 +26,17 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         prog="python -m refit.predict", description="Predict with a fine-tuned model.", allow_abbrev=False
     )
     parser.add_argument("text", nargs="*", help="one text, or two for a task of pairs")
-    parser.add_argument("--file", type=targets.path, help="csv, tsv, jsonl or parquet: column text (and text_pair)")
+    parser.add_argument("--file", type=Path, help="csv, tsv, jsonl or parquet: column text (and text_pair)")
     parser.add_argument("--split", help="a split of the run's task: test writes GLUE's and CLUE's submission files")
-    parser.add_argument("--out", type=targets.path, help=".parquet file for the predictions; folder for a submission")
+    parser.add_argument("--out", type=Path, help=".parquet file for the predictions; folder for a submission")
     parser.add_argument("--model", type=os.path.expanduser, help="folder, revision or experiment (the workspace's)")
     chosen = parser.parse_args(given)
-    ways = [bool(chosen.text), chosen.file is not None, chosen.split is not None]
-    if sum(ways) != 1:
-        raise ParamsError('need one of: a text in quotes, --file, --split; like: python -m refit.predict "a text"')
-    if len(chosen.text) > 2:
-        raise ParamsError(f"got {len(chosen.text)} texts, need one, or two for a pair; put each in quotes")
-    if chosen.file is not None and chosen.out is None:
-        raise ParamsError("--file needs --out: the .parquet file for the predictions")
-    if chosen.text and chosen.out is not None:
-        raise ParamsError("--out needs --file or --split; the prediction for a text is printed")
+    if bool(chosen.text) + bool(chosen.file) + bool(chosen.split) != 1 or len(chosen.text) > 2:
+        raise ParamsError(
+            f"got {len(chosen.text)} texts; need one of: a text in quotes (two for a pair), --file FILE, --split SPLIT"
+        )
+    if (chosen.file is not None and chosen.out is None) or (chosen.text and chosen.out is not None):
+        raise ParamsError("--file needs --out, the .parquet file for the predictions; for a text they are printed")
     return chosen
 
 
@@ -70,8 +66,6 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     if task is not None and task.is_pair != (len(texts) == 2):
         need = "two texts" if task.is_pair else "one text"
         raise ParamsError(f"the task {task.name} labels {need} at a time, got {len(texts)}")
-    if not all(text.strip() for text in texts):
-        raise ParamsError("the text is blank; need some words")
     logits = predictor.logits([tuple(texts)])
     if predictor.is_regression:
         print(f"{logits[0, 0]:.4f}")
@@ -81,8 +75,6 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     width = max(len(predictor.labels[index]) for index in best)
     for index in best:
         print(f"{predictor.labels[index]:<{width}}  {probabilities[index]:.4f}")
-    if len(probabilities) > len(best):
-        print(f"{len(probabilities) - len(best):,} labels are less likely; for every probability use --file and --out")
 
 
 def _predict_split(predictor: "Predictor", split: str, out: Path | None) -> None:
@@ -102,29 +94,13 @@ def _predict_split(predictor: "Predictor", split: str, out: Path | None) -> None
             raise DataError(f"{source} is not there; run: dvc repro download")
     if board is not None:
         folder = leaderboard.checked_folder(out or SUBMISSIONS, board)
-        predictions = {
-            name: _predictions(predictor, source, task.splits[name].rows) for name, source in sources.items()
-        }
-        leaderboard.write(board, predictions, predictor.labels, folder)
-        return
-    if out is None:
+        predicted = {name: batch.labels(predictor, source) for name, source in sources.items()}
+        leaderboard.write(board, predicted, predictor.labels, folder)
+    elif out is None:
         raise ParamsError(f"--split {split}: need --out, the .parquet file for the predictions")
-    rows = batch.write_split(predictor, sources[split], out)
-    print(f"{rows:,} rows of {split}, labelled by {predictor.model.name}: {out}")
-
-
-def _predictions(predictor: "Predictor", source: Path, total: int) -> list[float]:
-    """The label indices or values of a split's examples."""
-    from refit.evaluation import metrics
-    from refit.predict import batch
-    from refit.stage import bar
-
-    found: list[float] = []
-    with bar(total=total, desc=f"predict {source.stem}") as progress:
-        for window in batch.windows(batch.split_rows(source)):
-            logits = predictor.logits(window, progress)
-            found += metrics.predictions_of(logits, is_regression=predictor.is_regression).tolist()
-    return found
+    else:
+        rows = batch.write_split(predictor, sources[split], out)
+        print(f"{rows:,} rows of {split}, labelled by {predictor.model.name}: {out}")
 
 
 if __name__ == "__main__":

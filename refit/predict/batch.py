@@ -5,7 +5,6 @@ that was killed resumes after its last complete window. The windows depend on th
 numbers.
 """
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -20,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from refit import paths, targets
+from refit import locking, paths, targets
 from refit.data import parquet, row_files
 from refit.errors import DataError, ParamsError, UsageError
 from refit.evaluation import metrics
@@ -48,10 +47,8 @@ def write_file(predictor: Predictor, source: Path, out: Path) -> int:
     widths = [len(row) for row in file_rows(source)]
     task = predictor.model.task
     if task is not None and task.is_pair != (widths[0] == 2):
-        raise DataError(
-            f"{source}: has {'no' if task.is_pair else 'a'} column text_pair, and the model labels "
-            f"{'pairs of texts' if task.is_pair else 'single texts'}; {'add' if task.is_pair else 'remove'} it"
-        )
+        wanted = "pairs of texts; add the" if task.is_pair else "single texts; remove the"
+        raise DataError(f"{source}: the model labels {wanted} column text_pair")
     return _write(predictor, source, file_rows(source), len(widths), target)
 
 
@@ -59,6 +56,13 @@ def write_split(predictor: Predictor, source: Path, out: Path) -> int:
     """As `write_file`, for the file of a split in data/raw."""
     target = checked_out(out)
     return _write(predictor, source, split_rows(source), pq.read_metadata(source).num_rows, target)
+
+
+def labels(predictor: Predictor, source: Path) -> list[Any]:
+    """The label names or values that are predicted for the file of a split in data/raw."""
+    with bar(total=pq.read_metadata(source).num_rows, desc=f"predict {source.stem}") as progress:
+        logits = np.concatenate([predictor.logits(window, progress) for window in windows(split_rows(source))])
+    return predictions(predictor, logits, first_row=0)["label"].to_pylist()  # type: ignore[no-any-return]
 
 
 def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, target: Path) -> int:
@@ -153,24 +157,17 @@ def _is_ours(path: Path) -> bool:
 
 @contextmanager
 def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
-    """The folder for the windows of `target`, locked; deleted at the end, or if it is of a run with another identity.
-
-    Raises ParamsError if another process holds it.
-    """
+    """The folder for the windows of `target`, locked; deleted at the end, or by a run with another identity."""
     of_target = paths.state_folder() / "predict" / _digest(str(target))
-    of_target.mkdir(parents=True, exist_ok=True)
-    with (of_target / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ParamsError(f"--out {target}: another process is writing it; wait for it or name another") from None
+    lock = paths.state_folder() / "locks" / f"predict-{of_target.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locking.locked(lock, f"predict: another process is writing {target}; waiting for it"):
         folder = of_target / _digest(identity)
-        for other in of_target.iterdir():
-            if other.is_dir() and other != folder:
-                shutil.rmtree(other)
         if folder.is_dir():
             print(f"predict: resuming with the complete windows in {folder}", file=sys.stderr)
-        folder.mkdir(exist_ok=True)
+        else:
+            shutil.rmtree(of_target, ignore_errors=True)
+            folder.mkdir(parents=True)
         yield folder
         shutil.rmtree(of_target)
 

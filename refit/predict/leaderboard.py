@@ -37,7 +37,7 @@ def checked_folder(out: Path, board: Leaderboard) -> Path:
 def write(board: Leaderboard, predictions: Mapping[str, Sequence[Any]], labels: Sequence[str], folder: Path) -> None:
     """Write a task's files into `folder`, zip all files that are there, and print what a submission still lacks.
 
-    `predictions` are label indices, or values for STS-B, of each split.
+    `predictions` are the label names, or values for STS-B, of each split.
     """
     written = [folder / board.files[split] for split in predictions]
     for path, of_split in zip(written, predictions.values(), strict=True):
@@ -73,9 +73,9 @@ def _packed(path: Path, board: Leaderboard) -> dict[str, bytes]:
 
 def _lines(board: Leaderboard, name: str, predictions: Sequence[Any], labels: Sequence[str]) -> list[str]:
     if board.name == "clue":
-        return [json.dumps({"id": row, "label": str(int(index))}) for row, index in enumerate(predictions)]
-    if name == "STS-B.tsv":
+        return [json.dumps({"id": row, "label": str(labels.index(label))}) for row, label in enumerate(predictions)]
+    if not labels:
         shown = [f"{min(max(float(value), 0.0), 5.0):.3f}" for value in predictions]
     else:
-        shown = [labels[int(index)] if board.label_names else str(int(index)) for index in predictions]
+        shown = [label if board.label_names else str(labels.index(label)) for label in predictions]
     return ["index\tprediction", *(f"{row}\t{label}" for row, label in enumerate(shown))]

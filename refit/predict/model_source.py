@@ -1,4 +1,4 @@
-"""Find the fine-tuned model to predict with: a model folder, a clone of this repository, a revision or an experiment.
+"""Find the fine-tuned model to predict with: a model folder, a revision or an experiment.
 
 The files of a revision come from git and DVC's cache or remote; the workspace is not changed.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from refit import params, paths, repo
 from refit.data.task_record import TaskRecord
-from refit.errors import DataError, ParamsError, UsageError
+from refit.errors import DataError, UsageError
 
 DEFAULTS = params.Evaluate(eval_batch_size=64, precision="auto", threads="auto")
 
@@ -39,16 +39,10 @@ def find(name: str | None, split: str | None = None) -> Iterator[FinetunedModel]
     With `split`, a revision's examples of that split are fetched too. Raises UsageError if there is no such model,
     NetworkError if its files are neither in DVC's cache nor in its remote.
     """
-    folder = Path(name or "")
     if name is None:
-        yield _of_clone(folder, "the workspace")
-    elif (folder / "config.json").is_file():
-        is_workspace = paths.PARAMS.is_file() and folder.resolve() == paths.FINETUNED_MODEL.resolve()
-        yield _of_clone(Path(), name) if is_workspace else FinetunedModel(name, folder)
-    elif (folder / "dvc.yaml").is_file():
-        yield _of_clone(folder, name)
-    elif folder.is_dir():
-        raise ParamsError(f"--model {name}: the folder has no config.json; need a folder of a saved model")
+        yield _of_clone(Path(), "the workspace")
+    elif (Path(name) / "config.json").is_file():
+        yield FinetunedModel(name, Path(name))
     else:
         with tempfile.TemporaryDirectory() as scratch:
             _copy_revision(name, Path(scratch), split)
@@ -56,13 +50,12 @@ def find(name: str | None, split: str | None = None) -> Iterator[FinetunedModel]
 
 
 def _of_clone(root: Path, name: str) -> FinetunedModel:
-    folder, task, run = root / paths.FINETUNED_MODEL, root / paths.TASK, root / paths.PARAMS
+    folder, task = root / paths.FINETUNED_MODEL, root / paths.TASK
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not there; run: dvc repro (or dvc pull), or name another model with --model")
-    return FinetunedModel(
-        name, folder, params.load(params.Evaluate, run), params.load(params.Tokenize, run).max_length,
-        TaskRecord.read(task) if task.is_file() else None, root / paths.RAW,
-    )  # fmt: skip
+    run = params.values(root / paths.PARAMS)
+    record = TaskRecord.read(task) if task.is_file() else None
+    return FinetunedModel(name, folder, params.Evaluate(**run), run["max_length"], record, root / paths.RAW)
 
 
 def _copy_revision(name: str, target: Path, split: str | None) -> None:
@@ -70,11 +63,8 @@ def _copy_revision(name: str, target: Path, split: str | None) -> None:
     try:
         revision = repo.single(name)
     except UsageError as error:
-        raise UsageError(f"--model {name}: no such folder; as a revision: {error}") from None
-    content = revision.from_git(paths.PARAMS)
-    if content is None:
-        raise DataError(f"--model {name}: this revision has no {paths.PARAMS}; name another")
-    (target / paths.PARAMS).write_bytes(content)
+        raise UsageError(f"--model {name}: no folder with a config.json; as a revision: {error}") from None
+    (target / paths.PARAMS).write_bytes(revision.from_git(paths.PARAMS) or b"")
     wanted = [paths.FINETUNED_MODEL, paths.TASK]
     if split is not None:  # test_mismatched and test_ax belong to a submission of test
         files = map(Path, revision.names_from_dvc(paths.RAW))

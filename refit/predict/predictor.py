@@ -40,7 +40,7 @@ class Predictor:
         self.number = device.number_format(model.settings.precision, model.folder)
         classifier_model = classifier.finetuned(model.folder)
         cpu_bf16.speed_up(classifier_model, self.number)
-        collate = classifier.collator(model.folder, device=device.device())
+        collate = classifier.collator(model.folder)
         self.inference = Inference(classifier_model, collate, model.settings.eval_batch_size, self.number)
         names = classifier_model.config.id2label
         self.is_regression = len(names) == 1

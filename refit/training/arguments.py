@@ -4,10 +4,8 @@ import copy
 import difflib
 import json
 import math
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -17,50 +15,57 @@ from transformers import TrainingArguments
 
 from refit.errors import ParamsError
 from refit.model import device
+from refit.model.device import say
 from refit.params import TRAINER_NAMES, Train, names, shown
 from refit.training import distributed
 
 LOGS_PER_EPOCH = 20
 GPU_WORKERS = 2
-# Arguments that refit decides, because its resuming, its checkpoints or its curves depend on them.
+# Arguments that refit decides, because its resuming, its checkpoints or its curves depend on them, and two of no use
+# here: Liger's kernels are for decoders, and refit itself stops at a number that is not finite, as `debug` does.
 DECIDED = {
-    "auto_find_batch_size", "batch_eval_metrics", "dataloader_drop_last", "disable_tqdm", "do_eval", "do_predict",
-    "do_train", "enable_jit_checkpoint", "eval_delay", "eval_do_concat_batches", "eval_on_start",
+    "auto_find_batch_size", "batch_eval_metrics", "dataloader_drop_last", "debug", "disable_tqdm", "do_eval",
+    "do_predict", "do_train", "enable_jit_checkpoint", "eval_delay", "eval_do_concat_batches", "eval_on_start",
     "eval_use_gather_object", "greater_is_better", "ignore_data_skip", "include_for_metrics", "label_names",
-    "load_best_model_at_end", "local_rank", "logging_nan_inf_filter", "logging_strategy", "metric_for_best_model",
-    "output_dir", "parallelism_config", "prediction_loss_only", "push_to_hub", "remove_unused_columns",
-    "restore_callback_states_from_checkpoint", "resume_from_checkpoint", "save_on_each_node", "save_only_model",
-    "save_total_limit", "use_cpu",
+    "liger_kernel_config", "load_best_model_at_end", "local_rank", "logging_nan_inf_filter", "logging_strategy",
+    "metric_for_best_model", "output_dir", "parallelism_config", "prediction_loss_only", "push_to_hub",
+    "remove_unused_columns", "restore_callback_states_from_checkpoint", "resume_from_checkpoint", "save_on_each_node",
+    "save_only_model", "save_total_limit", "use_cpu", "use_liger_kernel",
 }  # fmt: skip
 # Their state is more than one set of tensors in one process, which checkpoint_io.py can save.
 NOT_RESUMABLE = ("deepspeed", "fsdp", "optim")
 RESUMABLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 # DeepSpeed does not clip gradients unless its configuration says so; "auto" takes the Trainer's value.
 DEEPSPEED_AUTO = ("train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
-GATHERS = "stage3_gather_16bit_weights_on_model_save"
+FSDP_KEYS = {
+    "activation_checkpointing", "auto_wrap_policy", "backward_prefetch", "cpu_offload", "cpu_ram_efficient_loading",
+    "forward_prefetch", "limit_all_gathers", "min_num_params", "reshard_after_forward", "state_dict_type",
+    "sync_module_states", "transformer_layer_cls_to_wrap", "use_orig_params", "version",
+}  # fmt: skip
 
 
 def training_arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
-    """The Trainer's arguments for a run in `folder` on `rows` training rows.
+    """The Trainer's arguments for a run in `folder` on `rows` training rows, with those under `trainer:`.
 
-    Raises ParamsError for what `trainer:` may not hold.
+    Raises ParamsError for a combination that transformers refuses.
     """
-    check(params.trainer)
     others = copy.deepcopy(params.trainer)  # TrainingArguments changes the mappings that it is given
-    if others.get("deepspeed"):
-        others["deepspeed"] = dict.fromkeys(DEEPSPEED_AUTO, "auto") | others["deepspeed"]
     with refusals_named():
+        if deepspeed := others.get("deepspeed"):
+            # The saved model has to be complete, also where its weights are sharded (stage 3).
+            zero = {**deepspeed.get("zero_optimization", {}), "stage3_gather_16bit_weights_on_model_save": True}
+            others["deepspeed"] = {**dict.fromkeys(DEEPSPEED_AUTO, "auto"), **deepspeed, "zero_optimization": zero}
         return TrainingArguments(output_dir=str(folder), **{**values(params, rows, number, device.device()), **others})
 
 
 @contextmanager
 def refusals_named() -> Iterator[None]:
-    """Turn what transformers or torch refuse of `trainer:` inside of this into a ParamsError."""
+    """Turn what transformers or torch refuse of the arguments inside of this into a ParamsError."""
     try:
         yield
     except (ValueError, TypeError, ImportError, OSError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ParamsError(f"params.yaml trainer: the Trainer refuses it: {first}") from None
+        raise ParamsError(f"params.yaml: the Trainer refuses a param or a value under trainer: {first}") from None
 
 
 def check(trainer: dict[str, Any]) -> None:
@@ -68,24 +73,21 @@ def check(trainer: dict[str, Any]) -> None:
 
     Raises ParamsError, naming every name that is unknown or set by refit and every value of a wrong type.
     """
-    known = {argument.name for argument in fields(TrainingArguments)}
     types = get_type_hints(TrainingArguments)
     types["fsdp"] |= bool  # as its documentation says
-    problems = [problem for name, value in trainer.items() if (problem := _problem(name, value, known, types))]
+    problems = [problem for name, value in trainer.items() if (problem := _problem(name, value, types))]
     if problems:
         raise ParamsError("params.yaml " + "; ".join(problems))
 
 
-def _problem(name: str, value: Any, known: set[str], types: dict[str, Any]) -> str | None:
+def _problem(name: str, value: Any, types: dict[str, Any]) -> str | None:
     param = TRAINER_NAMES.get(name, name)
     if param in names():
         return f"trainer.{name}: refit sets this argument; use the param {param} instead"
     if name in DECIDED or name.startswith("hub_"):
         return f"trainer.{name}: refit decides this argument; remove it"
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see transformers.TrainingArguments for their names"
-        return f"trainer.{name}: the Trainer has no such argument; {hint}"
+    if name not in types:
+        return _unknown(name, name, types)
     got = f"trainer.{name}: got {shown(value)}"
     if isinstance(value, str) and any(get_origin(kind) is dict or kind is dict for kind in get_args(types[name])):
         return f"{got}, need a mapping; DVC would not notice a change of a file that is named here"
@@ -94,21 +96,26 @@ def _problem(name: str, value: Any, known: set[str], types: dict[str, Any]) -> s
         kind.validate_json(json.dumps(value, default=str), strict=True)  # from JSON, enums accept their values
     except ValidationError as error:
         return f"{got}, need {error.errors()[0]['msg'].removeprefix('Input should be ')}"
-    zero = value.get("zero_optimization") if name == "deepspeed" and isinstance(value, dict) else None
-    if isinstance(zero, dict) and zero.get("stage") == 3 and zero.get(GATHERS) is not True:
-        return f"trainer.deepspeed: stage 3 needs zero_optimization.{GATHERS}: true, or the saved model is not complete"
+    if name == "fsdp_config":  # its unknown keys are ignored by transformers
+        for key in [key for key in value or () if key.removeprefix("fsdp_") not in FSDP_KEYS]:
+            return _unknown(f"fsdp_config.{key}", key, FSDP_KEYS)
     return None
+
+
+def _unknown(where: str, name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else "see transformers.TrainingArguments for their names"
+    return f"trainer.{where}: the Trainer has no such argument; {hint}"
 
 
 def is_resumable(params: Train) -> bool:
     """Whether a run with these params can be resumed from a checkpoint; with a warning if not."""
-    given = {name: value for name, value in params.trainer.items() if name in NOT_RESUMABLE and value}
-    names = [name for name, value in given.items() if value not in RESUMABLE_OPTIMIZERS]
-    if names and distributed.is_main():
-        print(
-            f"train: trainer.{names[0]}: this run cannot be resumed; if it is stopped, it starts again", file=sys.stderr
-        )
-    return not names
+    given = [
+        name for name in NOT_RESUMABLE if (value := params.trainer.get(name)) and value not in RESUMABLE_OPTIMIZERS
+    ]
+    if given:
+        say(f"train: trainer.{given[0]}: this run cannot be resumed; if it is stopped, it starts again")
+    return not given
 
 
 def values(params: Train, rows: int, number: device.Format, place: torch.device) -> dict[str, Any]:
@@ -117,6 +124,7 @@ def values(params: Train, rows: int, number: device.Format, place: torch.device)
     On a GPU, matrices are multiplied in TF32 where they are not in 16 bits, batches are pinned and made by workers.
     """
     on_gpu = place.type == "cuda"
+    has_tf32 = on_gpu and torch.cuda.get_device_capability() >= (8, 0)
     epoch_steps = max(1, math.ceil(math.ceil(rows / params.batch_size) / params.grad_accum))
     return {
         "learning_rate": params.lr,
@@ -139,7 +147,7 @@ def values(params: Train, rows: int, number: device.Format, place: torch.device)
         "data_seed": params.seed,
         "bf16": number == "bf16",
         "fp16": number == "fp16",
-        "tf32": True if on_gpu and params.precision != "fp32" and device.has_tf32() else None,
+        "tf32": True if has_tf32 and params.precision != "fp32" else None,
         "use_cpu": place.type == "cpu",
         "dataloader_pin_memory": on_gpu,
         "dataloader_num_workers": GPU_WORKERS if on_gpu else 0,

@@ -17,7 +17,7 @@ class Progress(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, score: str) -> None:
         self.score = score
-        self.logged: dict[str, float] = {}
+        self.loss: float | None = None
         self.bar: tqdm[Any] | None = None
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -37,14 +37,14 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """Show the newest learning rate and the mean loss since the last evaluation, as in metrics/history.csv."""
         newest = state.log_history[-1]
         if "loss" in newest:
-            self.logged = {**newest, "loss": curves.train_loss(state.log_history)}
-            self._show(args, state)
+            self.loss = curves.train_loss(state.log_history)
+            if self.bar is not None:
+                self.bar.set_postfix_str(self.figures(args, state, newest["learning_rate"]))
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Print a line for this evaluation, which stays on the screen and in a log file."""
         if state.is_world_process_zero:
             tqdm.write(self.line(state), file=sys.stderr)
-            self._show(args, state)
             scores = list(curves.scores(state.log_history, self.score).values())
             evaluations.append(len(scores), scores[-1])
 
@@ -57,28 +57,21 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         """The last evaluation in one line, marked if it is the best so far."""
         measured = state.log_history[-1]
         is_best = curves.best_step(state.log_history, self.score) == state.global_step
-        loss = f"loss {self.logged['loss']:.4f}  " if self.logged else ""
+        loss = "" if self.loss is None else f"loss {self.loss:.4f}  "
         return (
             f"epoch {state.epoch:.3g} of {state.num_train_epochs:g}  step {state.global_step}  {loss}"
             f"validation loss {measured['eval_loss']:.4f}  {self.score} {measured[f'eval_{self.score}']:.4f}"
             f"{'  best so far' if is_best else ''}"
         )
 
-    def figures(self, state: TrainerState, rows_per_second: float | None) -> str:
+    def figures(self, args: TrainingArguments, state: TrainerState, rate: float) -> str:
         """The text after the bar: the most useful first, because a narrow terminal cuts the end off."""
-        parts = [f"epoch {state.epoch or 0:.2f} of {state.num_train_epochs:g}"]
-        if self.logged:
-            parts.append(f"loss {self.logged['loss']:.3f}")
-        if scores := curves.scores(state.log_history, self.score):
-            parts.append(f"{self.score} {list(scores.values())[-1]:.3f}")
-        if rows_per_second:
-            parts.append(f"{rows_per_second:.0f} rows/s")
-        if self.logged:
-            parts.append(f"lr {self.logged['learning_rate']:.1e}")
-        return ", ".join(parts)
-
-    def _show(self, args: TrainingArguments, state: TrainerState) -> None:
-        if self.bar is not None:
-            rate = self.bar.format_dict.get("rate")
-            rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-            self.bar.set_postfix_str(self.figures(state, rate * rows if rate else None))
+        scores = list(curves.scores(state.log_history, self.score).values())
+        steps_per_second = self.bar.format_dict["rate"] if self.bar is not None else None
+        rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        best_first = [
+            f"epoch {state.epoch:.2f} of {state.num_train_epochs:g}, loss {self.loss:.3f}",
+            *(f"{self.score} {value:.3f}" for value in scores[-1:]),
+            f"{(steps_per_second or 0) * rows:.0f} rows/s, lr {rate:.1e}",
+        ]
+        return ", ".join(best_first)

@@ -1,17 +1,15 @@
 """Checkpoints that survive a kill: only a committed checkpoint counts, and a committed one is complete.
 
 A run is stored in .refit/runs/<fingerprint>/. The Trainer writes a checkpoint's files; the record written last,
-MANIFEST.json with each file's size and SHA-256, commits it. A killed run resumes from the newest committed checkpoint
+manifest.json with each file's size and SHA-256, commits it. A killed run resumes from the newest committed checkpoint
 whose best checkpoint is complete as well, and reaches the same weights as a run that was not killed.
 """
 
 import fcntl
-import math
 import os
 import shutil
 import signal
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -21,19 +19,18 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from refit import locking
 from refit.errors import DataError
+from refit.model.device import say
 from refit.storage import files, manifest
 from refit.training import curves, distributed, fingerprint
 from refit.training.checkpoint_io import SCHEDULER
-from refit.training.distributed import say
 from refit.training.trainer import ClassifierTrainer
 
-RECORD = "MANIFEST.json"
 LOOP = "loop_state.json"
 STATE = "trainer_state.json"
 DONE = "DONE.json"
 DESCRIPTION = "FINGERPRINT.json"
-MODEL = {"model.safetensors", "config.json"}  # what is kept of a finished run
-RESUMABLE = MODEL | {STATE, LOOP, SCHEDULER}  # at least; the record names every file
+MODEL = ("config.json", "model.safetensors")  # what is kept of a finished run
+RESUMABLE = {*MODEL, STATE, LOOP, SCHEDULER}  # at least; the record names every file
 KEEP_NEWEST = 2
 KEEP_RUNS = 3
 
@@ -42,9 +39,8 @@ class Run:
     """The folder of one training run, named by the fingerprint of everything that determines its weights."""
 
     def __init__(self, home: Path, description: dict[str, Any]) -> None:
-        self.fingerprint = fingerprint.digest(description)
         self.description = description
-        self.folder = home / "runs" / self.fingerprint[:32]
+        self.folder = home / "runs" / fingerprint.digest(description)[:32]
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -56,7 +52,6 @@ class Run:
                 self._say_what_differs()
                 files.write_json(marker, self.description)
             os.utime(marker)  # the run that was used last is removed last
-            _remove_leftovers(self.folder)
             yield
             _remove_old_runs(self.folder.parent)
 
@@ -67,11 +62,9 @@ class Run:
             return None
         try:
             result = manifest.read_record(record)
-            problem = self._problem(self.checkpoint(result["best_step"]), only=MODEL)
-        except DataError:
-            problem = f"{DONE} is damaged"
-        if problem:
-            say(f"the finished run's weights are not used: {problem}")
+            manifest.read(self.checkpoint(result["best_step"]))
+        except DataError as error:
+            say(f"train: the finished run's weights are not used: {_what(error)}")
             record.unlink()
             return None
         self._keep_only_model(result["best_step"])
@@ -88,97 +81,69 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """The folders of all checkpoints, the newest first, whether committed or not."""
-        found = [path for path in self.folder.glob("checkpoint-*") if path.name[11:].isdigit()]
-        return sorted(found, key=lambda path: int(path.name[11:]), reverse=True)
+        return sorted(self.folder.glob("checkpoint-*"), key=step_of, reverse=True)
 
     def newest(self) -> Path | None:
         """The checkpoint to resume from; newer ones that cannot be used are removed, with a message."""
         for path in self.checkpoints():
-            problem = self._problem(path)
-            if problem is None:
+            try:
+                if missing := RESUMABLE - manifest.read(path).keys():
+                    raise DataError(f"{path / manifest.NAME} lacks {', '.join(sorted(missing))}")
                 best = self.checkpoint(files.read_json(path / LOOP)["best_step"])
-                if best == path or self._problem(best) is None:
-                    return path
-                problem = f"its best checkpoint, {best.name}, is incomplete"
-            say(f"{path.name} is not used: {problem}")
-            _remove(path)
+                if best != path:
+                    manifest.read(best)
+            except DataError as error:
+                say(f"train: {path.name} is not used: {_what(error)}")
+                shutil.rmtree(path)
+            else:
+                return path
         return None
 
-    def commit(self, step: int) -> None:
-        """Make a checkpoint count whose files have all been written."""
-        folder, entries = self.checkpoint(step), {}
-        for path in _files(folder):
+    def commit(self, step: int, best_step: int) -> None:
+        """Make a checkpoint count whose files are all written, then remove all but the two newest and the best."""
+        folder = self.checkpoint(step)
+        written = _files(folder)
+        for path in [*written, folder]:
             files.flush_to_disk(path)
-            entries[str(path.relative_to(folder))] = manifest.entry(path)
-        files.flush_to_disk(folder)
-        manifest.write_record(folder / RECORD, {"fingerprint": self.fingerprint, "step": step, "files": entries})
-        files.flush_to_disk(folder.parent)
-
-    def remove_old(self, keep: Collection[Path]) -> None:
-        """Keep the given checkpoints and the newest of the others."""
-        others = [path for path in self.checkpoints() if path not in keep]
-        for path in others[KEEP_NEWEST - 1 :]:
-            _remove(path)
+        manifest.write(folder, {str(path.relative_to(folder)): {} for path in written})
+        files.flush_to_disk(self.folder)
+        for old in self.checkpoints()[KEEP_NEWEST:]:
+            if old != self.checkpoint(best_step):
+                shutil.rmtree(old)
 
     def last_good(self) -> str:
         """The newest committed checkpoint, for a message."""
-        committed = (path for path in self.checkpoints() if (path / RECORD).is_file())
-        newest = next(committed, None)
-        return f"the last checkpoint is of step {newest.name[11:]}" if newest else "no checkpoint has been saved yet"
-
-    def _problem(self, folder: Path, only: set[str] | None = None) -> str | None:
-        """Why a checkpoint cannot be used, or None; with `only`, just these of its files are checked."""
-        try:
-            record = manifest.read_record(folder / RECORD)
-        except FileNotFoundError:
-            return "it was not finished"
-        except DataError:
-            return "its record is damaged"
-        if record["fingerprint"] != self.fingerprint:
-            return "it belongs to another run"
-        if folder != self.checkpoint(record["step"]):
-            return f"it is of step {record['step']}"
-        if missing := (only or RESUMABLE) - record["files"].keys():
-            return f"its record lacks {', '.join(sorted(missing))}"
-        for name in sorted(only or record["files"]):
-            if found := manifest.problem(folder / name, record["files"][name]):
-                return f"{name} {found}"
-        return None
+        committed = [path for path in self.checkpoints() if (path / manifest.NAME).is_file()]
+        return f"the last checkpoint is of step {step_of(committed[0])}" if committed else "no checkpoint was saved yet"
 
     def _keep_only_model(self, best_step: int) -> None:
         best = self.checkpoint(best_step)
+        manifest.write(best, {name: {} for name in MODEL})
         for path in self.checkpoints():
             if path != best:
-                _remove(path)
+                shutil.rmtree(path)
         for path in _files(best):
             if path.name not in MODEL:
                 path.unlink()
 
     def _say_what_differs(self) -> None:
         """Say in what this run differs from the last one, if there was one."""
-        others = [path for path in self.folder.parent.glob(f"*/{DESCRIPTION}") if path.parent != self.folder]
-        for marker in sorted(others, key=_modified, reverse=True):
-            with suppress(ValueError):  # a damaged one says nothing
-                different = fingerprint.differences(files.read_json(marker), self.description)
-                verb = "differs" if len(different) == 1 else "differ"
-                say(f"starting from scratch: {', '.join(different[:6])} {verb} from the last run")
-                return
+        for marker in _descriptions(self.folder.parent)[:1]:
+            different = fingerprint.differences(files.read_json(marker), self.description)
+            verb = "differs" if len(different) == 1 else "differ"
+            say(f"train: starting from scratch: {', '.join(different[:6])} {verb} from the last run")
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
     """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to.
 
-    `score` picks the best evaluation; `patience` is the number of evaluations without improvement before stopping, 0
-    for never; `resumed_from` is the checkpoint that the run starts from, if any.
+    `score` picks the best evaluation; `resumed_from` is the checkpoint that the run starts from, if any.
     """
 
-    def __init__(
-        self, run: Run, trainer: ClassifierTrainer, score: str, patience: int, resumed_from: Path | None
-    ) -> None:
+    def __init__(self, run: Run, trainer: ClassifierTrainer, score: str, resumed_from: Path | None) -> None:
         self.run = run
         self.trainer = trainer
         self.score = score
-        self.patience = patience
         self.resumed_from = resumed_from
         self.is_stop_asked = False
 
@@ -208,10 +173,6 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Restore the sums that the Trainer loses when it resumes."""
-        count = math.ceil(state.max_steps / args.eval_steps)
-        if self.patience and count <= self.patience + 1:
-            evaluations = f"{count} evaluation{'s' * (count > 1)}"
-            say(f"early_stopping: {self.patience} has no effect: the run has only {evaluations}")
         if self.resumed_from is not None:
             self.trainer.restore_loss_sums(files.read_json(self.resumed_from / LOOP))
 
@@ -224,7 +185,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True
-        if distributed.any_of(self.is_stop_asked):  # all processes stop after the same step
+        if self.trainer.is_true_in_any_process(self.is_stop_asked):  # all processes stop after the same step
             control.should_save = True
             control.should_training_stop = True
 
@@ -237,51 +198,46 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Commit the checkpoint that the Trainer has just written, then remove older ones."""
+        """Commit the checkpoint that the Trainer has just written."""
         sums = self.trainer.loss_sums()
-        if not state.is_world_process_zero:
-            return
-        step = state.global_step
-        best = curves.best_step(state.log_history, self.score) or step
-        files.write_json(self.run.checkpoint(step) / LOOP, {**sums, "best_step": best})
-        self.run.commit(step)
-        self.run.remove_old(keep={self.run.checkpoint(best), self.run.checkpoint(step)})
+        if state.is_world_process_zero:
+            best_step = curves.best_step(state.log_history, self.score) or state.global_step
+            files.write_json(self.run.checkpoint(state.global_step) / LOOP, {**sums, "best_step": best_step})
+            self.run.commit(state.global_step, best_step)
 
     def _has_stalled(self, state: TrainerState) -> bool:
         steps = list(curves.scores(state.log_history, self.score))
         best = curves.best_step(state.log_history, self.score)
-        return self.patience > 0 and best is not None and len(steps) - 1 - steps.index(best) >= self.patience
+        patience = self.trainer.params.early_stopping
+        return patience > 0 and best is not None and len(steps) - 1 - steps.index(best) >= patience
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def _files(folder: Path) -> list[Path]:
     """Every file of a checkpoint except its record."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != RECORD)
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != manifest.NAME)
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder so that a kill meanwhile cannot leave a part of it under its own name."""
-    trash = folder.with_name(f".trash-{folder.name}-{os.getpid()}-{time.monotonic_ns()}")
-    folder.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
+def _what(error: DataError) -> str:
+    """What is damaged, without how to fix it: training does that itself."""
+    return str(error).partition("; run: ")[0]
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left partly removed or partly written."""
-    for left in [*folder.glob(".trash-*"), *folder.glob(".*.tmp"), *folder.parent.glob(".trash-*")]:
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
+def _descriptions(runs: Path) -> list[Path]:
+    """The description of every run, the one used last first."""
+    return sorted(runs.glob(f"*/{DESCRIPTION}"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _remove_old_runs(runs: Path) -> None:
     """Keep the runs that were used last, and those that a process holds, such as the current one."""
-    markers = sorted(runs.glob(f"*/{DESCRIPTION}"), key=_modified, reverse=True)
-    for marker in markers[KEEP_RUNS:]:
-        with suppress(BlockingIOError), (marker.parent / ".lock").open("w") as lock:
+    for description in _descriptions(runs)[KEEP_RUNS:]:
+        run = description.parent
+        with suppress(BlockingIOError), (run / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(marker.parent)
-
-
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime
+            for checkpoint in run.glob("checkpoint-*"):  # before the description, by which a kill's rest is found
+                shutil.rmtree(checkpoint)
+            shutil.rmtree(run)

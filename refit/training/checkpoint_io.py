@@ -21,27 +21,24 @@ SCALER = "scaler.json"
 
 
 def save_optimizer(state: dict[str, Any], folder: Path) -> None:
-    """Write an optimizer's state_dict: its tensors as `parameter.name`, the groups and plain values as JSON."""
-    tensors: dict[str, torch.Tensor] = {}
-    values: dict[str, Any] = {}
-    for parameter, entries in state["state"].items():
-        for name, value in entries.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"{parameter}.{name}"] = value.contiguous()
-            else:
-                values[f"{parameter}.{name}"] = value
+    """Write an optimizer's state_dict: its tensors as `parameter.name`, its groups of parameters as JSON."""
+    tensors = {
+        f"{parameter}.{name}": value.contiguous()
+        for parameter, values in state["state"].items()
+        for name, value in values.items()
+        if value is not None  # the momentum of SGD without momentum
+    }
     save_file(tensors, folder / MOMENTS)
-    files.write_json(folder / OPTIMIZER, {"param_groups": state["param_groups"], "values": values})
+    files.write_json(folder / OPTIMIZER, state["param_groups"])
 
 
 def load_optimizer(folder: Path) -> dict[str, Any]:
     """The state_dict that `save_optimizer` wrote, with every number equal bit for bit."""
-    plain = files.read_json(folder / OPTIMIZER)
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in {**load_file(folder / MOMENTS), **plain["values"]}.items():
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in load_file(folder / MOMENTS).items():
         parameter, _, name = key.rpartition(".")
         state.setdefault(int(parameter), {})[name] = value
-    return {"state": state, "param_groups": plain["param_groups"]}
+    return {"state": state, "param_groups": files.read_json(folder / OPTIMIZER)}
 
 
 def generators() -> dict[str, Any]:

@@ -21,17 +21,9 @@ def without_timings(log: Log) -> Log:
 
 def steps(log: Log) -> list[dict[str, Any]]:
     """The rows of steps.csv: each logged loss, a mean since the one before, with the newest lr and gradient norm."""
-    return [
-        {
-            "step": entry["step"],
-            "epoch": entry["epoch"],
-            "loss": entry["loss"],
-            "lr": entry["learning_rate"],
-            "grad_norm": entry.get("grad_norm", ""),
-        }
-        for entry in log
-        if "loss" in entry
-    ]
+    columns = {"step": "step", "epoch": "epoch", "loss": "loss", "lr": "learning_rate", "grad_norm": "grad_norm"}
+    logged = [entry for entry in log if "loss" in entry]
+    return [{column: entry.get(name, "") for column, name in columns.items()} for entry in logged]
 
 
 def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
@@ -78,7 +70,7 @@ def train_loss(log: Log) -> float:
 def write(rows: list[dict[str, Any]], path: Path) -> None:
     """Write rows as CSV; numbers in full, so that reading them gives the same numbers."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["step"], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     files.write_text(path, text.getvalue())

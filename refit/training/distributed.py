@@ -6,7 +6,6 @@ PET_NODE_RANK, PET_MASTER_ADDR and PET_MASTER_PORT describe the nodes (docs/clus
 
 import logging
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,17 +31,6 @@ def is_main() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def say(message: str) -> None:
-    """Print a line about the training on stderr, in the main process alone."""
-    if is_main():
-        print(f"train: {message}", file=sys.stderr, flush=True)
-
-
-def is_first_node() -> bool:
-    """Whether this machine is the node that writes the timing record; all nodes share one folder."""
-    return int(os.environ.get("PET_NODE_RANK", "0")) == 0
-
-
 def must_launch(wanted: int) -> bool:
     """Whether `wanted` processes per node have to be started, because this one was not started as one of them."""
     nodes = os.environ.get("PET_NNODES", "1")
@@ -59,11 +47,11 @@ def check(params: "Train", *, launches: bool) -> None:
         nodes = os.environ.get("PET_NNODES", "1")
         if not nodes.isdigit() or int(nodes) == 0:
             raise ParamsError(f"PET_NNODES: got {nodes!r}, need the number of nodes, a whole number >= 1")
-        from refit.model import device  # imports torch, which a single process imports later
+        import torch  # several seconds, which a single process spends later
 
-        most, places = device.places()
-        if params.processes > most:
-            raise ParamsError(f"params.yaml processes: got {params.processes}, need at most {most}, the {places} here")
+        gpus = torch.cuda.device_count()
+        if 0 < gpus < params.processes:
+            raise ParamsError(f"params.yaml processes: got {params.processes}, need at most {gpus}, the GPUs here")
         total = params.processes * int(nodes)
     if params.batch_size % total:
         multiple = max(total, params.batch_size // total * total)
@@ -93,15 +81,14 @@ def launch(wanted: int, module: str) -> dict[str, Any]:
     except ChildFailedError as error:
         # One failure makes the other processes fail: prefer an error that a user can fix, then the earliest.
         failed = min(error.failures.values(), key=lambda one: (one.error_file == NO_MESSAGE, one.timestamp))
-        ended = f"process {failed.local_rank} of {wanted}"
         if failed.error_file != NO_MESSAGE:
             failure = RefitError(failed.message)
         elif failed.exitcode > 0:
-            failure = RefitError(f"{ended} ended with code {failed.exitcode}, see the lines above")
+            failure = RefitError(f"process {failed.local_rank} of {wanted} failed, see the lines above")
         else:
             failure = InterruptedRunError(
-                f"{ended} was killed by {failed.signal_name()} and the others were stopped; "
-                "run the same command to resume from the last checkpoint"
+                f"process {failed.local_rank} of {wanted} was killed by {failed.signal_name()} and the others were "
+                "stopped; run the same command to resume from the last checkpoint"
             )
         failure.exit_code = failed.exitcode if failed.exitcode > 0 else InterruptedRunError.exit_code
         raise failure from None
@@ -116,41 +103,11 @@ def leave(figures: dict[str, Any]) -> None:
         files.write_json(FIGURES, figures)
 
 
-def join(*, on_cpu: bool) -> None:
-    """Join the process group, if there are several processes."""
-    if count() > 1:
-        from accelerate import PartialState
-
-        PartialState(cpu=on_cpu)
-
-
 def from_main(work: Callable[[], Found]) -> Found:
     """The result of `work`, which the main process alone runs while the others wait for it."""
-    if count() == 1:
-        return work()
-    from torch import distributed
-
     box = [work() if is_main() else None]
-    distributed.broadcast_object_list(box, src=0)
+    if count() > 1:
+        from torch import distributed
+
+        distributed.broadcast_object_list(box, src=0)
     return box[0]  # type: ignore[return-value]
-
-
-def mean(value: float) -> float:
-    """The mean of a value over all processes; every process has to call this."""
-    return _reduced(value, "SUM") / count()
-
-
-def any_of(flag: bool) -> bool:
-    """Whether a flag is set in any process; every process has to call this."""
-    return _reduced(flag, "MAX") > 0
-
-
-def _reduced(value: float, operation: str) -> float:
-    if count() == 1:
-        return value
-    import torch
-    from accelerate import PartialState
-
-    box = torch.tensor(value, dtype=torch.float64, device=PartialState().device)
-    torch.distributed.all_reduce(box, getattr(torch.distributed.ReduceOp, operation))
-    return float(box)

@@ -14,7 +14,6 @@ from refit.escaping import markdown
 from refit.evaluation.metrics import SCORES
 from refit.params import formatted
 
-MOST_LABELS = 50
 TEMPLATE = Path(__file__).parent / "model_card.md.j2"
 
 
@@ -26,17 +25,12 @@ def text(
     `model` is model.json, `rows` the rows used of each split, `params` those of the train stage and `best` the row of
     history.csv whose weights were kept.
     """
-    one = "a text" if not task.is_pair else "a pair of texts"
-    kind = (
-        f"predicts a number for {one}" if task.is_regression else f"assigns one of {len(task.labels)} labels to {one}"
-    )
     card = ModelCard.from_template(
         _metadata(task, model, best), template_path=str(TEMPLATE), md=markdown, formatted=formatted, title=_title,
-        task=task, model=model, params=params, best=best, scores=SCORES, most_labels=MOST_LABELS, kind=kind,
+        task=task, model=model, params=params, best=best, scores=SCORES,
         # of a folder its name alone, because its path says something about the user's machine
         base=Path(model["model"]).name if model["source"] == "folder" else str(model["model"]),
         rows={split: rows[split] for split in ("train", *sorted(rows.keys() - {"train"}, reverse=True))},
-        given='{"text": "the first text", "text_pair": "the second"}' if task.is_pair else '"a text to classify"',
     )  # fmt: skip
     return f"{card}\n"
 

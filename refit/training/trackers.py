@@ -16,20 +16,17 @@ class DvcLiveLogs(integrations.DVCLiveCallback):  # type: ignore[misc]
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Write this entry; the files on disk are up to date when it returns."""
-        if self.live is not None:
-            self.live.step = state.global_step
+        self.live.step = state.global_step
         super().on_log(args, state, control, **kwargs)
 
 
 class WandbLogs(integrations.WandbCallback):  # type: ignore[misc]
     """The Trainer's callback for wandb, with a clear error where the login or the server fails."""
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         """Open the run. Raises ParamsError."""
         try:
-            super().on_train_begin(args, state, control, **kwargs)
+            super().on_train_begin(*args, **kwargs)
         except self._wandb.Error as error:
             raise ParamsError(
                 f"params.yaml report_to: wandb: {error} Or, to keep the logs on this machine: export WANDB_MODE=offline"
@@ -41,10 +38,8 @@ def trackers(report_to: str, home: Path | None = None) -> list[TrainerCallback]:
 
     Raises ParamsError where its package is not installed.
     """
-    if report_to != "none" and not getattr(integrations, f"is_{report_to}_available")():
-        raise ParamsError(
-            f"params.yaml report_to: {report_to} is not installed; run: .venv/bin/pip install {report_to}"
-        )
+    if report_to == "wandb" and not integrations.is_wandb_available():
+        raise ParamsError("params.yaml report_to: wandb is not installed; run: .venv/bin/pip install wandb")
     home = home or paths.state_folder()
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
     run = "-".join(filter(None, [moment, os.environ.get("DVC_EXP_NAME"), str(os.getpid())]))

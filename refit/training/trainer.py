@@ -20,42 +20,35 @@ from refit.errors import TrainingDivergedError
 from refit.evaluation import hf_evaluate, metrics
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.model.inference import Inference
+from refit.params import Train
 from refit.stage import bar
 from refit.storage import files
 from refit.storage.arrow import Rows
-from refit.training import arguments, checkpoint_io, distributed
+from refit.training import arguments, checkpoint_io
 from refit.training.checkpoint_io import SCALER, SCHEDULER
 
 
 class ClassifierTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for sequence classification and regression.
 
-    `class_weights` (labels,) weigh the loss of each class; `label_smoothing` is taken from the weight of the true
-    label and spread over all. Both shape the training loss alone, so that validation losses can be compared.
-    `inference` computes the logits of validation as the evaluate stage does; without it, the Trainer's own loop does.
+    `params` weigh the loss of each class and smooth its labels. Both shape the training loss alone, so that validation
+    losses can be compared. `inference` computes the logits of validation as the evaluate stage does; without it, the
+    Trainer's own loop does.
     Raises TrainingDivergedError at a loss, gradient or validation loss that is NaN or infinite, before it reaches the
     weights; the Trainer's own filter would only hide such a loss in the log.
     """
 
     loss_is_scaled_for_ga = False
 
-    def __init__(
-        self,
-        *,
-        class_weights: torch.Tensor | None,
-        label_smoothing: float,
-        grouped: bool,
-        inference: Inference | None,
-        is_resumable: bool = True,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, params: Train, inference: Inference | None, **kwargs: Any) -> None:
         with arguments.refusals_named():
             super().__init__(**kwargs)
-        self.class_weights = class_weights
-        self.label_smoothing = label_smoothing
-        self.grouped = grouped
+        self.params = params
         self.inference = inference
-        self.is_resumable = is_resumable
+        self.is_resumable = arguments.is_resumable(params)
+        self.class_weights: torch.Tensor | None = None
+        if params.class_weights == "balanced":
+            self.class_weights = balanced_weights(self.train_dataset.rows.label, self.model.config.num_labels)
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
@@ -66,15 +59,9 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         loss = self._loss(outputs.logits.float(), labels, training=model.training)
         return (loss, outputs) if return_outputs else loss
 
-    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        """The optimizer. Raises ParamsError for values under `trainer:` that it cannot take."""
-        with arguments.refusals_named():
-            return super().create_optimizer(*args, **kwargs)  # type: ignore[no-any-return]
-
-    def create_scheduler(self, *args: Any, **kwargs: Any) -> torch.optim.lr_scheduler.LRScheduler:
-        """The learning rate's schedule. Raises ParamsError for values under `trainer:` that it cannot take."""
-        with arguments.refusals_named():
-            return super().create_scheduler(*args, **kwargs)  # type: ignore[no-any-return]
+    # They raise ParamsError for values under `trainer:` that they cannot take.
+    create_optimizer = arguments.refusals_named()(Trainer.create_optimizer)
+    create_scheduler = arguments.refusals_named()(Trainer.create_scheduler)
 
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One forward and backward pass."""
@@ -109,12 +96,16 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
 
         Every process has to call this; it waits until all have written their part of a checkpoint.
         """
-        self.accelerator.wait_for_everyone()
         return {
-            "loss": distributed.mean(self._tr_loss.item()),
+            "loss": self.accelerator.reduce(self._tr_loss, "mean").item(),
             "total_loss": self._total_loss_scalar,
             "last_logged": self._globalstep_last_logged,
         }
+
+    def is_true_in_any_process(self, flag: bool) -> bool:
+        """Whether a flag is set in any process; every process has to call this."""
+        highest: torch.Tensor = self.accelerator.reduce(torch.tensor(int(flag), device=self.args.device), "max")
+        return highest.item() > 0
 
     def restore_loss_sums(self, sums: dict[str, Any]) -> None:
         """Set what `loss_sums` returned."""
@@ -135,7 +126,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         if not training:
             return functional.cross_entropy(logits, labels)
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.label_smoothing)
+        return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.params.label_smoothing)
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         """The norm that the Trainer logs, computed before every step; fp16's loss scaling skips bad steps by itself."""
@@ -151,7 +142,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Examples | None = None) -> Sampler[int] | None:
         examples = train_dataset if train_dataset is not None else self.train_dataset
-        if self.grouped and isinstance(examples, Examples):
+        if self.params.sampling == "length" and isinstance(examples, Examples):
             return LengthGroupedSampler(
                 examples.rows.length, self.args.train_batch_size * self.args.world_size, self.args.seed
             )
@@ -186,14 +177,13 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             self.accelerator.scaler.load_state_dict(files.read_json(Path(checkpoint) / SCALER))
 
     def _save_rng_state(self, output_dir: str) -> None:
-        files.write_json(Path(output_dir) / self._rng_file(), checkpoint_io.generators())
+        files.write_json(Path(output_dir) / f"rng_state_{self.args.process_index}.json", checkpoint_io.generators())
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            checkpoint_io.restore_generators(files.read_json(Path(checkpoint) / self._rng_file()))
-
-    def _rng_file(self) -> str:
-        return f"rng_state_{self.args.process_index}.json"
+            checkpoint_io.restore_generators(
+                files.read_json(Path(checkpoint) / f"rng_state_{self.args.process_index}.json")
+            )
 
 
 def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tensor:
@@ -206,13 +196,7 @@ def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tenso
     return torch.from_numpy(weights).float()
 
 
-def score_function(names: list[str], *, is_regression: bool) -> Any:
-    """The Trainer's compute_metrics for the named scores."""
-
-    def compute(prediction: EvalPrediction) -> dict[str, float]:
-        outputs = prediction.predictions
-        logits = np.asarray(outputs[0] if isinstance(outputs, tuple) else outputs)
-        predictions = metrics.predictions_of(logits, is_regression=is_regression)
-        return hf_evaluate.compute(names, np.asarray(prediction.label_ids), predictions)
-
-    return compute
+def scores(names: list[str], is_regression: bool, prediction: EvalPrediction) -> dict[str, float]:
+    """The named scores of predictions; with the first two arguments given, it is the Trainer's compute_metrics."""
+    predictions = metrics.predictions_of(np.asarray(prediction.predictions), is_regression=is_regression)
+    return hf_evaluate.compute(names, np.asarray(prediction.label_ids), predictions)

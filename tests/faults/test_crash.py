@@ -29,12 +29,8 @@ def outs_of(project: Path, stage: str) -> list[Path]:
 
 def content(project: Path, stage: str) -> dict[str, bytes]:
     """The bytes of every file of a stage's outs."""
-    found = {}
-    for out in outs_of(project, stage):
-        for path in [out, *out.rglob("*")]:
-            if path.is_file():
-                found[str(path.relative_to(project))] = path.read_bytes()
-    return found
+    paths = [path for out in outs_of(project, stage) for path in (out, *out.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(project)): path.read_bytes() for path in paths}
 
 
 def remove_outs(project: Path, stage: str) -> None:
@@ -48,11 +44,7 @@ def remove_outs(project: Path, stage: str) -> None:
 
 def leftovers(project: Path) -> list[str]:
     """Temporary files and folders, which only a running stage may have."""
-    return [
-        str(path.relative_to(project))
-        for path in project.rglob(".*")
-        if path.name.endswith(".tmp") or path.name.startswith(".trash-")
-    ]
+    return [str(path.relative_to(project)) for path in project.rglob(".*.tmp")]
 
 
 class Enumeration:

@@ -43,7 +43,7 @@ def lock(project: Path) -> object:
 
 def newest_step(project: Path) -> int:
     """The step of the newest complete checkpoint, 0 if there is none."""
-    manifests = (project / ".refit/runs").glob("*/checkpoint-*/MANIFEST.json")
+    manifests = (project / ".refit/runs").glob("*/checkpoint-*/manifest.json")
     return max((int(path.parent.name.partition("-")[2]) for path in manifests), default=0)
 
 
@@ -62,20 +62,15 @@ def stages_of(project: Path) -> list[psutil.Process]:
     return found
 
 
-def kill_stages(project: Path) -> None:
-    """SIGKILL the stages that run in a project."""
-    for stage in stages_of(project):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            stage.kill()
-
-
 def kill(project: Path, dvc: subprocess.Popen[bytes], how: str) -> list[psutil.Process]:
     """SIGKILL "dvc" alone, its "stage" alone, or "both"; returns the stages that ran."""
     stages = stages_of(project)
     if how == "dvc":
         dvc.kill()
     elif how == "stage" and stages:
-        kill_stages(project)
+        for stage in stages:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stage.kill()
     else:
         os.killpg(dvc.pid, signal.SIGKILL)
     dvc.wait(timeout=60)
@@ -153,44 +148,32 @@ def committed(tmp_path: Path, tiny_model: Path) -> Path:
 
 @pytest.mark.crash
 @pytest.mark.timeout(1200)
-def test_exp_run_resumes(committed: Path) -> None:
-    """Prevents lost training or params in `dvc exp run`, which stashes the changed params before it runs the stages."""
-    command = ("dvc", "exp", "run", "-S", "lr=0.004")
-    for how in ("stage", "both"):
+@pytest.mark.parametrize("how", [(), ("--temp",)], ids=["in the workspace", "in a copy"])
+def test_exp_run_resumes(how: tuple[str, ...], committed: Path) -> None:
+    """Prevents lost training: `dvc exp run` stashes changed params, `--temp` deletes its copy when a stage fails."""
+    command = ("dvc", "exp", "run", *how, "-S", "lr=0.004")
+    for killed in ("stage",) if how else ("stage", "both"):
         reached = newest_step(committed)
         process = start(committed, *command)
         wait_until(lambda: newest_step(committed) >= reached + 5, "a newer checkpoint")  # noqa: B023
-        assert kill(committed, process, how)
+        assert kill(committed, process, killed)
     assert start(committed, *command).wait(timeout=300) == 0, output(committed)
-    assert len(resumed_at(output(committed))) == 2, output(committed)
-    assert "lr: 0.004" in (committed / "params.yaml").read_text()
-
-
-@pytest.mark.crash
-@pytest.mark.timeout(1200)
-def test_exp_run_temp_resumes(committed: Path) -> None:
-    """Prevents lost training in `dvc exp run --temp`, which deletes its copy of the project when a stage fails."""
-    command = ("dvc", "exp", "run", "--temp", "-S", "lr=0.004")
-    process = start(committed, *command)
-    wait_until(lambda: newest_step(committed) >= 5, "a checkpoint")
-    kill_stages(committed)
-    assert process.wait(timeout=120) != 0
-    assert start(committed, *command).wait(timeout=300) == 0, output(committed)
-    assert resumed_at(output(committed))[-1] >= 5
+    assert len(resumed_at(output(committed))) == (1 if how else 2), output(committed)
+    assert ("lr: 0.004" in (committed / "params.yaml").read_text()) == (not how)
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(1200)
 def test_exp_run_queue_resumes(committed: Path) -> None:
     """Prevents lost training when an experiment failed in DVC's queue, is removed and queued again."""
-    for attempt in (1, 2):
-        run("dvc", "exp", "run", "--queue", "-S", "lr=0.004", cwd=committed)
-        start(committed, "dvc", "queue", "start")
-        if attempt == 1:
-            wait_until(lambda: newest_step(committed) >= 5, "a checkpoint")
-            kill_stages(committed)
-            wait_until(lambda: "Failed" in run("dvc", "queue", "status", cwd=committed).stdout, "the task to fail")
-            run("dvc", "queue", "remove", "--all", cwd=committed)
+    run("dvc", "exp", "run", "--queue", "-S", "lr=0.004", cwd=committed)
+    worker = start(committed, "dvc", "queue", "start")
+    wait_until(lambda: newest_step(committed) >= 5, "a checkpoint")
+    assert kill(committed, worker, "stage")
+    wait_until(lambda: "Failed" in run("dvc", "queue", "status", cwd=committed).stdout, "the task to fail")
+    run("dvc", "queue", "remove", "--all", cwd=committed)
+    run("dvc", "exp", "run", "--queue", "-S", "lr=0.004", cwd=committed)
+    run("dvc", "queue", "start", cwd=committed)
     wait_for_queue(committed)
     name = run("dvc", "queue", "status", cwd=committed).stdout.splitlines()[1].split()[0]
     assert resumed_at(run("dvc", "queue", "logs", name, cwd=committed).stdout)[-1] >= 5

@@ -20,20 +20,21 @@ def saved(kind: str, folder: Path) -> Path:
     """A model of two layers with its kind's tokenizer, as on the hub."""
     import transformers as hf
 
+    brackets = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
     special = {"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<pad>"}
     match kind:
         case "roberta":  # its positions begin after the padding's id
             config, tokenizer = hf.RobertaConfig(**SMALL, max_position_embeddings=66), byte_pair("roberta")
         case "modernbert":
-            special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
             config, tokenizer = hf.ModernBertConfig(**SMALL, max_position_embeddings=64), byte_pair("modernbert")
             config.bos_token_id, config.eos_token_id = config.cls_token_id, config.sep_token_id = 0, 1
+            special = brackets
         case "eurobert":
-            special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
             config, tokenizer = hf.EuroBertConfig(**SMALL, max_position_embeddings=64), byte_pair("modernbert")
+            special = brackets
         case "nomic_bert":
-            special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]", "unk_token": "[UNK]"}
             config, tokenizer = hf.NomicBertConfig(**SMALL), wordpiece("uncased", folder)
+            special = {**brackets, "unk_token": "[UNK]"}
         case "deberta":
             config, tokenizer = hf.DebertaConfig(**SMALL, max_position_embeddings=64), byte_pair("roberta")
         case _:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import fake_hub
 import pytest
-from conftest import ROOT, change_params, clone, environment, kill_tree, run, start, wait_until
+from conftest import ROOT, change_params, clone, environment, experiments, kill_tree, run, start, wait_until
 
 from refit.storage import files
 
@@ -25,69 +24,44 @@ def online(hub_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield environment(HF_ENDPOINT=server.url, HF_HOME=str(cache), OMP_NUM_THREADS="1")
 
 
-def glue_project(folder: Path) -> Path:
-    """A fresh clone in which two recipes can be run and one cannot: its model is nowhere."""
-    clone(folder)
-    for task in ("rte", "cola"):
-        (folder / f"few/{task}.yaml").parent.mkdir(exist_ok=True)
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dict[str, str]) -> None:
+    """Prevents a night of runs from being lost to a restart, and a task that cannot run from missing in the table."""
+    folder = clone(tmp_path / "project")
+    (folder / "few").mkdir()
+    for task in ("rte", "cola", "wnli"):
         (folder / f"few/{task}.yaml").write_bytes((ROOT / f"recipes/glue/{task}.yaml").read_bytes())
-    (folder / "few/wnli.yaml").write_bytes((ROOT / "recipes/glue/wnli.yaml").read_bytes())
     change_params(folder / "few/wnli.yaml", model="nobody/nothing", model_revision="a" * 40)
     run("git", "add", "--all", cwd=folder)
     run("git", "commit", "--quiet", "--message", "recipes", cwd=folder)
-    return folder
-
-
-def experiments(folder: Path) -> dict[str, str]:
-    """{name: commit} of all experiments."""
-    shown = run("git", "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps", cwd=folder).stdout
-    found = (line.split() for line in shown.splitlines())
-    return {name.rpartition("/")[2]: commit for name, commit in found if "/glue-" in name}
-
-
-def check_table(folder: Path, done: "subprocess.CompletedProcess[str]") -> None:
-    """Four results, two errors, and the numbers of the experiments in the table."""
+    tasks = ("--recipes", "few", "--tasks", "rte", "wnli", "cola", "--seeds", "1", "2")
+    command = ("python", "-m", "refit.glue", *tasks, "--set", *FEW)
+    begun = start(*command, cwd=folder, env=online)
+    wait_until(lambda: list(folder.glob(".refit/glue/glue-rte-seed-2-*.log")), "the second run", seconds=900)
+    time.sleep(5)
+    kill_tree(begun)
+    ((name, commit),) = experiments(folder, "glue-").items()
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""  # whenever the kill came
+    done = run(*command, cwd=folder, env=online, check=False)
+    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""
     assert done.returncode == 70, done.stdout + done.stderr
-    names = sorted(experiments(folder))
-    assert [name.rpartition("-")[0] for name in names] == [
-        "glue-cola-seed-1", "glue-cola-seed-2", "glue-rte-seed-1", "glue-rte-seed-2",
-    ]  # fmt: skip
+    assert f"rte seed 1: finished before, as {name}" in done.stdout
+    finished = experiments(folder, "glue-")
+    assert finished[name] == commit
+    runs = ["glue-cola-seed-1", "glue-cola-seed-2", "glue-rte-seed-1", "glue-rte-seed-2"]
+    assert sorted(name.rpartition("-")[0] for name in finished) == runs
     table = done.stdout.rpartition("\n\n")[2]
     scores = [
-        json.loads(run("git", "show", f"{experiments(folder)[name]}:metrics/scores.json", cwd=folder).stdout)["rte"]
-        for name in names[2:]
+        json.loads(run("git", "show", f"{commit}:metrics/scores.json", cwd=folder).stdout)["rte"]
+        for commit in experiments(folder, "glue-rte-").values()
     ]
     mean = 50 * sum(score["validation"]["accuracy"] for score in scores)
     assert re.search(rf"^rte +validation accuracy +2 +{mean:.1f} ± [0-9.]+$", table, re.MULTILINE), table
     assert re.search(r"^cola +validation matthews_correlation +2 ", table, re.MULTILINE), table
     for seed in (1, 2):
         assert re.search(rf"^wnli +seed {seed} .*nobody/nothing: not found", table, re.MULTILINE), table
-    assert "wnli" in table.splitlines()[-1]
     assert "2 of 6 failed: wnli seed 1, wnli seed 2" in done.stderr
-    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""
-
-
-COMMAND = (
-    *("python", "-m", "refit.glue", "--recipes", "few", "--tasks", "rte", "wnli", "cola", "--seeds", "1", "2"),
-    *("--set", *FEW),
-)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_tasks_run_one_by_one_and_go_on_after_a_kill(tmp_path: Path, online: dict[str, str]) -> None:
-    """A night of runs must not be lost to a restart, nor a task that cannot run be missing from the table."""
-    folder = glue_project(tmp_path / "project")
-    begun = start(*COMMAND, cwd=folder, env=online)
-    wait_until(lambda: list(folder.glob(".refit/glue/glue-rte-seed-2-*.log")), "the second run", seconds=900)
-    time.sleep(5)
-    kill_tree(begun)
-    (finished,) = experiments(folder).items()
-    assert run("git", "status", "--porcelain", cwd=folder).stdout == ""  # whenever the kill came
-    done = run(*COMMAND, cwd=folder, env=online, check=False)
-    assert f"rte seed 1: finished before, as {finished[0]}" in done.stdout
-    assert experiments(folder)[finished[0]] == finished[1]
-    check_table(folder, done)
 
 
 @pytest.mark.slow

@@ -2,19 +2,18 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
-import time
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
-from conftest import ROOT, change_params, environment, run, tiny_project
+import torch
+from conftest import ROOT, change_params, environment, run, tiny_project, wait_until
 from ruamel.yaml import YAML
 
 from refit.errors import ParamsError
-from refit.model import device
 from refit.params import Train
 from refit.training import distributed
 
@@ -34,10 +33,27 @@ def sampled(folder: Path, model: Path, **changes: object) -> Path:
     return folder
 
 
-def curve(folder: Path, name: str) -> list[dict[str, float]]:
-    """The rows of a CSV file of metrics/."""
-    with (folder / "metrics" / name).open() as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+def curves(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """The rows of the curves in metrics/."""
+    found = {}
+    for name in ("history.csv", "steps.csv"):
+        with (folder / "metrics" / name).open() as file:
+            found[name] = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return found
+
+
+def check_curves(folder: Path, expected: dict[str, list[dict[str, float]]]) -> None:
+    """Check that a run has the expected curves up to rounding."""
+    for name, rows in curves(folder).items():
+        assert len(rows) == len(expected[name]) >= 2
+        for ours, theirs in zip(rows, expected[name], strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[Any]) -> None:
+    """Wait until a training has written a checkpoint."""
+    wait_until(lambda: list(folder.glob(".refit/runs/*/checkpoint-*/manifest.json")) or process.poll(), "a checkpoint")
+    assert process.poll() is None
 
 
 @pytest.mark.slow
@@ -45,15 +61,10 @@ def test_two_processes_train_as_one_does(tmp_path: Path, tiny_model: Path) -> No
     """Prevents `processes` from changing the run, for example a loss summed over the processes instead of averaged."""
     folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"))
     run("dvc", "repro", "train", cwd=folder)
-    alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
+    alone = curves(folder)
     change_params(folder / "params.yaml", processes=2)
     run("dvc", "repro", "train", cwd=folder)
-    for name, expected in alone.items():
-        found = curve(folder, name)
-        assert len(found) == len(expected)
-        for ours, theirs in zip(found, expected, strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
-    assert len(alone["steps.csv"]) >= 8
+    check_curves(folder, alone)
 
 
 @pytest.mark.slow
@@ -61,7 +72,7 @@ def test_fsdp_on_two_processes_trains_as_one_does(tmp_path: Path, tiny_model: Pa
     """Prevents FSDP from training another model, and from saving pickled parts in place of its weights."""
     folder = sampled(tmp_path / "project", without_dropout(tiny_model, tmp_path / "model"), max_grad_norm=0.1)
     run("python", "-m", "stages.train", cwd=folder)
-    alone = {name: curve(folder, name) for name in ("history.csv", "steps.csv")}
+    alone = curves(folder)
     wrapped = {"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}
     change_params(folder / "params.yaml", processes=2, trainer=wrapped)
     torchrun = ["python", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -69,9 +80,7 @@ def test_fsdp_on_two_processes_trains_as_one_does(tmp_path: Path, tiny_model: Pa
     assert "trainer.fsdp: this run cannot be resumed" in done.stderr
     assert not [path for path in (folder / ".refit").rglob("*") if path.suffix in (".pt", ".bin", ".distcp")]
     assert (folder / "models/finetuned/model.safetensors").is_file()
-    for name, expected in alone.items():
-        for ours, theirs in zip(curve(folder, name), expected, strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    check_curves(folder, alone)
 
 
 @pytest.mark.slow
@@ -79,12 +88,9 @@ def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -
     """Prevents processes that wait for a dead one forever, and a resumed run with other weights."""
     folder = sampled(tmp_path / "project", tiny_model, processes=2, epochs=30)
     started = subprocess.Popen(["python", "-m", "stages.train"], cwd=folder, env=environment(), start_new_session=True)
-    deadline = time.monotonic() + 300
-    while not list(folder.glob(".refit/runs/*/checkpoint-*/MANIFEST.json")):
-        assert time.monotonic() < deadline
-        assert started.poll() is None
-        time.sleep(0.05)
-    os.kill(second_process(started.pid), signal.SIGKILL)
+    wait_for_checkpoint(folder, started)
+    (second,) = (child for child in psutil.Process(started.pid).children() if child.environ().get("RANK") == "1")
+    second.kill()
     assert started.wait(timeout=120) != 0
     again = run("python", "-m", "stages.train", cwd=folder)
     assert "resuming from step" in again.stderr
@@ -94,15 +100,6 @@ def test_resumes_after_one_process_is_killed(tmp_path: Path, tiny_model: Path) -
     uninterrupted = run("python", "-m", "stages.train", cwd=folder)
     assert "resuming from step" not in uninterrupted.stderr
     assert (folder / "models/finetuned/model.safetensors").read_bytes() == weights
-
-
-def second_process(launcher: int) -> int:
-    """The process of rank 1 among a launcher's children."""
-    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
-    for child in children:
-        if b"RANK=1" in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
-            return int(child)
-    raise AssertionError(f"no process of rank 1 among {children}")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +116,7 @@ def test_processes_that_cannot_run_are_refused_before_any_starts(
 ) -> None:
     """Prevents an error after many seconds, once per process, and processes with parts of a batch of unequal size."""
     monkeypatch.setenv("PET_NNODES", nodes)
-    monkeypatch.setattr(device, "places", lambda: (2, "GPUs"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     values = YAML(typ="safe").load(ROOT / "params.yaml") | {"batch_size": size, "processes": count}
     chosen = Train.model_validate({name: values[name] for name in Train.model_fields})
     with pytest.raises(ParamsError) as raised:

@@ -5,19 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import environment, ran, run, tiny_project
+from conftest import environment, ran, run
 
 pytestmark = pytest.mark.slow
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """A clone in which the pipeline has run, its lock file committed."""
-    folder = tiny_project(tmp_path_factory.mktemp("first") / "project", tiny_model)
-    run("dvc", "repro", cwd=folder)
-    run("git", "commit", "--quiet", "--all", "--message", "a run", cwd=folder)
-    return folder
 
 
 @pytest.fixture
@@ -39,37 +30,27 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-def pulled(first: Path, target: Path) -> Path:
-    """A clone of `first` that has pulled from the remote, and shares no cache with it."""
-    run("git", "clone", "--quiet", first, target, cwd=first)
-    shutil.copyfile(first / ".dvc/config.local", target / ".dvc/config.local")
-    run("dvc", "pull", "--run-cache", cwd=target, env=environment(**KEYS))
-    return target
-
-
-def check(first: Path, second: Path) -> None:
-    """Check that the second machine has the model, and that neither dvc.lock nor the run cache leaves stages to run."""
-    model = "models/finetuned/model.safetensors"
-    assert (second / model).read_bytes() == (first / model).read_bytes()
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_clone_that_pulls_has_the_model_and_runs_nothing(
+    kind: str, project: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Prevents a colleague who pulls from training again what was trained."""
+    place = "s3://refit/store" if kind == "s3" else tmp_path / "remote"
+    run("dvc", "remote", "add", "--local", "--default", "shared", place, cwd=project)
+    if kind == "s3":
+        run("dvc", "remote", "modify", "--local", "shared", "endpointurl", request.getfixturevalue("s3"), cwd=project)
+    run("dvc", "repro", cwd=project)
+    run("git", "commit", "--quiet", "--all", "--message", "a run", cwd=project)
+    run("dvc", "push", "--run-cache", cwd=project, env=environment(**KEYS))
+    second = tmp_path / "second"
+    run("git", "clone", "--quiet", project, second, cwd=tmp_path)
+    shutil.copyfile(project / ".dvc/config.local", second / ".dvc/config.local")
+    run("dvc", "pull", "--run-cache", cwd=second, env=environment(**KEYS))
+    weights = (project / "models/finetuned/model.safetensors").read_bytes()
+    assert (second / "models/finetuned/model.safetensors").read_bytes() == weights
     assert ran(run("dvc", "repro", cwd=second).stdout) == []
     # Without dvc.lock, DVC finds the result of a stage only in the run cache.
     (second / "dvc.lock").unlink()
     shutil.rmtree(second / "models/finetuned")
-    again = run("dvc", "repro", "train", cwd=second)
-    assert "Running stage 'train'" not in again.stdout
-    assert (second / model).read_bytes() == (first / model).read_bytes()
-
-
-def test_through_a_shared_folder(finished: Path, tmp_path: Path) -> None:
-    """Prevents a colleague who pulls from training again what was trained."""
-    run("dvc", "remote", "add", "--local", "--force", "--default", "shared", tmp_path / "remote", cwd=finished)
-    run("dvc", "push", "--run-cache", cwd=finished)
-    check(finished, pulled(finished, tmp_path / "second"))
-
-
-def test_through_s3(finished: Path, tmp_path: Path, s3: str) -> None:
-    """The same through an object store."""
-    run("dvc", "remote", "add", "--local", "--force", "--default", "shared", "s3://refit/store", cwd=finished)
-    run("dvc", "remote", "modify", "--local", "shared", "endpointurl", s3, cwd=finished)
-    run("dvc", "push", "--run-cache", cwd=finished, env=environment(**KEYS))
-    check(finished, pulled(finished, tmp_path / "second"))
+    assert "Running stage 'train'" not in run("dvc", "repro", "train", cwd=second).stdout
+    assert (second / "models/finetuned/model.safetensors").read_bytes() == weights

@@ -29,8 +29,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "new.bin").write_bytes(bytes(range(256)))
     run("git", "add", "new.bin", cwd=folder)
     (folder / "unknown.txt").write_text("git was not told")
-    run("git", "config", "diff.noprefix", "true", cwd=folder)
-    run("git", "config", "color.ui", "always", cwd=folder)
     monkeypatch.chdir(folder)
     return folder
 

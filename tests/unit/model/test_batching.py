@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refit.model import classifier
+from refit.model import classifier, device
 from refit.model.batching import Collator, LengthGroupedSampler
 
 Lengths = st.lists(st.integers(1, 50), min_size=1, max_size=400).map(np.array)
@@ -62,11 +62,14 @@ def test_a_batch_is_padded_to_its_longest_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "device", "expected"), [("longest", "cuda", 8), ("longest", "cpu", 3), (12, "cpu", 12)]
+    ("width", "kind", "expected"), [("longest", "cuda", 8), ("longest", "cpu", 3), (12, "cpu", 12)]
 )
-def test_the_width_follows_padding_and_device(tiny_model: Path, width: Any, device: str, expected: int) -> None:
+def test_the_width_follows_padding_and_device(
+    tiny_model: Path, width: Any, kind: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Prevents `padding: max_length` from being ignored, and widths that a GPU's tensor cores cannot use."""
-    batch = classifier.collator(tiny_model, width, torch.device(device))([example(3)])
+    monkeypatch.setattr(device, "device", lambda: torch.device(kind))
+    batch = classifier.collator(tiny_model, width)([example(3)])
     assert batch["input_ids"].shape == batch["attention_mask"].shape == batch["token_type_ids"].shape == (1, expected)
 
 

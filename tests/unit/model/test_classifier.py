@@ -14,21 +14,6 @@ from refit.model import classifier
 TASK = task_record()
 
 
-def test_label_names_are_in_the_config(tiny_model: Path) -> None:
-    """Prevents LABEL_0."""
-    config = classifier.new(tiny_model, TASK, "model").config
-    assert config.id2label == {0: "no", 1: "yes"}
-    assert config.label2id == {"no": 0, "yes": 1}
-    assert config.problem_type == "single_label_classification"
-
-
-def test_a_regression_has_one_output(tiny_model: Path) -> None:
-    """Prevents a regression from being trained as classes."""
-    model = classifier.new(tiny_model, task_record(problem_type="regression", labels=[]), "model")
-    assert model.config.num_labels == 1
-    assert model.config.problem_type == "regression"
-
-
 @pytest.mark.parametrize(("rate", "expected"), [("model", 0.1), (0.0, 0.0), (0.25, 0.25)])
 def test_attention_dropout_is_what_params_say(tiny_model: Path, rate: float | str, expected: float) -> None:
     """Prevents a param without effect."""
@@ -100,5 +85,6 @@ def test_a_classifier_keeps_its_head_only_for_its_own_labels(
         if value.ndim == 2:  # biases begin at zero
             (encoder if name.startswith(f"{kind}.") else head).add(torch.equal(value, before[name]))
     assert (encoder, head) == ({True}, {is_kept})
-    assert model.num_labels == (len(new) or 1)
+    assert model.config.id2label == (dict(enumerate(new)) or {0: "score"})
+    assert model.config.problem_type == ("single_label_classification" if new else "regression")
     assert ("its head is kept" if is_kept else "starting with a new head") in capfd.readouterr().err

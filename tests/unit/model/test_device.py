@@ -26,7 +26,7 @@ def test_slow_bf16_is_warned_about_once(
         pytest.skip("there is a GPU here")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     for rank in ("0", "1"):
-        monkeypatch.setenv("LOCAL_RANK", rank)
+        monkeypatch.setenv("RANK", rank)
         assert device.number_format("bf16", tiny_model) == "bf16"
     assert capsys.readouterr().err.count("precision: this CPU has no bf16 instructions") == 1
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})

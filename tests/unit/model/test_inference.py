@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -47,10 +48,12 @@ def threads_of_other_tests() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def logits(model: BertForSequenceClassification, rows: Rows, threads: int, bar: "type[tqdm[Any]]" = tqdm) -> Values:
+def logits(model: BertForSequenceClassification, rows: Rows, threads: int, bar: Any = None) -> Values:
     """The logits, computed with a number of threads."""
     torch.set_num_threads(threads)
-    return Inference(model, Collator(pad_id=0, token_types=False), BATCH, "fp32").logits(rows, bar(disable=True))
+    return Inference(model, Collator(pad_id=0, token_types=False), BATCH, "fp32").logits(
+        rows, bar or tqdm(disable=True)
+    )
 
 
 def test_every_row_gets_its_own_logits(model: BertForSequenceClassification, rows: Rows) -> None:
@@ -65,13 +68,9 @@ def test_every_row_gets_its_own_logits(model: BertForSequenceClassification, row
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_the_number_of_threads_changes_no_bit(model: BertForSequenceClassification, rows: Rows, threads: int) -> None:
     """Prevents scores that differ between machines with more and fewer cores, each batch has one thread."""
-    assert np.array_equal(logits(model, rows, threads), logits(model, rows, 1))
-
-
-def test_the_number_of_threads_is_restored(model: BertForSequenceClassification, rows: Rows) -> None:
-    """Prevents later work from running on one thread."""
-    logits(model, rows, threads=2)
-    assert torch.get_num_threads() == 2
+    found = logits(model, rows, threads)
+    assert torch.get_num_threads() == threads
+    assert np.array_equal(found, logits(model, rows, 1))
 
 
 def test_no_rows_have_no_logits(model: BertForSequenceClassification, rows: Rows) -> None:
@@ -89,12 +88,7 @@ def test_ctrl_c_does_not_wait_for_every_batch(model: BertForSequenceClassificati
 
     handle = model.register_forward_pre_hook(slowly)
 
-    class Interrupted(tqdm):  # type: ignore[type-arg]
-        def update(self, n: float | None = 1) -> None:
-            """Raise what Ctrl-C raises, after the first batch."""
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        logits(model, rows, threads=2, bar=Interrupted)
+        logits(model, rows, threads=2, bar=Mock(update=Mock(side_effect=KeyboardInterrupt)))
     handle.remove()
     assert len(computed) < ROWS // BATCH

@@ -23,17 +23,17 @@ def board(task: str) -> Leaderboard:
 @pytest.mark.parametrize(
     ("task", "predictions", "labels", "expected"),
     [
-        ("cola", {"test": [1, 0]}, ["unacceptable", "acceptable"], {"CoLA.tsv": HEAD + "0\t1\n1\t0\n"}),
-        ("qnli", {"test": [1]}, ["entailment", "not_entailment"], {"QNLI.tsv": HEAD + "0\tnot_entailment\n"}),
-        ("wnli", {"test": [1]}, ["not_entailment", "entailment"], {"WNLI.tsv": HEAD + "0\t1\n"}),
+        ("cola", {"test": ["good", "bad"]}, ["bad", "good"], {"CoLA.tsv": HEAD + "0\t1\n1\t0\n"}),
+        ("qnli", {"test": ["not_a"]}, ["a", "not_a"], {"QNLI.tsv": HEAD + "0\tnot_a\n"}),
+        ("wnli", {"test": ["a"]}, ["not_a", "a"], {"WNLI.tsv": HEAD + "0\t1\n"}),
         (
-            "mnli", {"test": [2], "test_mismatched": [1], "test_ax": [0]}, NLI,
+            "mnli", {"test": NLI[2:], "test_mismatched": NLI[1:2], "test_ax": NLI[:1]}, NLI,
             {"MNLI-m.tsv": HEAD + "0\tcontradiction\n", "MNLI-mm.tsv": HEAD + "0\tneutral\n",
              "AX.tsv": HEAD + "0\tentailment\n"},
         ),
         ("stsb", {"test": [5.3, -0.1, 2.34567]}, [], {"STS-B.tsv": HEAD + "0\t5.000\n1\t0.000\n2\t2.346\n"}),
         (
-            "afqmc", {"test": [0, 1]}, ["0", "1"],
+            "afqmc", {"test": ["0", "1"]}, ["0", "1"],
             {"afqmc_predict.json": '{"id": 0, "label": "0"}\n{"id": 1, "label": "1"}\n'},
         ),
     ],
@@ -50,7 +50,7 @@ def test_submission_files(
 def test_missing_files_of_a_submission_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Prevents an upload that lacks a task and scores nothing."""
     for task in ("cola", "sst2"):
-        leaderboard.write(board(task), {"test": [1]}, ["a", "b"], tmp_path / "glue")
+        leaderboard.write(board(task), {"test": ["b"]}, ["a", "b"], tmp_path / "glue")
     assert zipfile.ZipFile(tmp_path / "glue.zip").namelist() == ["CoLA.tsv", "SST-2.tsv"]
     missing = capsys.readouterr().err.splitlines()[-1].partition("needs ")[2].split(", ")
     assert set(missing) == {
@@ -61,16 +61,16 @@ def test_missing_files_of_a_submission_are_named(tmp_path: Path, capsys: pytest.
 def test_only_submissions_that_refit_wrote_are_replaced(tmp_path: Path) -> None:
     """Prevents the loss of a leaderboard file that another tool made."""
 
-    def written(label: int) -> str:
+    def written(label: str) -> str:
         folder = leaderboard.checked_folder(tmp_path, board("cola"))
         leaderboard.write(board("cola"), {"test": [label]}, ["a", "b"], folder)
         return (folder / "CoLA.tsv").read_text()
 
-    assert written(0) != written(1)
+    assert written("a") != written("b")
     for name in ("glue/CoLA.tsv", "glue.zip"):
         before = (tmp_path / name).read_bytes()
         (tmp_path / name).write_text("another tool's")
         with pytest.raises(UsageError, match=name):
-            written(0)
+            written("a")
         assert (tmp_path / name).read_text() == "another tool's"
         (tmp_path / name).write_bytes(before)

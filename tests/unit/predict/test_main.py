@@ -17,10 +17,10 @@ from refit.predict.predictor import Predictor
     ("given", "said"),
     [
         ([], "need one of"),
-        (["a", "b", "c"], "got 3 texts"),
+        (["a", "b", "c"], "got 3 texts; need one of"),
         (["a", "--split", "test"], "need one of"),
         (["--file", "in.csv"], "--file needs --out"),
-        (["a", "--out", "out.parquet"], "--out needs --file or --split"),
+        (["a", "--out", "out.parquet"], "for a text they are printed"),
     ],
 )
 def test_bad_command_lines_are_named(given: list[str], said: str) -> None:
@@ -29,7 +29,7 @@ def test_bad_command_lines_are_named(given: list[str], said: str) -> None:
         predict.arguments(given)
 
 
-def test_one_text_prints_ten_labels_and_the_number_of_others(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_text_prints_the_ten_most_likely_labels(capsys: pytest.CaptureFixture[str]) -> None:
     """Prevents 2,000 lines for one text."""
     many = SimpleNamespace(
         model=SimpleNamespace(task=None), labels=[f"label {i}" for i in range(2_000)], is_regression=False,
@@ -37,9 +37,7 @@ def test_one_text_prints_ten_labels_and_the_number_of_others(capsys: pytest.Capt
     )  # fmt: skip
     predict._predict_text(many, ["a text"])  # type: ignore[arg-type]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines[:10]] == [str(i) for i in range(1_999, 1_989, -1)]
-    assert len(lines) == 11
-    assert "1,990" in lines[10]
+    assert [line.split()[1] for line in lines] == [str(i) for i in range(1_999, 1_989, -1)]
 
 
 def test_a_pair_for_a_task_of_single_texts_is_refused() -> None:
@@ -51,7 +49,7 @@ def test_a_pair_for_a_task_of_single_texts_is_refused() -> None:
 
 def test_names_of_no_usable_model_are_refused(tiny_model: Path) -> None:
     """Prevents nonsense from the random head that transformers would add, and git's error for a typo."""
-    with pytest.raises(UsageError, match="--model nope: no such folder"), model_source.find("nope"):
+    with pytest.raises(UsageError, match="--model nope: no folder"), model_source.find("nope"):
         pass
     with pytest.raises(DataError, match="without a classification head"), model_source.find(str(tiny_model)) as found:
         Predictor(found)

@@ -9,7 +9,6 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from refit.errors import ParamsError
-from refit.model import device
 from refit.params import TRAINER_NAMES, Train
 from refit.training import arguments
 from refit.training.trainer import ClassifierTrainer
@@ -30,7 +29,7 @@ def test_an_epoch_is_counted_in_steps_as_the_trainer_does(rows: int, changes: di
 
 def test_a_gpu_gets_its_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a GPU from being fed like a CPU; checked by the arguments, because there is no GPU here."""
-    monkeypatch.setattr(device, "has_tf32", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 0))
     on_gpu = arguments.values(chosen(), 100, "bf16", torch.device("cuda"))
     wanted = {"bf16": True, "tf32": True, "dataloader_pin_memory": True, "dataloader_num_workers": 2, "use_cpu": False}
     assert {name: on_gpu[name] for name in wanted} == wanted
@@ -65,37 +64,42 @@ def test_trainer_opens_other_arguments(tmp_path: Path) -> None:
         ({"torch_compile_mode": ["x"]}, ["trainer.torch_compile_mode", "[x]"]),
         ({"lr_scheduler_kwargs": 3.5}, ["trainer.lr_scheduler_kwargs", "3.5"]),
         ({"deepspeed": "zero2.json"}, ["trainer.deepspeed", "'zero2.json' (text)", "mapping"]),
-        ({"deepspeed": {"zero_optimization": {"stage": 3}}}, ["trainer.deepspeed", "stage3_gather"]),
-        ({"optim": "adam_beta"}, ["trainer", "adam_beta"]),
-        ({"debug": "no_such"}, ["trainer", "no_such"]),
+        ({"fsdp_config": {"transformer_layer_to_wrap": []}}, ["fsdp_config.transformer_layer_to_wrap", "layer_cls_to"]),
+        ({"use_liger_kernel": True}, ["trainer.use_liger_kernel", "refit decides"]),
+        ({"debug": "underflow_overflow"}, ["trainer.debug", "refit decides"]),
     ],
 )
-def test_what_trainer_may_not_hold_is_refused_in_one_line(
-    trainer: dict[str, Any], parts: list[str], tmp_path: Path
-) -> None:
+def test_what_trainer_may_not_hold_is_refused_in_one_line(trainer: dict[str, Any], parts: list[str]) -> None:
     """Prevents two values for one thing, a typo that does nothing, and a traceback out of transformers."""
     with pytest.raises(ParamsError) as raised:
-        arguments.training_arguments(chosen(trainer=trainer), tmp_path, 100, "fp32")
+        arguments.check(trainer)
     assert raised.value.exit_code == 64
     assert all(part in str(raised.value) for part in parts), raised.value
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("trainer", [{"adam_beta2": 5.0}, {"lr_scheduler_kwargs": {"speed": 1}}], ids=str)
-def test_a_value_that_torch_refuses_is_one_line(trainer: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"trainer": {"optim": "adam_beta"}}, "adam_beta"),
+        ({"trainer": {"adam_beta2": 5.0}}, "5.0"),
+        ({"trainer": {"lr_scheduler_kwargs": {"speed": 1}}}, "speed"),
+        ({"scheduler": "polynomial", "lr": 1e-7}, "1e-07"),
+    ],
+)
+def test_a_value_that_the_trainer_or_torch_refuses_is_one_line(
+    changes: dict[str, Any], named: str, tmp_path: Path
+) -> None:
     """Prevents a traceback for a value of the right type that the optimizer or the schedule cannot take."""
-    given = arguments.training_arguments(chosen(trainer=trainer), tmp_path, 100, "fp32")
-    fitting = ClassifierTrainer(
-        model=torch.nn.Linear(2, 2),
-        args=given,
-        eval_dataset=[],
-        class_weights=None,
-        label_smoothing=0,
-        grouped=False,
-        inference=None,
-    )
-    with pytest.raises(ParamsError, match=r"trainer: .*(5\.0|speed)"):
+
+    def prepare(params: Train) -> None:
+        given = arguments.training_arguments(params, tmp_path, 100, "fp32")
+        model = torch.nn.Linear(2, 2)
+        fitting = ClassifierTrainer(model=model, args=given, eval_dataset=[], params=params, inference=None)
         fitting.create_optimizer_and_scheduler(10)
+
+    with pytest.raises(ParamsError, match=f"^params.yaml: the Trainer refuses .*{named}"):
+        prepare(chosen(**changes))
 
 
 def test_the_mappings_under_trainer_stay_as_given(tmp_path: Path) -> None:

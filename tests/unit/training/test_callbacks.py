@@ -1,6 +1,7 @@
 """What a terminal and a log file show while a model trains."""
 
 import io
+import re
 import sys
 import time
 from pathlib import Path
@@ -48,11 +49,10 @@ def test_the_bar_shows_epoch_step_loss_lr_speed_time_left_and_the_last_score(
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("COLUMNS", "160")
     callback = callbacks.Progress("accuracy")
-    state = drive(callback, tmp_path, seconds=0.15)
-    for part in ("step 4/6", " left", "loss 0.206, accuracy 0.800", "rows/s"):
-        assert part in screen.getvalue()
-    figures = callback.figures(state, 55.6)
-    assert figures == "epoch 2.00 of 2, loss 0.206, accuracy 0.800, 56 rows/s, lr 3.3e-05"
+    drive(callback, tmp_path, seconds=0.15)
+    assert "step 4/6, " in screen.getvalue()
+    assert " left, epoch 1.33 of 2" in screen.getvalue()
+    assert re.search(r"epoch 2\.00 of 2, loss 0\.206, accuracy 0\.650, \d\d rows/s, lr 3\.3e-05", screen.getvalue())
 
 
 def test_every_evaluation_leaves_a_line_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The model card of a fine-tuned model, read back by huggingface_hub's own classes."""
 
-from pathlib import Path
 from typing import Any
 
-import pytest
 from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 from made_runs import task_record
@@ -70,34 +68,3 @@ def test_many_labels_are_listed_in_part() -> None:
     assert "49. label 49" in body
     assert "label 50" not in body
     assert "And 30 more" in body
-
-
-@pytest.mark.parametrize(
-    ("changes", "given"),
-    [
-        ({"is_pair": True}, '{"text": "the first text", "text_pair": "the second"}'),
-        ({"is_pair": False}, '"a text to classify"'),
-        ({"is_pair": False, "problem_type": "regression", "labels": [], "scores": ["pearson"],
-          "best_score": "pearson"}, 'function_to_apply="none"'),
-    ],
-)  # fmt: skip
-def test_the_lines_that_load_the_model_run(
-    changes: dict[str, Any], given: str, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prevents an example that fails: pasting it is the first thing that a reader does."""
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-
-    labels = max(len(described(**changes).labels), 1)
-    target = tmp_path / "models/finetuned"
-    config = AutoConfig.from_pretrained(tiny_model, num_labels=labels)
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(target)
-    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(target)
-    body = model_card.text(described(**changes), MODEL, ROWS, {**PARAMS, "max_length": 8}, BEST)
-    code = body.partition("```python\n")[2].partition("```")[0]
-    assert given in code
-    *setup, last = code.rstrip().splitlines()
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec("\n".join(setup), names)
-    predicted = eval(last, names)
-    assert "score" in (predicted[0] if isinstance(predicted, list) else predicted)
