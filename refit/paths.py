@@ -27,6 +27,7 @@ CALIBRATION = Path("metrics/calibration.csv")
 HISTORY = Path("metrics/history.csv")
 STEPS = Path("metrics/steps.csv")
 REPORT = Path("metrics/report.html")
+MODEL_CARD = Path("metrics/model_card.md")
 BASELINE_SCORES = Path("metrics/baseline.json")
 BASELINE_KEY = "tf-idf"  # in BASELINE_SCORES, so that the columns of `dvc exp show` differ from those of SCORES
 BASELINE = Path("metrics/baseline")

@@ -1,4 +1,4 @@
-"""The report of a run as one page, metrics/report.html."""
+"""The report of a run: one page, metrics/report.html, and the model card."""
 
 import shlex
 from pathlib import Path
@@ -10,13 +10,13 @@ from refit import paths
 from refit.escaping import visible
 from refit.evaluation import metrics
 from refit.params import formatted
-from refit.report import data_section, examples_section, scores_section, wording
+from refit.report import data_section, examples_section, model_card, scores_section, wording
 from refit.report.run_data import Run
 from refit.storage import files
 
 
-def write(params: dict[str, Any], target: Path) -> None:
-    """Write the page of the run whose outputs are in place, with the params in the order of params.yaml.
+def write(params: dict[str, Any]) -> None:
+    """Write the page and the model card of the run whose outputs are in place; `params` are in the order of the file.
 
     The page is one file: no font, image, style or script comes from anywhere else, and its Content-Security-Policy
     forbids it. What comes from the data (labels, texts) is escaped by the template engine; control characters are made
@@ -33,7 +33,8 @@ def write(params: dict[str, Any], target: Path) -> None:
         run=run, settings=settings(params), data_digest=files.sha256(paths.TASK), **scores_section.sections(run),
         examples=examples_section.examples(run), mistakes=examples_section.mistakes(run), data=data_section.data(run),
     )  # fmt: skip
-    files.write_text(target, visible(page))
+    files.write_text(paths.REPORT, visible(page))
+    files.write_text(paths.MODEL_CARD, model_card.text(run))
 
 
 def settings(params: dict[str, Any]) -> list[str]:

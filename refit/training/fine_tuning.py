@@ -21,7 +21,7 @@ from refit.model.inference import Inference
 from refit.params import Train
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
-from refit.training import arguments, callbacks, checkpoint, curves, distributed, fingerprint, model_card, trackers
+from refit.training import arguments, callbacks, checkpoint, curves, distributed, fingerprint, trackers
 from refit.training.trainer import ClassifierTrainer, scores
 
 
@@ -55,7 +55,7 @@ def train(params: Train) -> dict[str, Any]:
             return {}
         evaluations = curves.evaluations(result["log"], task.best_score)
         best = next(row for row in evaluations if row["step"] == result["best_step"])
-        _export(run.checkpoint(result["best_step"]), params, task, best)
+        _export(run.checkpoint(result["best_step"]), params.max_length)
     curves.write(curves.steps(result["log"]), paths.STEPS)
     curves.write(evaluations, paths.HISTORY)
     best_score = f"{task.best_score} {best['validation_' + task.best_score]:.4f}"
@@ -149,19 +149,15 @@ def _run_loop(fitting: ClassifierTrainer, checkpoints: checkpoint.Checkpoints) -
     return state
 
 
-def _export(checkpoint_folder: Path, params: Train, task: TaskRecord, best: dict[str, Any]) -> None:
-    """Write models/finetuned: the best checkpoint's weights and config, the tokenizer, and the model card.
+def _export(checkpoint_folder: Path, max_length: int) -> None:
+    """Write models/finetuned: the best checkpoint's weights and config, and the tokenizer.
 
     The tokenizer's limit becomes the length that was trained with, so that its users truncate as training did.
     """
-    chosen = {name: value for name, value in sorted(params.model_dump().items()) if name not in fingerprint.IRRELEVANT}
-    rows = {name.removesuffix(".arrow"): entry["rows"] for name, entry in manifest.read(paths.SAMPLED).items()}
-    card = model_card.text(task, manifest.read_record(paths.BASE_MODEL / "model.json"), rows, chosen, best)
     weights = [checkpoint_folder / name for name in checkpoint.MODEL]
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
         for path in [*weights, *paths.BASE_MODEL.glob("tokenizer*")]:
             shutil.copyfile(path, folder / path.name)
         settings = files.read_json(folder / "tokenizer_config.json")
-        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": params.max_length})
-        files.write_text(folder / "README.md", card)
+        files.write_json(folder / "tokenizer_config.json", {**settings, "model_max_length": max_length})
         manifest.write(folder, {path.name: {} for path in sorted(folder.iterdir())})

@@ -24,7 +24,7 @@ LIBRARIES = ("torch", "transformers", "accelerate", "tokenizers", "safetensors",
 NUMERIC_PREFIXES = ("OMP_", "MKL_", "ONEDNN_", "DNNL_", "ATEN_", "KMP_", "CUBLAS_", "NVIDIA_TF32")
 IRRELEVANT = ("report_to",)  # params that do not reach the weights
 # Code that shows a run or describes its result: after an edit, DVC runs the stage and the finished weights are reused.
-IRRELEVANT_CODE = {f"refit/training/{name}.py" for name in ("callbacks", "curves", "model_card", "trackers")}
+IRRELEVANT_CODE = {f"refit/training/{name}.py" for name in ("callbacks", "curves", "trackers")}
 
 
 def describe(params: Train, number: device.Format, threads: int) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_an_experiment_is_applied_committed_and_compared_in_a_clone(done: Path, 
 
 def example_of_card(folder: Path) -> str:
     """What the example in the card of a project's model prints."""
-    card = (folder / "models/finetuned/README.md").read_text()
+    card = (folder / "metrics/model_card.md").read_text()
     *setup, last = card.partition("```python\n")[2].partition("```")[0].rstrip().splitlines()
     return run("python", "-c", "\n".join([*setup, f"print({last})"]), cwd=folder).stdout
 
@@ -104,7 +104,7 @@ def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> 
     config = json.loads((done / "models/finetuned/config.json").read_text())
     assert config["problem_type"] == "regression"
     assert "'score': " in example_of_card(done)
-    assert 'function_to_apply="none"' in (done / "models/finetuned/README.md").read_text()
+    assert 'function_to_apply="none"' in (done / "metrics/model_card.md").read_text()
     change_params(done / "params.yaml", class_weights="balanced")
     refused = run("python", "-m", "stages.train", cwd=done, check=False).stderr.splitlines()[-1]
     assert refused.startswith("refit train: params.yaml class_weights, label_smoothing: got balanced and 0.0, but this")

@@ -53,7 +53,7 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, tmp_pat
 def test_card_and_curve_have_the_scores_that_evaluate_finds(trained: Path) -> None:
     """Prevents two different numbers for the same model and examples, one of them on the hub."""
     scores = json.loads((trained / "metrics/scores.json").read_text())["own/tiny"]["validation"]
-    metadata = metadata_load(trained / "models/finetuned/README.md")
+    metadata = metadata_load(trained / "metrics/model_card.md")
     assert metadata is not None
     (result,) = metadata["model-index"][0]["results"]
     by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}

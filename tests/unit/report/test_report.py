@@ -63,7 +63,7 @@ def make(kind: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """A made-up run with its page, in `folder`."""
     write(folder, **KINDS[kind])
     patch.chdir(folder)
-    build.write(params.values(), paths.REPORT)
+    build.write(params.values())
     return folder / paths.REPORT
 
 
@@ -124,7 +124,7 @@ def test_a_score_that_is_not_above_the_baseline_has_a_warning(
     labels = [of_test["classes"][name]["rows"] for name in LABELS]
     of_test["baseline"]["accuracy"] |= {"value": 0.4321, "difference": 0.1, "p": 0.01 if learned else 0.06}
     files.write_json(paths.DETAILS, details)
-    build.write(params.values(), paths.REPORT)
+    build.write(params.values())
     text = text_of(paths.REPORT)
     assert "TF-IDF: 0.432" in text
     assert f"+0.100, {'real (p 0.0100)' if learned else 'not shown to be better (p 0.0600)'}" in text
@@ -137,7 +137,7 @@ def test_what_people_score_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(write(tmp_path / "run"))
     task = TaskRecord.read(paths.TASK)
     task.model_copy(update={"human": {"one rater": {"accuracy": 0.671, "macro_f1": 0.55}}}).write(paths.TASK)
-    build.write(params.values(), paths.REPORT)
+    build.write(params.values())
     text = text_of(paths.REPORT)
     assert text.index("one rater") < text.index("0.671") < text.index("0.550")
 
@@ -169,7 +169,7 @@ def test_a_file_of_another_run_is_named(
     monkeypatch.chdir(write(tmp_path / "run"))
     harm()
     with pytest.raises(DataError, match=message):
-        build.write(params.values(), paths.REPORT)
+        build.write(params.values())
 
 
 # ---- In a real browser ----
