@@ -42,9 +42,12 @@ class Population:
             for _ in range(models)
         ]
 
-    def truth(self, name: str) -> float:
-        """The score in the population."""
+    def truth(self, name: str, classes: npt.NDArray[np.int64]) -> float:
+        """The score in the population; macro F1 is the mean over `classes`, those that occur in a data set."""
         counts = np.rint(self.frequencies[:, None] * self.confusion * POPULATION).astype(np.int64)
+        if name == "macro_f1":
+            of_each = 2 * counts.diagonal() / (counts.sum(axis=0) + counts.sum(axis=1))
+            return float(of_each[classes].mean())
         labels, predictions = (cells.ravel() for cells in np.indices(counts.shape))
         return float(SCORES[name].of_draws(counts.ravel()[None], labels, predictions)[0])
 
@@ -62,7 +65,7 @@ class Values:
         noise = np.sqrt(1 - self.correlation**2)
         return values, [self.correlation * values + noise * generator.normal(size=rows) for _ in range(models)]
 
-    def truth(self, name: str) -> float:
+    def truth(self, name: str, _: object) -> float:
         """The score in the population; Spearman's is that of a bivariate normal distribution (Pearson, 1907)."""
         return self.correlation if name == "pearson" else float(6 / np.pi * np.arcsin(self.correlation / 2))
 
@@ -93,11 +96,11 @@ def scores_of(population: Population | Values) -> list[str]:
 
 def coverage(population: Population | Values, name: str, rows: int, datasets: int) -> float:
     """The fraction of data sets whose interval contains the true score."""
-    truth, hits = population.truth(name), 0
+    hits = 0
     for seed in range(datasets):
         labels, (predictions,) = population.draw(rows, np.random.default_rng(seed))
         low, high = bootstrap.interval(name, labels, predictions)
-        hits += low <= truth <= high
+        hits += low <= population.truth(name, np.unique([labels, predictions]).astype(np.int64)) <= high
     return hits / datasets
 
 

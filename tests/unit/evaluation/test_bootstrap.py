@@ -26,6 +26,21 @@ def test_an_interval_is_that_of_drawing_rows() -> None:
         assert (low, high) == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=0.012)
 
 
+@pytest.mark.parametrize("name", [name for name in SCORES if not REGISTRY[name].is_regression])
+def test_an_interval_contains_the_true_score_where_a_class_is_rare(name: str) -> None:
+    """Prevents an interval without width around a perfect score: 60 examples, 3 of the second class."""
+    cells = np.array([0.93, 0.02, 0.01, 0.04])  # label and prediction: 00, 01, 10, 11
+    labels, predictions = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    truth = REGISTRY[name].of_draws(np.rint(cells[None] * 1e6).astype(np.int64), labels, predictions)[0]
+    generator = np.random.default_rng(3)
+    hits = 0
+    for _ in range(200):
+        counts = generator.multinomial(60, cells)
+        low, high = bootstrap.interval(name, np.repeat(labels, counts), np.repeat(predictions, counts))
+        hits += low <= truth <= high
+    assert hits >= 182  # 91%; the bootstrap's intervals contain it in 70% to 85%
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_the_score_of_a_draw_is_that_of_its_rows_written_out(name: str) -> None:
     """Prevents an interval around another score than the one that is reported."""
