@@ -30,6 +30,7 @@ def load(task: Task) -> Loaded:
     splits: dict[str, pa.Table] = {}
     labels: list[str] = []
     hashes: dict[str, str] = {}
+    is_regression = task.problem_type == "regression"
     for name, (config, split) in places.items():
         found = sorted(folder.glob(f"{config}/{split}-*.parquet"))
         where = f"{source.name}@{folder.name} {config}/{split}"
@@ -40,16 +41,15 @@ def load(task: Task) -> Loaded:
         columns = {ours: theirs for ours, theirs in columns.items() if theirs}
         if missing := [theirs for theirs in columns.values() if theirs not in dataset.column_names]:
             raise DataError(f"{where}: no column {missing[0]!r}; columns are: {', '.join(dataset.column_names)}")
-        is_regression = task.problem_type == "regression"
         types = {"label": pa.float32() if is_regression else pa.int64()}
         table = dataset.data.table
         splits[name] = pa.table(
             {ours: table[theirs].cast(types.get(ours, pa.string())) for ours, theirs in columns.items()}
         )
-        if not is_regression and not labels:
-            names = getattr(dataset.features[task.label], "names", None)
-            labels = names or [str(label) for label in range(splits[name]["label"].to_numpy().max() + 1)]
+        labels = labels or list(getattr(dataset.features[task.label], "names", []))
         hashes |= {str(path.relative_to(folder)): files.sha256(path) for path in found}
+    if not is_regression and not labels:
+        labels = [str(label) for label in range(max(of["label"].to_numpy().max() for of in splits.values()) + 1)]
     return Loaded(
         splits=splits, labels=labels, problem_type=task.problem_type or "classification", revision=folder.name,
         files=hashes,

@@ -43,6 +43,7 @@ ADDED = [
     ("a: b: c", "N:5 is not YAML in UTF-8 ("),
 ]
 
+FIRST = b'{"text": "first", "label": "y"}\n'
 # The file in data/own/t and its content, then where the message says the mistake is and what it names.
 DATA = {
     "missing_label": ("train.csv", b"text,y\na,1\n", ": ", "'label' not found; columns are: text, y"),
@@ -77,6 +78,26 @@ DATA = {
     "mixed_labels": (
         "train.jsonl", b'{"text":"a","label":0.5}\n{"text":"b","label":"good"}\n', " line 2: ", "label is good"),
     "parquet_bad": ("train.parquet", b"PAR1 not", ": ", "not a readable parquet file"),
+    "space_before_quote": ("train.csv", b'text, label\n"a", "x"\n', " line 2: ", "a space before a quote"),
+    "later_quote": ("train.csv", b'label,text\nx,"a\nb"\ny, "c d"\n', " line 4: ", "a space before a quote"),
+    "cr_alone": ("train.csv", b"text,label\na,x\rb,y\n", " line 2: ", "a CR alone ends a line"),
+    "mac_line_ends": ("train.csv", b"text,label\ra,x\rb,y\r", ": ", "old Mac line endings"),
+    "extra_fields": ("train.csv", b"text,label,,\na,x,,\nb,y,,z\n", " line 3: ", "4 fields, the header names 2"),
+    "unnamed_column": ("train.csv", b"text,,label\na,,x\n", ": ", "column 2 has no name"),
+    "capitals": ("train.csv", b"Text,Label\na,x\n", ": ", "column names must be lower case: text, label"),
+    "tabs": ("train.csv", b"text\tlabel\na\tx\n", ": ", "fields are separated by tabs; name the file train.tsv"),
+    "excel": ("train.csv", b"PK\x03\x04..", ": ", "an Excel workbook"),
+    "gzip": ("train.csv", b"\x1f\x8b..", ": ", "compressed by gzip"),
+    "decimal_comma": ("train.csv", b'text,label\na,"3,5"\nb,"4,5"\n', " line 2: ", "label is '3,5'"),
+    "not_a_number": ("train.csv", b"text,label\na,3.5\nb,n/a\n", " line 3: ", "label is n/a, but others are numbers"),
+    "too_large": ("train.csv", b"text,label\na,1e32\nb,2e32\n", " line 2: ", "label is 1e32"),
+    "long_label": ("train.csv", b"text,label\na," + b"9" * 5000 + b"\nb,1\n", " line 2: ", "5,000 characters"),
+    "surrogate": ("train.jsonl", FIRST + rb'{"text": "a \ud83d", "label": "x"}', " line 2: ", "half of a surrogate"),
+    "json_nul": ("train.jsonl", FIRST + rb'{"text": "a", "label": "x\u0000"}', " line 2: ", "NUL"),
+    "json_deep": ("train.jsonl", FIRST + b'{"text": ' + b"[" * 9**6, " line 2: ", "over 4,300"),
+    "json_long": ("train.jsonl", FIRST + b'{"text": "a", "label": ' + b"9" * 5000 + b"}", " line 2: ", "4,300"),
+    "json_label_dict": ("train.jsonl", FIRST + b'{"text": "a", "label": {"x": 1}}', " line 2: ", "label is a dict"),
+    "json_array": ("train.jsonl", FIRST + b"[", " line 2: ", "this looks like a JSON array"),
 }  # fmt: skip
 
 TWO = b"text,label\na,x\nb,y\n"

@@ -82,14 +82,6 @@ def test_a_cut_file_of_dvc_is_restored_or_removed(file: str, content: str, proje
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
 
 
-def test_an_uncommitted_cut_dvc_lock_is_removed(project: Path) -> None:
-    """Prevents the same before the first commit, when git has no copy."""
-    run("git", "rm", "--quiet", "--cached", "dvc.lock", cwd=project)
-    run("git", "commit", "--quiet", "--message", "no lock", cwd=project)
-    (project / "dvc.lock").write_text("")
-    found_and_fixed(project, "dvc.lock is damaged")
-
-
 @pytest.mark.parametrize("is_zombie", [False, True])
 def test_a_lock_of_a_dead_process_is_removed(is_zombie: bool, project: Path) -> None:
     """Prevents DVC from waiting for a lock that nobody holds; for a zombie's as long as the zombie's parent lives."""

@@ -1,8 +1,6 @@
 """A hub that drops, resets, hangs, refuses or lies: retried where that helps, one clear line where it does not."""
 
-import errno
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -14,7 +12,6 @@ import fake_hub
 import pytest
 from conftest import ROOT, environment, run
 
-from refit.download import hub
 from refit.download.model_registry import HUB_COMMITS
 from refit.storage import files
 
@@ -190,9 +187,3 @@ def test_a_hub_that_does_not_reply_gets_one_line(hangs: bool, tmp_path: Path) ->
         found = fetch(url, tmp_path, deadline=1)
     assert found["code"] == 69
     assert found["message"].startswith(f"model {MODEL}: {url} cannot be reached and the cache has no copy"), found
-
-
-def test_a_full_disk_is_not_called_a_network_fault() -> None:
-    """Prevents "check the network" for a fault of the disk: OSError is both."""
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert hub._explain(full, "model x", "a" * 40) is None

@@ -227,9 +227,3 @@ def test_scores_that_the_predictions_do_not_give_are_not_trusted_and_edited_para
     assert "workspace: metrics/predictions.parquet does not give the scores in metrics/scores.json" in said
     assert "unknown" in said
     assert re.search(r"workspace: [^.]*another lr than params\.yaml", said)
-
-
-def test_it_starts_without_the_libraries_of_training() -> None:
-    """They take seconds to import."""
-    modules = run("python", "-c", "import sys, refit.compare.__main__; print(*sys.modules)", cwd=ROOT).stdout.split()
-    assert not {"torch", "transformers", "datasets", "sklearn", "dvc", "scipy.stats"} & set(modules)

@@ -135,14 +135,3 @@ def test_the_error_of_a_process_is_the_last_line(prepared: Path, tmp_path: Path)
     (line,) = [line for line in failed.stderr.splitlines() if line.startswith("refit train: ")]
     assert line.startswith("refit train: data/sampled/train.arrow is missing; ")
     assert failed.stderr.endswith(f"{line}\n")
-
-
-def test_only_one_process_without_being_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents a launched process from launching again, without end."""
-    monkeypatch.delenv("RANK", raising=False)
-    assert not distributed.must_launch(1)
-    assert distributed.must_launch(2)
-    monkeypatch.setenv("PET_NNODES", "2")
-    assert distributed.must_launch(1)
-    monkeypatch.setenv("RANK", "0")
-    assert not distributed.must_launch(2)

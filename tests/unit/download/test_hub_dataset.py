@@ -5,12 +5,14 @@ from pathlib import Path
 
 import fake_hub
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, environment, run
 
 from refit.data.task_record import TaskRecord
-from refit.download.task_registry import TASKS
+from refit.download import hub, hub_dataset
+from refit.download.task_registry import TASKS, Source, Task
 
 # In a process of its own, because the client reads its settings once.
 PROGRAM = """
@@ -65,3 +67,14 @@ def test_yelp_holds_validation_out_of_train(raw: Path) -> None:
     for split, rows in {"train": 180, "validation": 20, "test": 40}.items():
         labels = pq.read_table(raw / f"yelp/{split}.parquet")["label"].to_numpy()
         assert np.bincount(labels).tolist() == [rows / 5] * 5
+
+
+def test_labels_without_names_are_those_of_all_splits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents a label that only occurs in test from being lost."""
+    for split, label in (("train", 1), ("test", 3)):
+        (tmp_path / "plain").mkdir(exist_ok=True)
+        pq.write_table(pa.table({"text": ["a"], "label": [label]}), tmp_path / f"plain/{split}-0.parquet")
+    monkeypatch.setattr(hub, "snapshot", lambda *_: tmp_path)
+    source = Source(kind="hub", name="plain", config="plain")
+    loaded = hub_dataset.load(Task(source=source, splits={"train": "train", "test": "test"}))
+    assert loaded.labels == ["0", "1", "2", "3"]

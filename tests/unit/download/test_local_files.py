@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import json
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -87,43 +86,6 @@ def test_labels_are_recognised(tmp_path: Path, labels: list[object], problem_typ
     assert (loaded.problem_type, loaded.labels) == (problem_type, names)
 
 
-FIRST = b'{"text": "first", "label": "y"}\n'
-# The file, its content, and what the message says.
-MISTAKES = [
-    ("train.csv", b'text, label\n"a", "x"\n', "line 2: a space before a quote"),
-    ("train.csv", b'label,text\nx,"a\nb"\ny, "c d"\n', "line 4: a space before a quote"),
-    ("train.csv", b"text,label\na,x\rb,y\n", "a CR alone ends a line"),
-    ("train.csv", b"text,label\ra,x\rb,y\r", "old Mac line endings"),
-    ("train.csv", b"text,label,,\na,x,,\nb,y,,z\n", "line 3: 4 fields, the header names 2"),
-    ("train.csv", b"text,,label\na,,x\n", "column 2 has no name"),
-    ("train.csv", b"Text,Label\na,x\n", "column names must be lower case: text, label"),
-    ("train.csv", b"text\tlabel\na\tx\n", "fields are separated by tabs; name the file train.tsv"),
-    ("train.csv", b"PK\x03\x04..", "an Excel workbook"),
-    ("train.csv", b"\x1f\x8b..", "compressed by gzip"),
-    ("train.csv", b'text,label\na,"3,5"\nb,"4,5"\n', "line 2: label is '3,5'; write numbers with a decimal point"),
-    ("train.csv", b"text,label\na,3.5\nb,n/a\n", "line 3: label is n/a, but others are numbers"),
-    ("train.csv", b"text,label\na,1e32\nb,2e32\n", "line 2: label is 1e32; need a finite number below 1e+15"),
-    ("train.csv", b"text,label\na," + b"9" * 5000 + b"\nb,1\n", "line 2: label has 5,000 characters"),
-    ("train.jsonl", FIRST + rb'{"text": "a \ud83d", "label": "x"}', "line 2: text has one half of a surrogate pair"),
-    ("train.jsonl", FIRST + rb'{"text": "a", "label": "x\u0000"}', "line 2: label has a NUL character"),
-    ("train.jsonl", FIRST + b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "line 2: a number of over 4,300"),
-    ("train.jsonl", FIRST + b'{"text": "a", "label": ' + b"9" * 5000 + b"}", "line 2: a number of over 4,300 digits"),
-    ("train.jsonl", FIRST + b'{"text": "a", "label": {"x": 1}}', "line 2: label is a dict; need a word or a number"),
-    ("train.jsonl", FIRST + b"[", "this looks like a JSON array"),
-]
-
-
-@pytest.mark.parametrize(("file", "content", "message"), MISTAKES)
-def test_what_other_programs_write_is_refused_with_a_fix(
-    tmp_path: Path, file: str, content: bytes, message: str
-) -> None:
-    """Prevents shifted columns, rows that vanish, and a traceback for what cutters of emoji leave in a file."""
-    (tmp_path / file).write_bytes(content)
-    found = error_of(tmp_path)
-    assert found.startswith(str(tmp_path / file))
-    assert message in found
-
-
 @pytest.mark.parametrize(
     ("content", "texts"),
     [
@@ -191,22 +153,6 @@ def test_unread_files_and_labels_that_look_alike_give_a_warning(
     said = capsys.readouterr().err
     assert "Test.CSV, eval.csv, test.csv.gz not read" in said
     assert "labels 'Spam' and 'spam' are two classes" in said
-
-
-def test_what_is_no_file_is_named(tmp_path: Path) -> None:
-    """Prevents `no train file` together with `found train.csv`, and waiting forever at a pipe."""
-    path = tmp_path / "train.csv"
-    path.symlink_to("nowhere.csv")
-    assert "is a broken link" in error_of(tmp_path)
-    path.unlink()
-    os.mkfifo(path)
-    assert "is not a regular file" in error_of(tmp_path)
-
-
-def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> None:
-    """Prevents `column 'text' not found` for a file saved by a spreadsheet."""
-    (tmp_path / "train.csv").write_bytes(b"\xef\xbb\xbftext,label\na,1\nb,2\n")
-    assert local_files.load(tmp_path).splits["train"].num_rows == 2
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])

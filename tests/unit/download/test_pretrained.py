@@ -56,13 +56,9 @@ def without_shard(folder: Path) -> None:
 
 DAMAGED = {
     "decoder": (change("config.json", model_type="gpt2"), "is a decoder (gpt2)"),
-    "decoder of BERT's kind": (change("config.json", is_decoder=True), "is a decoder (bert)"),
     "encoder-decoder": (write("config.json", b'{"model_type": "t5"}'), "is an encoder-decoder (t5)"),
     "image model": (change("config.json", model_type="vit"), "is not a text encoder (vit)"),
-    "layout model": (change("config.json", model_type="layoutlmv3"), "is not a text encoder (layoutlmv3)"),
     "config not JSON": (write("config.json", b"{"), "has no config.json, a JSON object"),
-    "config not text": (write("config.json", b"\xff\xfe"), "has no config.json, a JSON object"),
-    "config a list": (write("config.json", b"[]"), "has no config.json, a JSON object"),
     "no model_type": (write("config.json", b'{"hidden_size": 32}'), "with a model_type"),
     "wrong value": (change("config.json", hidden_size="many"), "its config.json cannot be loaded"),
     "another width": (change("config.json", intermediate_size=48), "have another shape than its config.json says"),
@@ -74,7 +70,6 @@ DAMAGED = {
     "another tokenizer": (change("config.json", vocab_size=100), "the model has 100 embeddings"),
     "weights cut": (cut, "its weights cannot be loaded"),
     "weights not safetensors": (write("model.safetensors", b"text"), "its weights cannot be loaded"),
-    "weights empty": (write("model.safetensors", b""), "its weights cannot be loaded"),
     "shard missing": (without_shard, "its weights cannot be loaded"),
 }
 
@@ -111,21 +106,7 @@ def test_encoders_with_and_without_a_head_are_accepted(kind: str, folder: Path) 
         assert files.read_json(Path("base/config.json"))["architectures"] == [type(saved).__name__]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "./nope",
-        "~/nope",
-        "~nobody/nope",
-        "/nope",
-        "models/other",
-        "models/other/",
-        "a/b/c",
-        "bert base",
-        "C:\\x",
-        "a--b",
-    ],
-)
+@pytest.mark.parametrize("name", ["./nope", "~/nope", "/nope", "models/other/", "a/b/c", "bert base", "C:\\x", "a--b"])
 def test_a_name_that_is_neither_folder_nor_hub_id_is_refused_offline(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,13 +134,6 @@ def test_a_mistyped_name_gets_a_suggestion(folder: Path, monkeypatch: pytest.Mon
         download("bert-base-casd")
     with pytest.raises(NetworkError, match=r"cannot be reached$"):
         download("bert-base-cased")
-
-
-@pytest.mark.parametrize("name", ["~/model", "model/", "./model"])
-def test_a_folder_is_found_however_it_is_written(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prevents a folder from being taken for a hub id."""
-    monkeypatch.setenv("HOME", str(folder.parent))
-    assert model_registry.local_folder(name) == Path(name).expanduser()
 
 
 @pytest.mark.parametrize("name", ["models/base", "models/../models/finetuned", "linked", "of_links"])

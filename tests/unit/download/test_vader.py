@@ -1,8 +1,6 @@
 """The rated sentences of vaderSentiment: their stars and their splits."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from refit.download import vader
 
@@ -13,9 +11,3 @@ from refit.download import vader
 def test_stars_are_five_bins_of_equal_width(rating: float, label: int) -> None:
     """Prevents ratings at the ends or on a border from getting a wrong star."""
     assert vader.stars(rating) == label
-
-
-@given(st.text())
-def test_a_text_is_in_one_split_whatever_its_row(text: str) -> None:
-    """Prevents the same sentence from being in train and test."""
-    assert vader.split_of(text) == vader.split_of(text) in ("train", "validation", "test")

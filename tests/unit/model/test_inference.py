@@ -73,11 +73,6 @@ def test_the_number_of_threads_changes_no_bit(model: BertForSequenceClassificati
     assert np.array_equal(found, logits(model, rows, 1))
 
 
-def test_no_rows_have_no_logits(model: BertForSequenceClassification, rows: Rows) -> None:
-    """Prevents a failure on a file without rows."""
-    assert logits(model, rows.take(np.array([], dtype=np.int64)), threads=2).shape == (0, 3)
-
-
 def test_ctrl_c_does_not_wait_for_every_batch(model: BertForSequenceClassification, rows: Rows) -> None:
     """Prevents Ctrl-C from taking as long as all remaining batches."""
     computed = []

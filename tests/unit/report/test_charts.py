@@ -69,11 +69,3 @@ def test_ticks_are_few_and_round_and_enclose_the_values(low: float, span: float)
     assert at[1] > low - step * 1e-6
     assert at[-2] < low + span + step * 1e-6
     assert round(step / 10 ** math.floor(math.log10(step) + 1e-6), 3) in (1, 2, 5)
-
-
-@pytest.mark.parametrize("values", [[], [3.0], [2.0, 2.0], [0.0], [1e-5, 2e-5], [-1e9, 1e9]])
-def test_odd_values_draw_too(values: list[float]) -> None:
-    """A run of one step, or of equal losses, has a report as well."""
-    x = [float(i) for i in range(len(values))]
-    ElementTree.fromstring(charts.lines([Series("a", x, values)], x_label="x", alt="a"))
-    ElementTree.fromstring(charts.scatter(values, values, x_label="x", y_label="y", alt="a"))

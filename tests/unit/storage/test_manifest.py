@@ -30,9 +30,3 @@ def test_every_kind_of_damage_is_found(tmp_path: Path, damage: Callable[[Path], 
     damage(folder / "a.bin")
     with pytest.raises(DataError, match=f"{message}.*; run: .*doctor --fix, rm -r {folder}, and then: dvc repro"):
         manifest.read(folder)
-
-
-def test_a_missing_folder_needs_dvc_repro_only(tmp_path: Path) -> None:
-    """Prevents the advice to remove a folder that does not exist."""
-    with pytest.raises(DataError, match=r"gone/manifest.json is missing; run: dvc repro$"):
-        manifest.read(tmp_path / "gone")

@@ -2,25 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hard_texts import BYTE_PAIR, WORDPIECE, byte_pair, wordpiece
-from hypothesis import given
-from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from refit.tokenization import special_tokens
-
-
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 40))
-def test_the_longer_text_of_a_pair_is_truncated(first: int, second: int, budget: int) -> None:
-    """Prevents truncation that removes too much, or from the shorter text first."""
-    keep_first, keep_second = (
-        int(k[0]) for k in special_tokens.longest_first(np.array([first]), np.array([second]), budget)
-    )
-    assert keep_first + keep_second == min(first + second, budget)
-    if first + second > budget and min(first, second) <= budget // 2:
-        assert min(keep_first, keep_second) == min(first, second)
 
 
 @pytest.mark.parametrize("kind", [*WORDPIECE, *BYTE_PAIR])

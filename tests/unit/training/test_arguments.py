@@ -102,14 +102,6 @@ def test_a_value_that_the_trainer_or_torch_refuses_is_one_line(
         prepare(chosen(**changes))
 
 
-def test_the_mappings_under_trainer_stay_as_given(tmp_path: Path) -> None:
-    """Prevents a model card with what the Trainer adds to a mapping, unlike that of a run taken from .refit/runs."""
-    params = chosen(trainer={"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}})
-    given = arguments.training_arguments(params, tmp_path, 100, "fp32")
-    assert given.fsdp_config.items() > params.trainer["fsdp_config"].items()
-    assert params.trainer["fsdp_config"] == {"transformer_layer_cls_to_wrap": ["BertLayer"]}
-
-
 def test_every_argument_that_refit_sets_is_refused_or_a_default(tmp_path: Path) -> None:
     """Prevents `trainer:` from changing what a param or refit's resuming depends on."""
     defaults = {"optim", "tf32", "dataloader_pin_memory", "dataloader_num_workers", "logging_steps"}

@@ -69,14 +69,6 @@ def test_every_evaluation_leaves_a_line_where_no_terminal_is(monkeypatch: pytest
     ]
 
 
-@pytest.mark.parametrize(("score", "is_best"), [(0.7, False), (0.8, False), (0.9, True)])
-def test_only_the_best_score_so_far_is_called_the_best(score: float, is_best: bool) -> None:
-    """Prevents somebody from stopping a run, or letting it run, because of a wrong word."""
-    log = [{"step": step, "eval_loss": 1.0, "eval_accuracy": value} for step, value in ((1, 0.8), (2, score))]
-    state = TrainerState(global_step=2, epoch=2.0, num_train_epochs=3, log_history=log)
-    assert callbacks.Progress("accuracy").line(state).endswith("best so far") == is_best
-
-
 def test_the_process_that_started_the_run_can_read_its_evaluations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
