@@ -29,6 +29,7 @@ PRELOADED = {
     "download_model": ("refit.download.pretrained", "transformers.models.auto.tokenization_auto"),
     "tokenize": ("refit.tokenization.tokenization", "pyarrow.parquet"),
     "sample": ("refit.data.sampling",),
+    "baseline": ("refit.baseline.baseline",),
     "train": ("refit.training.fine_tuning", "transformers.models.bert.modeling_bert"),
     "evaluate": ("refit.evaluation.evaluate", "transformers.models.bert.modeling_bert"),
     "report": ("refit.report.build",),

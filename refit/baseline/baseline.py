@@ -26,6 +26,8 @@ def write() -> dict[str, Any]:
     """
     task = TaskRecord.read(paths.TASK)
     manifest.read(paths.SAMPLED)
+    for split in ("train", *task.scored_splits):
+        manifest.check(paths.RAW / f"{split}.parquet", task.splits[split].sha256)
     rows = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in ("train", *task.scored_splits)}
     predictions, strength = _predict(task, rows)
     scores: dict[str, dict[str, float]] = {}

@@ -16,7 +16,7 @@ from conftest import change_params, environment, run
 from ruamel.yaml import YAML
 from stage_runner import Runner
 
-STAGES = ("download", "download_model", "tokenize", "sample", "train", "evaluate", "report")
+STAGES = ("download", "download_model", "tokenize", "sample", "baseline", "train", "evaluate", "report")
 # train: checkpoints out of step with evaluations and epochs, and more of them than are kept.
 PARAMS = {"epochs": 1, "batch_size": 8, "save_every": 2, "eval_every": 3, "attention_dropout": 0.1}
 
@@ -133,8 +133,8 @@ def test_a_disk_that_is_full_from_an_event_on(stage: str, step: int, enumeration
 
 @pytest.mark.parametrize(
     ("stage", "largest"),
-    [("download", 600), ("download_model", 60_000), ("tokenize", 2_000), ("sample", 2_000), ("train", 60_000),
-     ("train", 200_000), ("evaluate", 300), ("report", 500)],
+    [("download", 600), ("download_model", 60_000), ("tokenize", 2_000), ("sample", 2_000), ("baseline", 300),
+     ("train", 60_000), ("train", 200_000), ("evaluate", 300), ("report", 500)],
 )  # fmt: skip
 def test_a_file_that_may_not_grow(stage: str, largest: int, enumeration: Enumeration) -> None:
     """Prevents half a file or a traceback where Rust or C++ (safetensors, Arrow, parquet) writes and has no space."""
@@ -191,12 +191,15 @@ INPUTS = [
     *(("tokenize", name) for name in ("data/raw/train.parquet", "data/raw/test.parquet", "data/raw/task.json",
                                       "models/base/tokenizer.json", "models/base/config.json")),
     *(("sample", f"data/tokenized/{name}") for name in ("train.arrow", "validation.arrow", "manifest.json")),
+    *(("baseline", name) for name in ("data/raw/train.parquet", "data/raw/test.parquet", "data/raw/task.json",
+                                      "data/sampled/train.arrow", "data/sampled/manifest.json")),
     *(("train", name) for name in ("data/sampled/train.arrow", "data/sampled/validation.arrow", "data/raw/task.json",
                                    "data/sampled/manifest.json", "models/base/model.safetensors",
                                    "models/base/config.json", "models/base/tokenizer.json", "models/base/model.json")),
     *(("evaluate", name) for name in ("data/sampled/test.arrow", "data/sampled/manifest.json", "data/raw/task.json",
                                       "models/finetuned/model.safetensors", "models/finetuned/config.json",
-                                      "models/finetuned/tokenizer.json", "models/finetuned/manifest.json")),
+                                      "models/finetuned/tokenizer.json", "models/finetuned/manifest.json",
+                                      "metrics/baseline/predictions.parquet", "metrics/baseline/manifest.json")),
     *(("report", name) for name in ("metrics/scores.json", "metrics/details.json", "metrics/predictions.parquet",
                                     "metrics/manifest.json", "data/raw/task.json")),
 ]  # fmt: skip

@@ -22,6 +22,6 @@ def test_make_repro_on_a_fresh_clone_ends_with_good_scores(tmp_path: Path) -> No
     assert scores["validation"]["accuracy"] > 0.47
     assert scores["test"]["accuracy"] > 0.47
     timed = {line.split()[0] for line in done.stdout.partition("peak memory\n")[2].partition("\n\n")[0].splitlines()}
-    assert timed >= {"download", "download_model", "tokenize", "sample", "train", "evaluate", "report"}
+    assert timed >= {"download", "download_model", "tokenize", "sample", "baseline", "train", "evaluate", "report"}
     assert json.loads((project / ".refit/speed/tokenize.json").read_text())["engine"] == "nanotoken"
     assert ran(run("dvc", "repro", cwd=project).stdout) == []

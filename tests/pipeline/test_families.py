@@ -13,7 +13,7 @@ from refit.storage import files
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 WITH_OWN_CODE = ("eurobert", "nomic_bert")  # on the hub their config names Python files, which are not run
-STAGES = ("download", "download_model", "tokenize", "sample", "train", "evaluate")
+STAGES = ("download", "download_model", "tokenize", "sample", "baseline", "train", "evaluate")
 
 
 def saved(kind: str, folder: Path) -> Path:

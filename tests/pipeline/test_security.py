@@ -47,7 +47,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     cut = ["unshare", "-Urn"]
     if shutil.which("unshare") is None or subprocess.run([*cut, "true"], capture_output=True).returncode:
         cut = []
-    for stage in ("tokenize", "sample", "train", "evaluate", "report"):
+    for stage in ("tokenize", "sample", "baseline", "train", "evaluate", "report"):
         run(*cut, sys.executable, "-c", NO_NETWORK, stage, cwd=project, env=env)
     return project
 
