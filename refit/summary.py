@@ -12,7 +12,7 @@ from tabulate import tabulate
 from refit import paths, repo
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError
-from refit.evaluation.against_baseline import verdict
+from refit.evaluation.against_baseline import is_better, verdict
 from refit.evaluation.significance import LEVEL
 from refit.params import STAGES
 from refit.stage import run
@@ -48,17 +48,22 @@ def scores() -> str:
         for test in [details[task][split]["baseline"][name]]
     ]
     head = ["task", "split", "score", "value", "95% interval", "TF-IDF", "difference to TF-IDF"]
-    return "\n".join([_table(head, rows), "", _about_tfidf(), *_about_people()])
+    task = TaskRecord.read(paths.TASK)
+    return "\n".join([_table(head, rows), "", *_about_tfidf(task, details[task.name]), *_about_people(task)])
 
 
-def _about_tfidf() -> str:
+def _about_tfidf(task: TaskRecord, details: dict[str, Any]) -> Iterator[str]:
     path = paths.LOCAL_SPEED / "baseline.json"
-    seconds = f", in {files.read_json(path)['seconds']:.0f} s" if path.is_file() else ""
-    return f"TF-IDF is a linear model trained on the same examples{seconds}. real: p < {LEVEL}, by a paired test."
+    seconds = f" in {files.read_json(path)['seconds']:.0f} s" if path.is_file() else ""
+    yield f"TF-IDF is a linear model, trained{seconds} on the same examples. real: p < {LEVEL}, by a paired test."
+    split = min(details)  # test, if it has labels
+    if not is_better(details[split]["baseline"][task.best_score]):
+        name = f"{task.best_score} on {split}"
+        yield f"The {name} is not shown to be better than that of a linear model that trains{seconds or ' in seconds'}."
 
 
-def _about_people() -> Iterator[str]:
-    for who, of in TaskRecord.read(paths.TASK).human.items():
+def _about_people(task: TaskRecord) -> Iterator[str]:
+    for who, of in task.human.items():
         scores = ", ".join(f"{name} {value:.3f}" for name, value in of.items())
         yield f"People: {who} against the mean of the others: {scores}"
 

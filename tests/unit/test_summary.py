@@ -13,7 +13,7 @@ from refit.storage import files
 def test_scores_are_a_table_with_intervals_baseline_and_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a table that shows another figure than scores.json, or one that cannot be read."""
     monkeypatch.chdir(tmp_path)
-    task_record(human={"one rater": {"accuracy": 0.671}}).write(paths.TASK)
+    task_record(name="cola", human={"one rater": {"accuracy": 0.671}}).write(paths.TASK)
     files.write_json(paths.LOCAL_SPEED / "baseline.json", {"seconds": 2.1})
     files.write_json(paths.SCORES, {"cola": {"validation": {"accuracy": 0.53125, "loss": 1.2, "rows": 1043}}})
     test = {"value": 0.5, "difference": 0.03125, "p": 0.2}
@@ -34,7 +34,8 @@ def test_scores_are_a_table_with_intervals_baseline_and_people(tmp_path: Path, m
     ]
     assert line.split()[:8] == ["cola", "validation", "accuracy", "0.5312", "0.500", "to", "0.562", "0.5000"]
     assert line.endswith("+0.031, not shown to be better (p 0.2000)")
-    assert "in 2 s" in summary.scores()
+    said = "The accuracy on validation is not shown to be better than that of a linear model that trains in 2 s."
+    assert said in summary.scores()
     assert "one rater against the mean of the others: accuracy 0.671" in summary.scores()
 
 
