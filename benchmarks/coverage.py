@@ -1,6 +1,6 @@
 """How often a 95% interval contains the true score, and how often compare calls equally good runs different.
 
-python -m benchmarks.coverage                 # 500 data sets per line: about ten minutes
+python -m benchmarks.coverage                 # 500 data sets per line: an hour on two cores, mostly correlations
 
 Each data set is drawn from a population whose scores are known: labels with given frequencies and a model that confuses
 them with given probabilities, or values that a model predicts with a given correlation. Writes benchmarks/COVERAGE.md.
@@ -8,7 +8,9 @@ them with given probabilities, or values that a model predicts with a given corr
 
 import argparse
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -94,11 +96,16 @@ def scores_of(population: Population | Values) -> list[str]:
     return [name for name, score in SCORES.items() if not score.is_regression and (two or not score.two_classes_only)]
 
 
+def generator(population: Population | Values, name: str, rows: int, seed: int) -> np.random.Generator:
+    """The random numbers of one data set: those of different lines are independent."""
+    return np.random.default_rng([seed, rows, *f"{population.name} {name}".encode()])
+
+
 def coverage(population: Population | Values, name: str, rows: int, datasets: int) -> float:
     """The fraction of data sets whose interval contains the true score."""
     hits = 0
     for seed in range(datasets):
-        labels, (predictions,) = population.draw(rows, np.random.default_rng(seed))
+        labels, (predictions,) = population.draw(rows, generator(population, name, rows, seed))
         low, high = bootstrap.interval(name, labels, predictions)
         hits += low <= population.truth(name, np.unique([labels, predictions]).astype(np.int64)) <= high
     return hits / datasets
@@ -108,9 +115,16 @@ def false_alarms(population: Population | Values, name: str, rows: int, datasets
     """The fraction of comparisons of two equally good runs that are called real."""
     alarms = 0
     for seed in range(datasets):
-        labels, (first, second) = population.draw(rows, np.random.default_rng(seed), models=2)
+        labels, (first, second) = population.draw(rows, generator(population, name, rows, seed), models=2)
         alarms += significance.difference(name, labels, first, second).p < significance.LEVEL
     return alarms / datasets
+
+
+def line(datasets: int, case: tuple[Population | Values, str, int]) -> tuple[str, str, int, str, str]:
+    """One line of the table: the coverage and the false alarms of a score on data sets of so many rows."""
+    population, name, rows = case
+    found = coverage(population, name, rows, datasets), false_alarms(population, name, rows, datasets)
+    return population.name, SCORES[name].label, rows, f"{found[0]:.1%}", f"{found[1]:.1%}"
 
 
 def main() -> None:
@@ -119,11 +133,8 @@ def main() -> None:
     parser.add_argument("--datasets", type=int, default=500)
     datasets = parser.parse_args().datasets
     cases = [(of, name, rows) for of in populations() for name in scores_of(of) for rows in (60, 1000)]
-    lines = []
-    for of, name, rows in bar(cases, desc="coverage", unit="lines"):
-        found = [coverage(of, name, rows, datasets), false_alarms(of, name, rows, datasets)]
-        lines.append((of.name, SCORES[name].label, rows, *(f"{value:.1%}" for value in found)))
-        print(*lines[-1], sep="  ", flush=True)
+    with ProcessPoolExecutor() as pool:
+        lines = list(bar(pool.map(partial(line, datasets), cases), total=len(cases), desc="coverage", unit="lines"))
     head = ["population", "score", "rows", "interval contains the truth", "equal runs called different"]
     files.write_text(RESULTS, HEAD.format(datasets=datasets) + tabulate(lines, head, tablefmt="pipe") + "\n")
 
