@@ -1,7 +1,6 @@
 """Mistakes in params.yaml and in data: one line that says where and what was given, and the exit code of its kind.
 
-The messages in EXACT_DATA are compared word for word, the others by place and given value.
-tests/unit/training/test_arguments.py has those under `trainer:`, tests/unit/download has more about files.
+Only EXACT_DATA is compared word for word. tests/unit/training/test_arguments.py has the mistakes under `trainer:`.
 """
 
 import re
