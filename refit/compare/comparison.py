@@ -77,11 +77,15 @@ class Comparison:
         """Every run, group by group."""
         return [run for group in self.groups for run in group.runs]
 
-    def headline(self) -> Line | None:
-        """The line of the task's main score for the last group, on test if it has labels; None if it is unknown."""
+    def headline(self, lines: Sequence[Line] | None = None) -> Line | None:
+        """The line of the task's main score for the last group, on test if it has labels; None if it is unknown.
+
+        It is one of `lines`, by default those that compare the groups.
+        """
         task = self.last.runs[0].task
-        lines = (line for line in self.lines if line.group is self.last and task and line.score == task.best_score)
-        return next(lines, None)
+        chosen = self.lines if lines is None else lines
+        found = (line for line in chosen if line.group is self.last and task and line.score == task.best_score)
+        return next(found, None)
 
 
 def compare(runs: Sequence[Run], baseline: Run | None = None) -> Comparison:

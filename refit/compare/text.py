@@ -132,12 +132,12 @@ def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[
         yield f"Rows that flipped: {right:,} became right, {len(flips) - right:,} became wrong."
     yield from dict.fromkeys(line.reason for line in compared.lines if line.verdict == comparison.REFUSED)
     yield from compared.notes
-    headline = compared.headline()
-    if headline and headline.test and headline.against:
-        says = f"a real {'gain' if headline.test.value > 0 else 'loss'}"
-        says = says if headline.verdict == comparison.REAL else headline.verdict
-        about = f"{headline.score} on {headline.split} {headline.test.value:+.4f}"
-        yield f"{headline.group.name} against {headline.against.name}: {about}, {says}."
+    for headline in (compared.headline(), compared.headline(compared.baseline)):
+        if headline and headline.test and headline.against:
+            says = f"a real {'gain' if headline.test.value > 0 else 'loss'}"
+            says = says if headline.verdict == comparison.REAL else headline.verdict
+            about = f"{headline.score} on {headline.split} {headline.test.value:+.4f}"
+            yield f"{headline.group.name} against {headline.against.name}: {about}, {says}."
     tests = [line.test.test for line in compared.lines if line.test]
     if tests:
         corrected = f"corrected for {len(tests)} comparisons (Holm)" if len(tests) > 1 else "of one comparison"
