@@ -68,7 +68,7 @@ def lock_file() -> Iterator[Problem]:
         return
     with suppress(ValueError):
         content = repo.parse_yaml(LOCK_FILE.read_bytes())
-        if isinstance(content, dict) and isinstance(content.get("stages"), dict):
+        if isinstance(content, dict) and "schema" in content and isinstance(content.get("stages"), dict):
             return
     cure = "restored from the last commit, or removed if it has none; DVC reruns stages or takes them from its cache"
     is_committed = try_git("cat-file", "-e", "HEAD:dvc.lock") is not None

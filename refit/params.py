@@ -99,7 +99,7 @@ class Train(Params):
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
     max_grad_norm: Annotated[float, Field(ge=0, description="a number >= 0 (0: do not clip)")]
     label_smoothing: Share
-    class_weights: Literal["none", "balanced"]
+    class_weights: Literal["none", "balanced", "sqrt"]
     early_stopping: Annotated[
         int, Field(ge=0, description="a whole number >= 0: evaluations without improvement before stopping (0: never)")
     ]

@@ -47,8 +47,9 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         self.inference = inference
         self.is_resumable = arguments.is_resumable(params)
         self.class_weights: torch.Tensor | None = None
-        if params.class_weights == "balanced":
-            self.class_weights = balanced_weights(self.train_dataset.rows.label, self.model.config.num_labels)
+        if params.class_weights != "none":
+            weights = balanced_weights(self.train_dataset.rows.label, self.model.config.num_labels)
+            self.class_weights = weights if params.class_weights == "balanced" else weights.sqrt()
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any

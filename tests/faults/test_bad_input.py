@@ -210,7 +210,7 @@ def test_all_problems_are_in_one_message(params_file: Path) -> None:
     for problem in (
         "lr: got -1 (whole number), need a number, 0 < lr <= 1",
         "epochs: got true (true/false), need a whole number from 1 to 10000",
-        "class_weights: got 'rare' (text), need one of none, balanced",
+        "class_weights: got 'rare' (text), need one of none, balanced, sqrt",
         "key task is missing; need text",
     ):
         assert re.search(rf"params\.yaml:\d* {re.escape(problem)}(;|$)", message), message

@@ -200,12 +200,20 @@ def test_random_kills_under_dvc_repro(tmp_path: Path, tiny_model: Path) -> None:
             hit |= {stage.info["cmdline"][2] for stage in kill(project, process, how)}
             kills += 1
         else:
-            assert process.returncode == 0, output(project)
-            assert lock(project) == expected
-    assert start(project, "dvc", "repro").wait(timeout=600) == 0, output(project)
+            repair_lock(project, process.returncode)
+    while repair_lock(project, start(project, "dvc", "repro").wait(timeout=600)):
+        pass
     assert lock(project) == expected
     assert not list(project.rglob(".*.tmp"))
     print(f"{kills} kills of dvc, its stage or both, in {sorted(hit)}; the same dvc.lock as without kills")
+
+
+def repair_lock(project: Path, exit_code: int) -> bool:
+    """Whether `dvc repro` failed because DVC was killed while it wrote dvc.lock; the documented command repairs it."""
+    if exit_code:
+        assert "dvc.lock' validation failed" in output(project)[-200:], output(project)
+        run("python", "-m", "refit.doctor", "--fix", cwd=project)
+    return exit_code != 0
 
 
 def remove_results(project: Path) -> None:

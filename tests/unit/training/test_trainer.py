@@ -117,3 +117,10 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     assert trainer.balanced_weights(labels, 3).tolist() == pytest.approx(expected.tolist())
     assert trainer.balanced_weights(labels, 4)[3] == 1.0, "a class without examples"
+
+
+def test_sqrt_is_half_way_to_balanced(tiny_model: Path, tmp_path: Path) -> None:
+    """Prevents weights that are not between none and balanced."""
+    given = [make(tiny_model, tmp_path / kind, params={"class_weights": kind}) for kind in ("balanced", "sqrt")]
+    balanced, root = (fitting.class_weights for fitting in given)
+    assert root.tolist() == pytest.approx([weight**0.5 for weight in balanced.tolist()])
