@@ -32,10 +32,10 @@ def train(params: Train) -> dict[str, Any]:
     """
     arguments.check(params.trainer)
     task = TaskRecord.read(paths.TASK)
-    if task.is_regression and (params.class_weights != "none" or params.label_smoothing > 0):
+    if task.is_regression and params.label_smoothing > 0:
         raise ParamsError(
-            f"params.yaml class_weights, label_smoothing: got {params.class_weights} and {params.label_smoothing}, but "
-            "this task is a regression, which has no classes; need none and 0"
+            f"params.yaml label_smoothing: got {params.label_smoothing}, but this task is a regression, which has no "
+            "classes; need 0"
         )
     manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)

@@ -47,7 +47,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         self.inference = inference
         self.is_resumable = arguments.is_resumable(params)
         self.class_weights: torch.Tensor | None = None
-        if params.class_weights != "none":
+        if params.class_weights != "none" and self.model.config.problem_type != "regression":
             weights = balanced_weights(self.train_dataset.rows.label, self.model.config.num_labels)
             self.class_weights = weights if params.class_weights == "balanced" else weights.sqrt()
 

@@ -19,9 +19,11 @@ def test_make_repro_on_a_fresh_clone_ends_with_good_scores(tmp_path: Path) -> No
     assert "People: one rater against the mean of the others: accuracy 0.653, macro_f1 0.559" in done.stdout
     scores = json.loads((project / "metrics/scores.json").read_text())["movie_stars"]
     assert scores["validation"]["rows"] == 1000
-    # The mean over five seeds is above 0.50; a single seed varies.
-    assert scores["validation"]["accuracy"] > 0.47
-    assert scores["test"]["accuracy"] > 0.47
+    # docs/baseline.md has the scores of five seeds; a single seed varies.
+    assert scores["validation"]["accuracy"] > 0.55
+    assert scores["test"]["accuracy"] > 0.55
+    details = json.loads((project / "metrics/details.json").read_text())["movie_stars"]["test"]
+    assert all(label["precision"] > 0 for label in details["classes"].values()), "a label is never predicted"
     baseline = json.loads((project / "metrics/baseline.json").read_text())["tf-idf"]["movie_stars"]
     assert scores["test"]["accuracy"] > baseline["test"]["accuracy"] > 0.4
     assert "Accuracy | 0." in (project / "metrics/model_card.md").read_text()

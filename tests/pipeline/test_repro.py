@@ -105,10 +105,10 @@ def test_pairs_regression_and_an_unlabelled_test_set_run_through(done: Path) -> 
     assert config["problem_type"] == "regression"
     assert "'score': " in example_of_card(done)
     assert 'function_to_apply="none"' in (done / "metrics/model_card.md").read_text()
-    change_params(done / "params.yaml", class_weights="balanced")
+    change_params(done / "params.yaml", label_smoothing=0.1)
     refused = run("python", "-m", "stages.train", cwd=done, check=False).stderr.splitlines()[-1]
-    assert refused.startswith("refit train: params.yaml class_weights, label_smoothing: got balanced and 0.0, but this")
-    change_params(done / "params.yaml", class_weights="none")
+    assert refused.startswith("refit train: params.yaml label_smoothing: got 0.1, but this")
+    change_params(done / "params.yaml", label_smoothing=0.0)
 
 
 def test_sources_are_tracked_by_content_and_one_task_at_a_time(done: Path, tmp_path: Path, tiny_model: Path) -> None:
