@@ -46,7 +46,7 @@ lint: $(VENV)/.installed
 hub: $(VENV)/.installed ## Run every recipe against the hub in ../shared/hub
 	python -m pytest -m hub tests/pipeline/test_recipes.py
 
-crash: $(VENV)/.installed ## Kill every stage and fill the disk at every point, in about 20 minutes
+crash: $(VENV)/.installed ## Kill every stage and fill the disk at every point, in about 15 minutes
 	python -m pytest -m crash --numprocesses 0
 
 bench: $(VENV)/.installed ## Measure against the notebook and write benchmarks/RESULTS.md
