@@ -199,7 +199,7 @@ def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
 
 def _inputs_that_differ(runs: Sequence[Run]) -> list[str]:
     """The code and data that differ between the runs, without what the pipeline computes from them."""
-    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
+    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
     known = [run.inputs for run in runs if run.inputs is not None]
     names = sorted({name for of in known for name in of if not name.startswith(computed)})
     return [name for name in names if len({of.get(name) for of in known}) > 1]

@@ -168,7 +168,7 @@ def _predicted(
         values = {name: score(name, labels, predictions) for name in task.scores}
         if any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in values.items()):
             raise DataError(
-                f"{revision.name}: {path} does not give the scores in git: they are of two runs; run dvc repro and "
-                "commit both together"
+                f"{revision.name}: {path} does not give the scores in {paths.SCORES}: they are of two runs; run "
+                "dvc repro and commit both together"
             )
     return found

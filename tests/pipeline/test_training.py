@@ -17,17 +17,17 @@ from refit.training import curves
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """A tiny project whose stages up to train have run with the notebook's settings."""
+    """A tiny project that has been run with the notebook's settings."""
     settings = {
         "max_length": 48, "train_rows": 40, "eval_rows": 30, "padding": "max_length", "precision": "fp32",
         "sampling": "random", "attention_dropout": "model", "lr": 5e-5, "epochs": 3, "batch_size": 16,
-        "eval_batch_size": 8, "weight_decay": 0.0, "warmup": 0.0, "threads": "auto",
+        "eval_batch_size": 8, "weight_decay": 0.0, "warmup": 0.0, "threads": "auto", "class_weights": "none",
     }  # fmt: skip
     folder = tiny_project(tmp_path_factory.mktemp("faithful") / "project", tiny_model, **settings)
     write_csv(folder / "data/own/tiny/train.csv", ["text", "label"], reviews(80))
     write_csv(folder / "data/own/tiny/validation.csv", ["text", "label"], reviews(50, seed=1))
     write_csv(folder / "data/own/tiny/test.csv", ["text", "label"], reviews(20, seed=2))
-    run("dvc", "repro", "evaluate", cwd=folder)
+    run("dvc", "repro", cwd=folder)
     return folder
 
 
@@ -79,4 +79,9 @@ def test_trackers_log_inside_an_experiment_and_leave_git_and_dvc_alone(tmp_path:
     assert listed == ["first"]
     assert "report_to=dvclive" in (folder / "metrics/report.html").read_text()
     changed = run("git", "status", "--porcelain", cwd=folder).stdout.split("\n")
-    assert {line[3:] for line in changed if line} <= {"dvc.lock", "metrics/scores.json", "params.yaml"}
+    assert {line[3:] for line in changed if line} <= {
+        "dvc.lock",
+        "metrics/baseline.json",
+        "metrics/scores.json",
+        "params.yaml",
+    }

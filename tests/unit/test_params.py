@@ -14,7 +14,7 @@ from refit import params
 def test_every_spelling_of_a_learning_rate_is_the_float(tmp_path: Path, written: str) -> None:
     """Prevents `dvc exp run -S lr=2e-5`, which DVC writes as 2e-05, from being read as text."""
     path = tmp_path / "params.yaml"
-    path.write_text((ROOT / "params.yaml").read_text().replace("lr: 2.0e-4", f"lr: {written}"))
+    path.write_text((ROOT / "params.yaml").read_text().replace("lr: 1.0e-4", f"lr: {written}"))
     assert params.load(params.Train, path).lr == 2e-5
 
 

@@ -99,7 +99,7 @@ def test_a_value_that_the_trainer_or_torch_refuses_is_one_line(
         fitting.create_optimizer_and_scheduler(10)
 
     with pytest.raises(ParamsError, match=f"^params.yaml: the Trainer refuses .*{named}"):
-        prepare(chosen(**changes))
+        prepare(chosen(class_weights="none", **changes))
 
 
 def test_every_argument_that_refit_sets_is_refused_or_a_default(tmp_path: Path) -> None:
