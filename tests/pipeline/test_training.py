@@ -55,7 +55,8 @@ def test_card_and_curve_have_the_scores_that_evaluate_finds(trained: Path) -> No
     scores = json.loads((trained / "metrics/scores.json").read_text())["own/tiny"]["validation"]
     metadata = metadata_load(trained / "metrics/model_card.md")
     assert metadata is not None
-    (result,) = metadata["model-index"][0]["results"]
+    results = metadata["model-index"][0]["results"]
+    (result,) = (of for of in results if of["dataset"]["split"] == "validation")
     by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
     done = files.read_json(next((trained / ".refit/runs").glob("*/DONE.json")))
