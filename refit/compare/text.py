@@ -23,7 +23,7 @@ NUMBERS = {"value", "95% interval", LINEAR_MODEL, "difference", "p", "row"}  # c
 MOST_FLIPS = 40_000  # characters of flips in Markdown; GitHub allows 65,536 in a comment
 TESTS = {
     significance.MCNEMAR: "McNemar's exact test (accuracy)",
-    significance.BOOTSTRAP: f"a paired bootstrap of {significance.DRAWS:,} draws (other scores)",
+    significance.RANDOMIZATION: f"a randomization test of {significance.DRAWS:,} draws (other scores)",
     significance.WELCH: "Welch's t test with the variance over seeds and rows (groups of seeds)",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refit.evaluation.metrics import SCORES, Labels, Values
+from refit.evaluation.metrics import SCORES, Ints, Labels, Values
 
 DRAWS = 2_000
 SEED = 0
@@ -61,20 +61,49 @@ def around(found: float, drawn: Values) -> Values:
 
 
 def draw(name: str, labels: Labels, runs: Sequence[Labels], draws: int) -> Values:
-    """The scores (run, draw) of rows drawn with replacement, the same rows for every run.
+    """The scores (run, draw) of rows drawn with replacement, the same rows for every run."""
+    (label, *predicted), counts = _kinds(name, [labels, *runs])
+    generator = np.random.default_rng(SEED)
+    found = []
+    for size in _parts(draws, len(counts)):
+        weights = generator.multinomial(len(labels), counts / len(labels), size=size)
+        found.append([SCORES[name].of_draws(weights, label, run) for run in predicted])
+    return np.concatenate(found, axis=1)
 
-    The kinds of rows are in the order of their first row: swapping two runs swaps their scores and nothing else.
+
+def swap(name: str, labels: Labels, first: Labels, second: Labels, draws: int) -> Values:
+    """The differences (draw) of two runs whose predictions for each row were exchanged with a chance of one half.
+
+    So they are distributed if the two runs are equally good (E. Noreen, "Computer-Intensive Methods for Testing
+    Hypotheses", 1989).
     """
-    _, first, counts = np.unique(np.stack([labels, *runs]), axis=1, return_index=True, return_counts=True)
+    (label, one, other), counts = _kinds(name, [labels, first, second])
+    generator = np.random.default_rng(SEED)
+    both, predicted = np.concatenate([label, label]), np.concatenate([one, other])
+    found = []
+    for size in _parts(draws, 2 * len(counts)):
+        kept = generator.binomial(counts, 0.5, size=(size, len(counts)))
+        weights = np.concatenate([kept, counts - kept], axis=1), np.concatenate([counts - kept, kept], axis=1)
+        before, after = (SCORES[name].of_draws(of_run, both, predicted) for of_run in weights)
+        found.append(after - before)
+    return np.concatenate(found)
+
+
+def _kinds(name: str, columns: Sequence[Labels]) -> tuple[list[Labels], Ints]:
+    """The different rows of the columns, and how often each occurs.
+
+    They are in the order of their first row: swapping two runs swaps their scores and nothing else.
+    """
+    _, first, counts = np.unique(np.stack(columns), axis=1, return_index=True, return_counts=True)
     order = np.argsort(first)
-    kinds, shares = [column[first[order]] for column in (labels, *runs)], counts[order] / len(labels)
+    kinds = [column[first[order]] for column in columns]
     if not SCORES[name].is_regression:  # only classes that occur are counted, and label 1, which some scores are of
         _, places = np.unique(np.concatenate([*kinds, [0, 1]]), return_inverse=True)
         kinds = list(places[:-2].reshape(len(kinds), -1))
-    generator = np.random.default_rng(SEED)
-    step = max(1, CELLS_AT_ONCE // len(shares))
-    found = []
-    for start in range(0, draws, step):
-        weights = generator.multinomial(len(labels), shares, size=min(step, draws - start))
-        found.append([SCORES[name].of_draws(weights, kinds[0], run) for run in kinds[1:]])
-    return np.concatenate(found, axis=1)
+    return kinds, counts[order]
+
+
+def _parts(draws: int, kinds: int) -> list[int]:
+    """The sizes of parts of the draws that fit in memory."""
+    step = max(1, CELLS_AT_ONCE // kinds)
+    return [min(step, draws - start) for start in range(0, draws, step)]

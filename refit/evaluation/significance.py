@@ -1,6 +1,6 @@
 """Paired significance tests: is the difference of two scores on the same examples more than chance?
 
-Two runs: McNemar's exact test for accuracy, a paired bootstrap for every other score. Groups of runs that differ only
+Two runs: McNemar's exact test for accuracy, a randomization test for every other score. Groups of runs that differ only
 in their seed: Welch's t test over the seeds, with the variance over the examples added. Several comparisons: Holm's
 correction.
 """
@@ -21,7 +21,7 @@ GROUP_DRAWS = 1_000  # bootstrap draws for a variance, which needs fewer
 Values = npt.NDArray[np.float64]
 
 MCNEMAR = "McNemar's exact test"
-BOOTSTRAP = "paired bootstrap"
+RANDOMIZATION = "randomization test"
 WELCH = "Welch's t test over seeds and rows"
 
 
@@ -40,12 +40,12 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
     """Compare two runs by the score `name`; the arrays hold the labels and both runs' predictions, one per example.
 
     The interval is the percentile interval of 10,000 paired bootstrap draws, shifted so that their median is the
-    observed difference. The p-value of accuracy is McNemar's. Of any other score it is the fraction of draws that are
-    at least as far from the observed difference as zero is (B. Efron and R. Tibshirani, "An Introduction to the
-    Bootstrap", 1993, chapter 16), with one added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat.
-    Appl. Genet. Mol. Biol. 9, 2010).
+    observed difference. The p-value of accuracy is McNemar's. Of any other score it is a randomization test's: the
+    fraction of 10,000 draws, in each of which the predictions for every example are exchanged or not, with a difference
+    at least as large. One is added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet.
+    Mol. Biol. 9, 2010).
     """
-    test = MCNEMAR if SCORES[name].is_mean_of_rows else BOOTSTRAP
+    test = MCNEMAR if SCORES[name].is_mean_of_rows else RANDOMIZATION
     if np.array_equal(first, second):
         return Difference(value=0.0, low=0.0, high=0.0, p=1.0, test=test)
     found = score(name, labels, second) - score(name, labels, first)
@@ -55,8 +55,8 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
     if SCORES[name].is_mean_of_rows:
         p = mcnemar(labels == first, labels == second)
     else:
-        as_far = np.abs(draws - found) >= abs(found) - 1e-12
-        p = (1 + int(as_far.sum())) / (1 + len(draws))
+        as_far = np.abs(bootstrap.swap(name, labels, first, second, DRAWS)) >= abs(found) - 1e-12
+        p = (1 + int(as_far.sum())) / (1 + DRAWS)
     return Difference(value=found, low=float(low), high=float(high), p=p, test=test)
 
 
