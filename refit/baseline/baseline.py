@@ -26,9 +26,10 @@ def write() -> dict[str, Any]:
     """
     task = TaskRecord.read(paths.TASK)
     manifest.read(paths.SAMPLED)
+    rows = {}
     for split in ("train", *task.scored_splits):
         manifest.check(paths.RAW / f"{split}.parquet", task.splits[split].sha256)
-    rows = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in ("train", *task.scored_splits)}
+        rows[split] = Rows.read(paths.SAMPLED / f"{split}.arrow")
     predictions, strength = _predict(task, rows)
     scores: dict[str, dict[str, float]] = {}
     tables = []

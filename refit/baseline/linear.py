@@ -1,7 +1,6 @@
 """The linear model: a support vector machine for classes, ridge regression for values."""
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ STRENGTHS = (0.1, 0.3, 1.0)  # C of the support vector machine, 1 / alpha of rid
 MOST_ROWS = 100_000  # to select the strength with; the final model is trained on all rows
 TOLERANCE = 0.1  # liblinear's own; scikit-learn's 1e-4 takes up to twice as long for the same score
 MOST_STEPS = 200
-THREADS = 2  # each has a copy of the features
 SEED = 0
 
 Matrix = sparse.csr_array
@@ -34,10 +32,12 @@ def fit(
         constant = DummyRegressor() if is_regression else DummyClassifier()
         return constant.fit(features, labels), 0.0
     some = np.random.default_rng(SEED).permutation(len(labels))[:MOST_ROWS]
+    given, given_labels = features[some], labels[some]
     held_out, truth = validation
-    with warnings.catch_warnings(), ThreadPoolExecutor(THREADS) as pool:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # with labels that contradict each other
-        models = list(pool.map(lambda strength: _fit(features[some], labels[some], strength, is_regression), STRENGTHS))
+        # One after the other: liblinear has one random generator per process, which threads would share.
+        models = [_fit(given, given_labels, strength, is_regression) for strength in STRENGTHS]
         scores = [score(best_score, truth, model.predict(held_out)) for model in models]
         best = int(np.argmax(scores))
         is_final = len(some) == len(labels)
