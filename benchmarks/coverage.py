@@ -22,7 +22,6 @@ from refit.evaluation.metrics import SCORES, Labels
 from refit.stage import bar
 from refit.storage import files
 
-TARGET = (0.93, 0.97)
 RESULTS = ROOT / "benchmarks/COVERAGE.md"
 POPULATION = 10**7  # rows that give the true score
 

@@ -1,4 +1,4 @@
-"""Data and models of the benchmarks, kept in benchmarks/.cache: documents, movie reviews and MiniLM."""
+"""Data and models of the benchmarks, kept in benchmarks/.cache: documents and MiniLM."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from refit import params, paths
-from refit.download import dataset, pretrained, task_registry
+from refit.download import pretrained
 from refit.download.pypi import Distribution, fetch, wheel_members
 from refit.storage import files, manifest
 
@@ -43,15 +43,6 @@ def documents(name: str) -> tuple[Path, Path]:
             table = pa.table({"text": [t for t, _ in part], "label": [labels.index(label) for _, label in part]})
             pq.write_table(table, target / f"{split}.parquet")
     return target / "train.parquet", target / "test.parquet"
-
-
-def movie_stars() -> Path:
-    """The folder data/raw of the default task."""
-    target = CACHE / "movie_stars"
-    if not target.is_dir():
-        chosen = params.Download(task="movie_stars", validation_share=0.1, test_share=0.1, split_seed=42)
-        dataset.write(chosen, task_registry.find("movie_stars"), target)
-    return target
 
 
 def minilm() -> Path:
