@@ -28,6 +28,11 @@ Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number fr
 Cadence = Annotated[
     Annotated[int, Field(ge=1)] | Literal["epoch"], Field(description="epoch, or a whole number of steps >= 1")
 ]
+ClassWeights = Annotated[
+    Literal["none", "balanced", "sqrt"]
+    | Annotated[dict[str | int | bool, Annotated[float, Field(gt=0)]], Field(min_length=1)],
+    Field(description="none, balanced, sqrt, or weights > 0 of labels, such as {spam: 5}"),
+]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Threads = Annotated[
     Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], Field(description="auto, or a whole number from 1 to 1024")
@@ -99,7 +104,8 @@ class Train(Params):
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"]
     max_grad_norm: Annotated[float, Field(ge=0, description="a number >= 0 (0: do not clip)")]
     label_smoothing: Share
-    class_weights: Literal["none", "balanced", "sqrt"]
+    class_weights: ClassWeights
+    threshold: Literal["argmax", "best"]
     early_stopping: Annotated[
         int, Field(ge=0, description="a whole number >= 0: evaluations without improvement before stopping (0: never)")
     ]

@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 from conftest import ROOT, change_params
 
 from refit import paths
-from refit.data.task_record import SplitRecord, TaskRecord
+from refit.data import label_sets
+from refit.data.task_record import ProblemType, SplitRecord, TaskRecord
+from refit.download.task_registry import DEFAULT_SCORES
 from refit.evaluation import against_baseline, evaluate
 from refit.storage import manifest
 from refit.storage.arrow import Rows
@@ -52,14 +54,17 @@ def splits(rows: dict[str, int], sha256: str = "1") -> dict[str, SplitRecord]:
     return {split: SplitRecord(rows=count, is_labelled=True, sha256=sha256) for split, count in rows.items()}
 
 
-def write(folder: Path, *, labels: Sequence[str] = LABELS, texts: Sequence[str] = TEXTS, is_pair: bool = False) -> Path:
+def write(
+    folder: Path, *, labels: Sequence[str] = LABELS, texts: Sequence[str] = TEXTS, is_pair: bool = False,
+    is_multi_label: bool = False,
+) -> Path:  # fmt: skip
     """Write data/, models/base/model.json, metrics/ and params.yaml under `folder`; no labels: a regression."""
     generator = np.random.default_rng(7)
-    scores = ["accuracy", "macro_f1"] if labels else ["pearson", "spearmanr"]
+    kind: ProblemType = "multi_label" if is_multi_label else "classification" if labels else "regression"
+    scores = list(DEFAULT_SCORES[kind])
     task = task_record(
-        name="own/made", problem_type="classification" if labels else "regression", is_pair=is_pair, labels=labels,
-        scores=scores, best_score=scores[0],
-    )  # fmt: skip
+        name="own/made", problem_type=kind, is_pair=is_pair, labels=labels, scores=scores, best_score=scores[0]
+    )
     (folder / paths.SAMPLED).mkdir(parents=True)
     (folder / paths.RAW).mkdir(parents=True)
     (folder / "metrics").mkdir()
@@ -74,9 +79,12 @@ def write(folder: Path, *, labels: Sequence[str] = LABELS, texts: Sequence[str] 
             continue
         used = Rows.read(folder / paths.SAMPLED / f"{split}.arrow")
         logits = generator.normal(size=(rows, max(len(labels), 1))).astype(np.float32)
-        if labels:
+        if is_multi_label:
+            logits += 2.0 * used.label - 1
+        elif labels:
             logits[np.arange(rows), used.label] += 1.0
-        results[split] = evaluate.evaluate_split(task, split, used, logits)
+        thresholds = [0.4] * len(labels) if is_multi_label else []
+        results[split] = evaluate.evaluate_split(task, split, used, logits, thresholds)
     with contextlib.chdir(folder):
         tables = {split: result.predictions for split, result in results.items()}
         _write_baseline(tables, generator)
@@ -93,12 +101,17 @@ def _write_rows(
     texts = [f"{given[row % len(given)]} {split} {row}" for row in range(rows)]
     texts[:3] = [given[0], given[-1], given[0]]  # rows shared by all splits, one of them twice
     numbers = generator.normal(size=rows) if task.is_regression else np.arange(rows) % len(task.labels)
-    labels = numbers.astype(np.float32 if task.is_regression else np.int64)
+    labels: Any = pa.array(numbers.astype(np.float32 if task.is_regression else np.int64))
+    stored = labels
+    if task.is_multi_label:
+        has_label = (generator.random((rows, len(task.labels))) < 0.4).astype(np.int8)
+        labels = label_sets.lists(has_label)
+        stored = pa.FixedSizeListArray.from_arrays(pa.array(has_label.ravel()), len(task.labels))
     columns = {"text": texts, **({"text_pair": texts[::-1]} if task.is_pair else {}), "label": labels}
     pq.write_table(pa.table(columns), folder / paths.RAW / f"{split}.parquet", row_group_size=10)
     lengths = generator.integers(3, MAX_LENGTH + 1, size=rows).astype(np.int32)
     ids = pa.array([list(range(length)) for length in lengths.tolist()], pa.list_(pa.int32()))
-    sampled = {"input_ids": ids, "label": pa.array(labels), "length": pa.array(lengths),
+    sampled = {"input_ids": ids, "label": stored, "length": pa.array(lengths),
                "row": pa.array(np.arange(rows, dtype=np.int32))}  # fmt: skip
     batch = pa.record_batch(sampled)
     with pa.ipc.new_stream(str(folder / paths.SAMPLED / f"{split}.arrow"), batch.schema) as stream:
@@ -107,12 +120,10 @@ def _write_rows(
 
 def _write_baseline(tables: dict[str, pa.Table], generator: np.random.Generator) -> None:
     """The predictions of a baseline that knows nothing: the labels of other rows."""
-    guesses = [
-        table.select(["split", "row", "label"]).append_column(
-            "prediction", pa.array(generator.permutation(table["label"].to_numpy()))
-        )
-        for table in tables.values()
-    ]
+    guesses = []
+    for table in tables.values():
+        others = table["label"].take(generator.permutation(len(table)))
+        guesses.append(table.set_column(table.schema.get_field_index("prediction"), "prediction", others))
     paths.BASELINE.mkdir()
     pq.write_table(pa.concat_tables(guesses), paths.BASELINE_PREDICTIONS)
     manifest.write(paths.BASELINE, {paths.BASELINE_PREDICTIONS.name: {}})

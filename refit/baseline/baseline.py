@@ -11,7 +11,8 @@ from refit import paths
 from refit.baseline import linear
 from refit.baseline.features import Counts, Features, count
 from refit.data.task_record import TaskRecord
-from refit.evaluation.metrics import Labels, score
+from refit.evaluation import predictions
+from refit.evaluation.metrics import score
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
@@ -30,25 +31,23 @@ def write() -> dict[str, Any]:
     for split in ("train", *task.scored_splits):
         manifest.check(paths.RAW / f"{split}.parquet", task.splits[split].sha256)
         rows[split] = Rows.read(paths.SAMPLED / f"{split}.arrow")
-    predictions, strength = _predict(task, rows)
+    found, strength = _predict(task, rows)
     scores: dict[str, dict[str, float]] = {}
-    tables = []
-    for split, predicted in predictions.items():
-        labels = rows[split].label
+    for split, table in found.items():
+        labels, predicted = predictions.arrays(table)
         scores[split] = {name: round(score(name, labels, predicted), DECIMALS) for name in task.scores}
         scores[split]["rows"] = len(labels)
-        columns = {"split": [split] * len(labels), "row": rows[split].row, "label": labels, "prediction": predicted}
-        tables.append(pa.table(columns))
+    everything = pa.concat_tables(found.values())
     with files.replaced_folder(paths.BASELINE) as folder:
         name = paths.BASELINE_PREDICTIONS.name
-        pq.write_table(pa.concat_tables(tables), folder / name, compression="zstd")
-        manifest.write(folder, {name: {"rows": sum(map(len, tables))}})
+        pq.write_table(everything, folder / name, compression="zstd")
+        manifest.write(folder, {name: {"rows": everything.num_rows}})
     files.write_json(paths.BASELINE_SCORES, {paths.BASELINE_KEY: {task.name: scores}})
     return {"rows": len(rows["train"]), "strength": strength}
 
 
-def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, Labels], float]:
-    """The predictions of the linear model for each split but train, in the order of `rows`, and its strength."""
+def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, pa.Table], float]:
+    """The linear model's predictions for each split but train, in the order of `rows`, and its strength."""
     longest = 2 if len(rows["train"]) <= MOST_ROWS_FOR_PAIRS_OF_WORDS else 1
     order = {split: np.argsort(of.row, kind="stable") for split, of in rows.items()}  # raw files are read in order
 
@@ -65,10 +64,11 @@ def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, Labels]
     held_out = {split: features.of(counted(split)) for split in rows if split != "train"}
     model, strength = linear.fit(
         matrix, labels("train"), (held_out["validation"], labels("validation")), task.best_score,
-        is_regression=task.is_regression,
+        task.problem_type,
     )  # fmt: skip
-    predictions = {}
+    found = {}
     for split, of in held_out.items():
-        predictions[split] = np.empty_like(rows[split].label)
-        predictions[split][order[split]] = model.predict(of)
-    return predictions, strength
+        chances = model.probabilities(of)
+        table = predictions.table(split, rows[split].row[order[split]], labels(split), model.predict(of), chances)
+        found[split] = table.take(np.argsort(order[split]))
+    return found, strength

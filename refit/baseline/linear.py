@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Ridge
 from sklearn.svm import LinearSVC
 
+from refit.data.task_record import ProblemType
+from refit.evaluation import decisions
 from refit.evaluation.metrics import Labels, score
 
 STRENGTHS = (0.1, 0.3, 1.0)  # C of the support vector machine, 1 / alpha of ridge regression
@@ -22,30 +24,69 @@ Matrix = sparse.csr_array
 
 
 def fit(
-    features: Matrix, labels: Labels, validation: tuple[Matrix, Labels], best_score: str, *, is_regression: bool
-) -> tuple[Any, float]:
-    """The scikit-learn model trained on `features` (rows, features), and its strength.
+    features: Matrix, labels: Labels, validation: tuple[Matrix, Labels], best_score: str, problem_type: ProblemType
+) -> tuple["Linear", float]:
+    """The linear model trained on `features` (rows, features), and its strength.
 
     Of STRENGTHS, it is the one with the best score on validation, the first of equals.
     """
-    if len(np.unique(labels)) == 1 or not features.shape[1]:  # nothing to learn, or nothing to learn it from
-        constant = DummyRegressor() if is_regression else DummyClassifier()
-        return constant.fit(features, labels), 0.0
     some = np.random.default_rng(SEED).permutation(len(labels))[:MOST_ROWS]
     given, given_labels = features[some], labels[some]
     held_out, truth = validation
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # with labels that contradict each other
         # One after the other: liblinear has one random generator per process, which threads would share.
-        models = [_fit(given, given_labels, strength, is_regression) for strength in STRENGTHS]
+        models = [Linear(given, given_labels, strength, problem_type) for strength in STRENGTHS]
+        for model in models:
+            model.choose_thresholds(held_out, truth, best_score)
         scores = [score(best_score, truth, model.predict(held_out)) for model in models]
         best = int(np.argmax(scores))
-        is_final = len(some) == len(labels)
-        model = models[best] if is_final else _fit(features, labels, STRENGTHS[best], is_regression)
+        model = models[best]
+        if len(some) < len(labels):
+            model = Linear(features, labels, STRENGTHS[best], problem_type)
+            model.choose_thresholds(held_out, truth, best_score)
     return model, STRENGTHS[best]
 
 
-def _fit(features: Matrix, labels: Labels, strength: float, is_regression: bool) -> Any:
+class Linear:
+    """scikit-learn's models, one for each label of a multi-label task."""
+
+    def __init__(self, features: Matrix, labels: Labels, strength: float, problem_type: ProblemType) -> None:
+        self.problem_type = problem_type
+        self.thresholds: list[float] = []
+        columns = labels.T if labels.ndim == 2 else [labels]
+        self.models = [_fit(features, column, strength, problem_type) for column in columns]
+
+    def choose_thresholds(self, features: Matrix, labels: Labels, best_score: str) -> None:
+        """Choose the thresholds of a multi-label task as the encoder's are chosen."""
+        if self.problem_type == "multi_label":
+            self.thresholds = decisions.best_thresholds(self._logits(features), labels, "multi_label", best_score)
+
+    def predict(self, features: Matrix) -> Labels:
+        """The predictions (rows), of a multi-label task (rows, labels), as refit/evaluation/metrics.py takes them."""
+        if self.problem_type == "multi_label":
+            return decisions.predictions(self._logits(features), "multi_label", self.thresholds)
+        return np.asarray(self.models[0].predict(features))
+
+    def probabilities(self, features: Matrix) -> decisions.Logits | None:
+        """Of a multi-label task, numbers (rows, labels) from 0 to 1 in the order of probabilities; not calibrated."""
+        is_multi_label = self.problem_type == "multi_label"
+        return decisions.probabilities(self._logits(features), "multi_label") if is_multi_label else None
+
+    def _logits(self, features: Matrix) -> decisions.Logits:
+        """The signed distance from the plane of each label (rows, labels), or of a constant what it predicts."""
+        columns = [
+            model.decision_function(features) if hasattr(model, "decision_function") else model.predict(features)
+            for model in self.models
+        ]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _fit(features: Matrix, labels: Labels, strength: float, problem_type: ProblemType) -> Any:
+    is_regression = problem_type == "regression"
+    if len(np.unique(labels)) == 1 or not features.shape[1]:  # nothing to learn, or nothing to learn it from
+        constant = DummyRegressor() if is_regression else DummyClassifier()
+        return constant.fit(features, labels)
     if is_regression:
         return Ridge(alpha=1 / strength, solver="sparse_cg").fit(features, labels)
     # dual: with more rows than features scikit-learn would choose another solver, for which this tolerance is too large

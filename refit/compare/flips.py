@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from refit.compare.comparison import why_not
 from refit.compare.runs import Run
 from refit.errors import DataError, NetworkError, UsageError
+from refit.evaluation.metrics import is_right
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,17 @@ def between(runs: Sequence[Run]) -> list[Flip]:
             raise DataError(f"--flips: {first.name} and {second.name}, {split}: {reason}")
         rows, labels = first.predicted[split].rows, first.predicted[split].labels
         before, after = first.predicted[split].predictions, second.predicted[split].predictions
-        flipped = np.flatnonzero((before == labels) != (after == labels))
+        flipped = np.flatnonzero(is_right(labels, before) != is_right(labels, after))
         for place, texts in zip(flipped, second.texts(split, rows[flipped]), strict=True):
-            label, was, now = (names[column[place]] for column in (labels, before, after))
+            label, was, now = (_named(column[place], names) for column in (labels, before, after))
             flips.append(Flip(split, int(rows[place]), label, was, now, texts))
     return sorted(flips, key=lambda flip: (flip.split, flip.after == flip.label, flip.row))
+
+
+def _named(label: Any, names: Sequence[str]) -> str:
+    """The name of a label, or the names of all labels that a row of a multi-label task has."""
+    return (
+        names[int(label)]
+        if np.ndim(label) == 0
+        else " | ".join(names[int(index)] for index in np.flatnonzero(label > 0))
+    )

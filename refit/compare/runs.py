@@ -13,6 +13,7 @@ from refit.data.task_record import TaskRecord
 from refit.errors import DataError, RefitError
 from refit.evaluation.against_baseline import LINEAR_MODEL
 from refit.evaluation.metrics import score
+from refit.evaluation.predictions import arrays
 from refit.repo import Revision, parse_yaml
 
 LOCK = Path("dvc.lock")
@@ -22,7 +23,7 @@ Column = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """The predictions on one split, sorted by row: rows of the raw data, labels and predictions."""
+    """The predictions on one split, sorted by row of the raw data; labels and predictions as metrics takes them."""
 
     rows: Column
     labels: Column
@@ -155,16 +156,17 @@ def _predicted(
     import pyarrow.parquet as pq
 
     content = revision.from_dvc(path)
+    columns = ["split", "row", "label", "prediction", *(["probabilities"] if task.is_multi_label else [])]
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["split", "row", "label", "prediction"])
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)
     except pa.ArrowException:
         raise DataError(f"{path} is not what this version of refit writes; run dvc repro") from None
     table = table.sort_by("row")
     found = {}
     for split in scores:
         of_split = table.filter(pc.equal(table["split"], split))
-        rows, labels, predictions = (of_split[name].to_numpy() for name in ("row", "label", "prediction"))
-        found[split] = Predicted(rows, labels, predictions)
+        labels, predictions = arrays(of_split)
+        found[split] = Predicted(of_split["row"].to_numpy(), labels, predictions)
         values = {name: score(name, labels, predictions) for name in task.scores}
         if any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in values.items()):
             raise DataError(

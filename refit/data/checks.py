@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from refit.data import parquet
+from refit.data import label_sets, parquet
 
 FEW_ROWS = 30  # with fewer, the 95% interval of an accuracy is wider than 0.3
 SHOWN = 60  # characters of an example
@@ -27,7 +27,10 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class HashedSplit:
-    """The text hash and label of each row of a split (`labels` is None if they are hidden), and the empty texts."""
+    """The text hash and label of each row of a split, and the number of its empty texts.
+
+    `labels` are as label_sets.keys returns them, None if they are hidden.
+    """
 
     hashes: Hashes
     labels: npt.NDArray[Any] | None
@@ -79,7 +82,7 @@ def hashed(batches: Iterable[pa.RecordBatch], *, labelled: bool) -> HashedSplit:
         if "text_pair" in batch.schema.names:
             values = values * PAIR_FACTOR + _hash(batch.column("text_pair"))
         hashes.append(values)
-        labels.append(batch.column("label").to_numpy())
+        labels.append(label_sets.keys(batch.column("label")))
         empty += pc.sum(pc.equal(batch.column("text"), "")).as_py() or 0
     return HashedSplit(np.concatenate(hashes), np.concatenate(labels) if labelled else None, empty)
 

@@ -19,6 +19,7 @@ from refit.errors import DataError
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 AS_UTF8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
+LABELS = ("label", "labels")  # columns that need not be text
 SPACE_QUOTE = re.compile(' +"')
 NOT_TEXT = {
     codecs.BOM_UTF16_LE: f"is in UTF-16; {AS_UTF8}",
@@ -38,9 +39,8 @@ def read(
     An empty cell of the columns `may_be_empty` is None. Raises DataError for an unreadable file, a missing column,
     another empty or blank cell, or text that UTF-8 cannot encode.
     """
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     names: list[str] = []
-    for line, row in readers[path.suffix](path):
+    for line, row in _rows(path):
         if not names:
             _check_header(path, list(map(str, row)), required)
             names = [*required, *(name for name in optional if name in row)]
@@ -57,6 +57,16 @@ def read(
         yield line, cells
     if not names:
         raise DataError(f"{path}: has no rows; need a header and at least one row")
+
+
+def columns(path: Path) -> list[str]:
+    """The columns of a file's first row; none if it has no rows. Raises DataError for an unreadable file."""
+    return next((list(map(str, row)) for _, row in _rows(path)), [])
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    return readers[path.suffix](path)
 
 
 def _check_header(path: Path, columns: list[str], required: Sequence[str]) -> None:
@@ -86,7 +96,7 @@ def _problem(name: str, value: Any) -> str | None:
             value.encode()
         except UnicodeEncodeError:
             return "has one half of a surrogate pair, such as a cut emoji; remove it"
-    elif name != "label":
+    elif name not in LABELS:
         return f"is {value!r:.40} ({type(value).__name__}); need text"
     return None
 
@@ -179,11 +189,11 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    """The rows, with None for the cells of other columns than `text`, `text_pair` and `label`, which are not read."""
+    """The rows, with None for the cells of columns that are neither texts nor labels, which are not read."""
     try:
         file = pq.ParquetFile(path)
         names = _names(path, file.schema_arrow.names)
-        wanted = [name for name in names if name in ("text", "text_pair", "label")]
+        wanted = [name for name in names if name in ("text", "text_pair", *LABELS)]
         unread = dict.fromkeys(names)
         number = 0
         for batch in file.iter_batches(batch_size=10_000, columns=wanted or names):

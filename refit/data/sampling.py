@@ -27,7 +27,8 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """Write the sampled rows of every split of `tokenized` to `target`; returns the number of rows written.
 
     If a split has fewer rows than wanted, all are used. Memory grows by 16 bytes per row of a split. Raises DataError
-    for damaged files, ParamsError for `stratify` with a regression, and DiskError, before any work, without room.
+    for damaged files, ParamsError for `stratify` with a regression or a multi-label task, and DiskError, before any
+    work, without room.
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
@@ -35,7 +36,7 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     with files.replaced_folder(target) as folder:
         for name in recorded:
             batches = arrow.open_batches(tokenized / name)
-            labels = np.concatenate([batch.column("label").to_numpy() for batch in batches])
+            labels = arrow.labels(batches)
             order = _chosen(params, name, labels)
             with pa.ipc.new_stream(str(folder / name), batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
@@ -72,10 +73,9 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
     """The indices of the rows to use of a split's file; warns if they are too few to train on or to score."""
     key, count, seed = _wanted(params, name)
     is_regression = labels.dtype.kind == "f"
-    if params.stratify and is_regression:
-        raise ParamsError(
-            "params.yaml stratify: got true, but this task is a regression, which has no classes; need false"
-        )
+    if params.stratify and (is_regression or labels.ndim == 2):
+        kind = "a regression, which has no classes" if is_regression else "multi-label, which has no class for each row"
+        raise ParamsError(f"params.yaml stratify: got true, but this task is {kind}; need false")
     if count != "all" and count > len(labels):
         split = name.removesuffix(".arrow")
         _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({len(labels)})")
@@ -87,10 +87,14 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
         if count < checks.FEW_ROWS:
             _warn(f"params.yaml {key} is {count}: scores on so few are mostly chance; use {checks.FEW_ROWS} or more")
     elif not is_regression:
-        sampled, known = len(np.unique(labels[order])), len(np.unique(labels))
+        sampled, known = (_classes(of) for of in (labels[order], labels))
         if sampled < known:
             _warn(f"params.yaml {key} is {count}: these rows have {sampled} of the {known} labels; use more rows")
     return order
+
+
+def _classes(labels: npt.NDArray[Any]) -> int:
+    return int(labels.any(axis=0).sum()) if labels.ndim == 2 else len(np.unique(labels))
 
 
 def _wanted(params: Sample, name: str) -> tuple[str, Count, int]:

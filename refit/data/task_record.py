@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from refit.errors import DataError
 from refit.storage import manifest
 
-ProblemType = Literal["classification", "regression"]
+ProblemType = Literal["classification", "multi_label", "regression"]
 
 
 class SplitRecord(BaseModel):
@@ -51,6 +51,11 @@ class TaskRecord(BaseModel):
     def is_regression(self) -> bool:
         """Whether labels are numbers rather than classes."""
         return self.problem_type == "regression"
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an example may have several labels, or none."""
+        return self.problem_type == "multi_label"
 
     @property
     def scored_splits(self) -> list[str]:

@@ -11,7 +11,7 @@ from refit import paths
 from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord, in_order
 from refit.download.splits import Loaded, hold_out, is_hidden
-from refit.download.task_registry import REGRESSION_SCORES, Task
+from refit.download.task_registry import DEFAULT_SCORES, Task
 from refit.errors import DataError, ParamsError
 from refit.params import Download
 from refit.storage import files
@@ -47,8 +47,10 @@ def _load(task: Task) -> Loaded:
 
         return hub_dataset.load(task)
     if source.kind == "package":
-        from refit.download import vader
+        from refit.download import movie_genres, vader
 
+        if source.name == movie_genres.FILE:
+            return movie_genres.load()
         return vader.load(source.name, regression=task.problem_type == "regression", scores=task.scores)
     from refit.download import local_files
 
@@ -69,7 +71,7 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
     for split, share in shares.items():
         splits["train"], splits[split] = hold_out(
             splits["train"], max(1, round(share * rows)), params.split_seed,
-            stratified=loaded.problem_type == "classification",
+            stratified=loaded.problem_type != "regression",
         )  # fmt: skip
     if "validation" not in splits:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
@@ -82,8 +84,7 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
 
 
 def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord]) -> TaskRecord:
-    is_own_regression = task.problem_type is None and loaded.problem_type == "regression"
-    scores = REGRESSION_SCORES if is_own_regression else task.scores
+    scores = task.scores if task.problem_type else DEFAULT_SCORES[loaded.problem_type]
     return TaskRecord(
         name=name,
         source=task.source.kind,
@@ -106,5 +107,8 @@ def _summary(record: TaskRecord) -> str:
     if record.is_regression:
         kind = "treating labels as numbers (regression) because some have a decimal point"
     else:
-        kind = f"{len(record.labels)} classes: {', '.join(record.labels[:8])}"
+        kind = "multi-label, " if record.is_multi_label else ""
+        kind += (
+            f"{len(record.labels)} {'labels' if record.is_multi_label else 'classes'}: {', '.join(record.labels[:8])}"
+        )
     return f"{record.name}: {rows} rows; {kind}"

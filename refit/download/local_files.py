@@ -1,6 +1,7 @@
 """The user's own files: data/own/NAME/{train,validation,test}.{csv,tsv,jsonl,parquet} with text, [text_pair,] label.
 
 Labels that are words or whole numbers are classes. Numbers of which at least one has a fraction make it a regression.
+A column `labels` instead of `label` makes it multi-label: a list in JSONL and parquet, `a|b` in CSV and TSV.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from refit.data import row_files
+from refit.data.task_record import ProblemType
 from refit.download.splits import HIDDEN, Loaded
 from refit.errors import DataError
 from refit.storage import files
@@ -24,32 +26,54 @@ LONGEST_LABEL = 500  # characters; a longer one is a text in the wrong column
 LARGEST_LABEL = 1e15  # of a regression; the loss and the gradient of larger ones overflow float32
 
 Labels = list[tuple[str, str]]  # (file and line, label)
+LabelLists = list[tuple[str, list[str]]]  # (file and line, labels of the row)
 
 
 def load(folder: Path) -> Loaded:
     """Read and check every file of a task. Raises DataError with the file, the line and the problem."""
     sources = _files(folder)
+    column = _label_column(sources["train"])
     texts, labels = {}, {}
     for split, path in sources.items():
-        texts[split], labels[split] = _read(path, is_test=split == "test")
+        texts[split], labels[split] = _read(path, column, is_test=split == "test")
     pairs = [str(sources[split]) for split, columns in texts.items() if "text_pair" in columns]
     if 0 < len(pairs) < len(texts):
         raise DataError(
             f"{', '.join(pairs)}: has a column text_pair, the other files lack it; all must have it or none"
         )
-    is_regression = _is_regression([label for of_split in labels.values() for label in of_split])
-    classes = [] if is_regression else _classes(labels, sources["train"])
-    index = {name: position for position, name in enumerate(classes)}
-    label_type = pa.float32() if is_regression else pa.int64()
+    single = {split: [(line, label) for line, of_row in rows for label in of_row] for split, rows in labels.items()}
+    problem_type: ProblemType = "multi_label" if column == "labels" else "classification"
+    if column == "label" and _is_regression([label for of_split in single.values() for label in of_split]):
+        problem_type = "regression"
+    classes = [] if problem_type == "regression" else _classes(single, sources["train"])
     tables = {}
     for split, columns in texts.items():
-        values = [float(label) if is_regression else index[label] for _, label in labels[split]]
         arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-        tables[split] = pa.table({**arrays, "label": pa.array(values or [HIDDEN] * len(columns["text"]), label_type)})
+        stored = _stored([of_row for _, of_row in labels[split]], classes, problem_type, len(columns["text"]))
+        tables[split] = pa.table({**arrays, "label": stored})
     return Loaded(
-        splits=tables, labels=classes, problem_type="regression" if is_regression else "classification",
-        revision="own files", files={path.name: files.sha256(path) for path in sources.values()},
+        splits=tables, labels=classes, problem_type=problem_type, revision="own files",
+        files={path.name: files.sha256(path) for path in sources.values()},
     )  # fmt: skip
+
+
+def _stored(labels: list[list[str]], classes: list[str], problem_type: ProblemType, rows: int) -> pa.Array:
+    """The label column of a split in data/raw; all hidden if the split has no labels."""
+    index = {name: position for position, name in enumerate(classes)}
+    if problem_type == "multi_label":
+        sets = [sorted({index[label] for label in of_row}) for of_row in labels]
+        return pa.array(sets or [[HIDDEN]] * rows, pa.list_(pa.int64()))
+    is_regression = problem_type == "regression"
+    values = [float(label) if is_regression else index[label] for (label,) in labels]
+    return pa.array(values or [HIDDEN] * rows, pa.float32() if is_regression else pa.int64())
+
+
+def _label_column(train: Path) -> str:
+    """`labels` if the train file has it, otherwise `label`. Raises DataError if it has both."""
+    found = [name for name in row_files.LABELS if name in row_files.columns(train)]
+    if len(found) == 2:
+        raise DataError(f"{train}: has the columns label and labels; keep label (one a row) or labels (several)")
+    return found[0] if found else "label"
 
 
 def _files(folder: Path) -> dict[str, Path]:
@@ -85,19 +109,39 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, *, is_test: bool) -> tuple[dict[str, list[str]], Labels]:
+def _read(path: Path, label_column: str, *, is_test: bool) -> tuple[dict[str, list[str]], LabelLists]:
     """The texts of a file by column, and its labels: none of a test file without labels or with an empty column."""
-    required, optional = (("text",), ("text_pair", "label")) if is_test else (("text", "label"), ("text_pair",))
+    required, optional = (
+        (("text",), ("text_pair", label_column)) if is_test else (("text", label_column), ("text_pair",))
+    )
+    may_be_empty = [label_column] if is_test or label_column == "labels" else []
     lines: list[str] = []
     columns: dict[str, list[Any]] = {}
-    for line, row in row_files.read(path, required, optional, may_be_empty=["label"] if is_test else []):
+    for line, row in row_files.read(path, required, optional, may_be_empty=may_be_empty):
         lines.append(f"{path} line {line}")
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
-    labels = columns.pop("label", [])
-    if all(label is None for label in labels):
+    labels = columns.pop(label_column, [])
+    if is_test and all(label is None or label == [] for label in labels):
         labels = []
-    return columns, [(line, _label(f"{line}: label", label)) for line, label in zip(lines, labels, strict=False)]
+    if label_column == "labels":
+        labels = [_listed(f"{line}: labels", cell, path.suffix) for line, cell in zip(lines, labels, strict=False)]
+    else:
+        labels = [[_label(f"{line}: label", cell)] for line, cell in zip(lines, labels, strict=False)]
+    return columns, list(zip(lines, labels, strict=False))
+
+
+def _listed(where: str, value: Any, suffix: str) -> list[str]:
+    """The labels of a row of a multi-label task: a list, or `a|b` in a CSV or TSV file; none if it is empty."""
+    if value is None:
+        return []
+    if isinstance(value, str) and suffix in (".csv", ".tsv"):
+        value = value.split("|")
+    if not isinstance(value, list):
+        raise DataError(f"{where} is {value!r:.40}; need a list of labels")
+    if any(label is None or not str(label).strip() for label in value):
+        raise DataError(f"{where} has an empty label; remove it")
+    return [_label(where, label) for label in value]
 
 
 def _label(where: str, value: Any) -> str:
@@ -153,6 +197,8 @@ def _classes(labels: dict[str, Labels], train: Path) -> list[str]:
                 f"{line}: label is {label!r}, which train lacks (rows with such a label: {len(unknown)}); "
                 "add training rows or remove these"
             )
+    if not classes:
+        raise DataError(f"{train}: no row has a label; need at least two labels")
     if len(classes) < 2:
         raise DataError(f"{train}: only one class {next(iter(classes))!r}; need at least two")
     alike: dict[str, str] = {}

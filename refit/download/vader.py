@@ -4,21 +4,18 @@ C.J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment
 ICWSM 2014: movie reviews, product reviews, tweets and newspaper editorials, rated from -4 to 4.
 """
 
-import hashlib
 import json
 import math
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 
 from refit.download import raters
-from refit.download.pypi import Distribution, fetch
-from refit.download.splits import Loaded
+from refit.download.pypi import Distribution, fetch, nested_file
+from refit.download.splits import Loaded, split_of
 
 SOURCE = Distribution(
     requirement="vaderSentiment==3.2.1",
@@ -72,18 +69,6 @@ def stars(rating: float) -> int:
     return min(4, max(0, math.floor((rating + 4) / 1.6)))
 
 
-def split_of(text: str) -> str:
-    """The split of a text by its hash (80% train, 10% validation, 10% test), so that no text is in two splits."""
-    bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
-    return {0: "validation", 1: "test"}.get(bucket, "train")
-
-
 def _lines(archive: Path, file: str) -> list[str]:
-    with tarfile.open(archive) as outer, tarfile.open(fileobj=_opened(outer, ARCHIVE)) as inner:
-        return _opened(inner, f"hutto_ICWSM_2014/{file}").read().decode("utf-8", errors="replace").splitlines()
-
-
-def _opened(archive: tarfile.TarFile, name: str) -> IO[bytes]:
-    file = archive.extractfile(name)
-    assert file is not None, f"{name} is a folder"
-    return file
+    content = nested_file(archive, ARCHIVE, f"hutto_ICWSM_2014/{file}")
+    return content.decode("utf-8", errors="replace").splitlines()

@@ -12,34 +12,33 @@ from refit.data.task_record import TaskRecord
 from refit.errors import DataError
 from refit.evaluation import significance
 from refit.evaluation.metrics import score
+from refit.evaluation.predictions import arrays
 from refit.storage import manifest
 
 DECIMALS = 6
 LINEAR_MODEL = "TF-IDF"  # the baseline's name for people
 
 
-def tests(task: TaskRecord, predictions: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, Any]]]:
+def tests(task: TaskRecord, predicted: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, Any]]]:
     """Split → score → the baseline's `value`, the encoder's `difference` to it with its 95% `interval`, and `p`.
 
-    `predictions` has a table for each split with row, label and prediction. The p-values are corrected for the number
+    `predicted` has a table of refit/evaluation/predictions.py for each split. The p-values are corrected for the number
     of comparisons. Raises DataError if the baseline's predictions are damaged or of other rows.
     """
     manifest.read(paths.BASELINE)
     with parquet.opened(paths.BASELINE_PREDICTIONS) as file:
         baseline = file.read()
     values, differences = {}, {}
-    for split, of_encoder in predictions.items():
+    for split, of_encoder in predicted.items():
         of_baseline = baseline.filter(pc.equal(baseline["split"], split))
         if not of_baseline.select(["row", "label"]).equals(of_encoder.select(["row", "label"])):
             raise DataError(f"{paths.BASELINE_PREDICTIONS}: its {split} rows are not those of this run; run: dvc repro")
-        labels, first, second = (
-            column.to_numpy() for column in (of_encoder["label"], of_baseline["prediction"], of_encoder["prediction"])
-        )
+        (labels, second), (_, first) = (arrays(table) for table in (of_encoder, of_baseline))
         for name in task.scores:
             values[split, name] = score(name, labels, first)
             differences[split, name] = significance.difference(name, labels, first, second)
     corrected = significance.holm([difference.p for difference in differences.values()])
-    found: dict[str, dict[str, dict[str, Any]]] = {split: {} for split in predictions}
+    found: dict[str, dict[str, dict[str, Any]]] = {split: {} for split in predicted}
     for ((split, name), of), p in zip(differences.items(), corrected, strict=True):
         found[split][name] = {
             "value": round(values[split, name], DECIMALS),

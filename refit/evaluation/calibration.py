@@ -22,9 +22,15 @@ class Bin:
 
 
 def bins(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> list[Bin]:
-    """The bins that have rows, least confident first, of probabilities (rows, labels) and the true labels (rows)."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    """The bins that have rows, least confident first, of probabilities (rows, labels) and the true labels (rows).
+
+    Multi-label: the bins are of the probabilities of all labels, and right is where the label is there (rows, labels).
+    """
+    if labels.ndim == 2:
+        confidence, right = (of.ravel().astype(np.float64) for of in (probabilities, labels))
+    else:
+        confidence = probabilities.max(axis=1).astype(np.float64)
+        right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     rows = np.bincount(place, minlength=BINS)
     sums = (np.bincount(place, weights=values, minlength=BINS) for values in (confidence, right))

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.escaping import csv_cell
-from refit.evaluation import against_baseline, bootstrap, calibration, hf_evaluate, metrics
+from refit.evaluation import against_baseline, bootstrap, calibration, decisions, hf_evaluate, metrics, predictions
 from refit.model import classifier, cpu_bf16, device
-from refit.model.inference import Inference, probabilities
+from refit.model.inference import Inference
 from refit.params import Evaluate
 from refit.stage import bar
 from refit.storage import files, manifest
@@ -48,6 +48,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     model = classifier.finetuned(paths.FINETUNED_MODEL)
     cpu_bf16.speed_up(model, number)
     collate = classifier.collator(paths.FINETUNED_MODEL)
+    thresholds = decisions.of_config(model.config.to_dict(), task.labels)
     inference = Inference(model, collate, params.eval_batch_size, number)
     results = {}
     rows_done, tokens, seconds = 0, 0, 0.0
@@ -59,43 +60,44 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         seconds += time.perf_counter() - started
         rows_done += len(rows)
         tokens += int(rows.length.sum())
-        results[split] = evaluate_split(task, split, rows, logits)
+        results[split] = evaluate_split(task, split, rows, logits, thresholds)
     write(task, results, against_baseline.tests(task, {split: of.predictions for split, of in results.items()}))
     return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
-def evaluate_split(task: TaskRecord, split: str, rows: Rows, logits: npt.NDArray[np.float32]) -> SplitResult:
-    """Score the logits (rows, labels) of a split."""
-    predictions = metrics.predictions_of(logits, is_regression=task.is_regression)
-    values = hf_evaluate.compute(task.scores, rows.label, predictions)
+def evaluate_split(
+    task: TaskRecord, split: str, rows: Rows, logits: npt.NDArray[np.float32], thresholds: decisions.Thresholds = ()
+) -> SplitResult:
+    """Score the logits (rows, labels) of a split; the thresholds are those of refit/evaluation/decisions.py."""
+    predicted = decisions.predictions(logits, task.problem_type, thresholds)
+    values = hf_evaluate.compute(task.scores, rows.label, predicted)
     summary: dict[str, float] = {name: round(value, DECIMALS) for name, value in values.items()}
     summary |= {"loss": round(loss(logits, rows.label), DECIMALS), "rows": len(rows)}
-    ends = {name: bootstrap.interval(name, rows.label, predictions) for name in values}
+    ends = {name: bootstrap.interval(name, rows.label, predicted) for name in values}
     details: dict[str, Any] = {
-        "intervals": {name: [round(end, DECIMALS) for end in both] for name, both in ends.items()}
-    }
-    columns = {
-        "split": pa.array([split] * len(rows)),
-        "row": pa.array(rows.row),  # in data/raw
-        "label": pa.array(rows.label),
-        "prediction": pa.array(predictions),
+        "intervals": {name: [round(end, DECIMALS) for end in both] for name, both in ends.items()},
+        "thresholds": decisions.to_config(thresholds, task.labels) if thresholds else {},
     }
     if task.is_regression:
-        if metrics.is_undefined(rows.label, predictions):
+        if metrics.is_undefined(rows.label, predicted):
             print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0",
                   file=sys.stderr)  # fmt: skip
-        return SplitResult(summary, details, pa.table(columns), [])
-    chances = probabilities(logits)
+        return SplitResult(summary, details, predictions.table(split, rows.row, rows.label, predicted, None), [])
+    chances = decisions.probabilities(logits, task.problem_type)
     bins = calibration.bins(chances, rows.label)
-    details |= _class_details(task.labels, rows.label, predictions)
+    details |= _class_details(task.labels, rows.label, predicted)
     details["calibration_error"] = round(calibration.error(bins), DECIMALS)
-    columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
-    return SplitResult(summary, details, pa.table(columns), bins)
+    return SplitResult(summary, details, predictions.table(split, rows.row, rows.label, predicted, chances), bins)
 
 
 def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
-    """The mean cross-entropy of logits (rows, labels), or the mean squared error where there is one output."""
+    """The mean cross-entropy of logits (rows, labels), or the mean squared error where there is one output.
+
+    For multi-label it is the mean of the binary cross-entropy of every label.
+    """
     wide = logits.astype(np.float64)
+    if labels.ndim == 2:
+        return float(np.mean(np.logaddexp(0, wide) - labels * wide))
     if wide.shape[1] == 1:
         return float(np.mean((wide[:, 0] - labels) ** 2))
     highest = wide.max(axis=1)
@@ -116,9 +118,12 @@ def write(task: TaskRecord, results: dict[str, SplitResult], compared: dict[str,
     manifest.write(paths.METRICS_MANIFEST.parent, {path.name: {} for path in written})
 
 
-def _class_details(names: list[str], labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> dict[str, Any]:
-    """The scores of each class, and the confusion matrix as {label: {prediction: rows}} without its zeros."""
-    counts = metrics.count(labels, predictions, classes=len(names))
+def _class_details(names: list[str], labels: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> dict[str, Any]:
+    """The scores of each class, and the confusion matrix as {label: {prediction: rows}} without its zeros.
+
+    A multi-label task has no confusion matrix: an example with two labels and two predictions confuses no certain pair.
+    """
+    counts = metrics.count(labels, predicted, classes=len(names))
     columns = {
         "precision": metrics.precision_of_each(counts),
         "recall": metrics.recall_of_each(counts),
@@ -129,7 +134,9 @@ def _class_details(names: list[str], labels: npt.NDArray[Any], predictions: npt.
         label: {name: column[index].item() for name, column in columns.items()} for index, label in enumerate(names)
     }
     matrix: dict[str, dict[str, int]] = {}
-    cells, rows = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)
+    if labels.ndim == 2:
+        return {"classes": classes, "confusion": matrix}
+    cells, rows = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
     for label, prediction, count in zip(*cells.tolist(), rows.tolist(), strict=True):
         matrix.setdefault(names[label], {})[names[prediction]] = count
     return {"classes": classes, "confusion": matrix}
@@ -138,12 +145,12 @@ def _class_details(names: list[str], labels: npt.NDArray[Any], predictions: npt.
 def _write_plots(task: TaskRecord, validation: SplitResult) -> None:
     """Write the CSV files that DVC plots: confusion and calibration of classes, or the scatter of a regression.
 
-    The files of the other problem type have only their header, and DVC leaves out their plots.
+    The files of other problem types have only their header, and DVC leaves out their plots.
     """
     pairs = [validation.predictions[name].to_pylist() for name in ("label", "prediction")]
     names = [csv_cell(name) for name in task.labels]
     is_regression = task.is_regression
-    classes = [] if is_regression else [[names[index] for index in column] for column in pairs]
+    classes = [] if task.problem_type != "classification" else [[names[index] for index in column] for column in pairs]
     _write_csv(paths.CONFUSION, ("actual", "predicted"), zip(*classes, strict=True))
     _write_csv(paths.SCATTER, ("actual", "predicted"), zip(*(pairs if is_regression else []), strict=True))
     bins = [(part.confidence, part.accuracy, part.confidence, part.rows) for part in validation.calibration_bins]

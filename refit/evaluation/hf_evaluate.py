@@ -19,12 +19,16 @@ class Metric(evaluate.Metric):  # type: ignore[misc]
 
     def _info(self) -> evaluate.MetricInfo:
         score = SCORES[str(self.config_name)]
-        value = datasets.Value("float32" if score.is_regression else "int64")
+        values = {"classification": datasets.Value("int64"), "regression": datasets.Value("float32"),
+                  "multi_label": datasets.Sequence(datasets.Value("float64"))}  # fmt: skip
         return evaluate.MetricInfo(
             description=score.description,
             citation="",
-            inputs_description="predictions and references: one label id, or one value, per example",
-            features=datasets.Features({"predictions": value, "references": value}),
+            inputs_description="per example: a label id, a value, or a number for each label of a multi-label task",
+            features=[
+                datasets.Features({"predictions": values[kind], "references": values[kind]})
+                for kind in score.problem_types
+            ],
         )
 
     def _compute(self, *, predictions: Any, references: Any) -> dict[str, float]:

@@ -2,6 +2,9 @@
 
 Scores of classes are functions of counts per class, defined as in scikit-learn: 0 / 0 is 0, and for two classes f1,
 precision and recall are those of the second label (index 1), as in GLUE. Scores of values are SciPy's.
+
+In a multi-label task, labels are 0 or 1 (rows, labels), and predictions are numbers of the same shape, from
+refit/evaluation/decisions.py: positive where the label is predicted, and the higher, the more probable it is.
 """
 
 from collections.abc import Callable
@@ -10,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from refit.data.task_record import ProblemType
 
 Labels = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -35,7 +40,9 @@ class Score:
 
     `label` is its name for people; `hub_id` and `hub_args` name it in a model card. `of_rows` computes it, and
     `of_draws` computes it for weights (draw, row) that say how often each row occurs. `is_mean_of_rows`: it is the
-    fraction of examples predicted correctly, so that McNemar's exact test applies.
+    fraction of examples predicted correctly, so that McNemar's exact test applies. `is_of_ranks`: it depends on the
+    order of the predictions, not only on what is predicted. `of_counts`: the same as a function of counts, if it is
+    one.
     """
 
     label: str
@@ -44,10 +51,17 @@ class Score:
     of_draws: Callable[[Ints, Labels, Labels], Values]
     description: str
     hub_args: dict[str, str] = field(default_factory=dict)
-    is_regression: bool = False
+    of_counts: Callable[[Counts], Values] | None = None
+    problem_types: tuple[ProblemType, ...] = ("classification",)
     two_classes_only: bool = False
     is_mean_of_rows: bool = False
+    is_of_ranks: bool = False
     lowest: int = 0
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether labels and predictions are values."""
+        return self.problem_types == ("regression",)
 
 
 def score(name: str, labels: Labels, predictions: Labels) -> float:
@@ -60,15 +74,21 @@ def label(name: str) -> str:
     return SCORES[name].label if name in SCORES else name
 
 
-def predictions_of(logits: npt.NDArray[np.float32], *, is_regression: bool) -> Labels:
-    """The predicted label (int64, the first of equals) or value (float32) of each row of logits (rows, labels)."""
-    return logits[:, 0] if is_regression else logits.argmax(axis=-1)
+def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
+    """Whether each row's label, or all of its labels, are predicted."""
+    return (labels == (predictions > 0)).all(axis=1) if labels.ndim == 2 else np.equal(labels, predictions)
 
 
 def count(labels: Labels, predictions: Labels, weights: Ints | None = None, classes: int = 2) -> Counts:
     """Count the rows of each class, for at least `classes` classes; weights (..., row) repeat rows."""
     if weights is None:
         weights = np.ones(len(labels), np.int64)
+    if labels.ndim == 2:
+        predicted = predictions > 0
+        columns = np.concatenate([labels, predicted, labels * predicted], axis=1)
+        # In float64, which is exact up to 2**53, because numpy multiplies matrices of whole numbers slowly.
+        sums = np.rint(weights.astype(np.float64) @ columns.astype(np.float64)).astype(np.int64)
+        return Counts(*np.split(sums, 3, axis=-1))
     classes = max(classes, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
     return Counts(
         labels=totals(weights, labels, classes),
@@ -122,6 +142,11 @@ def _macro_f1(counts: Counts) -> Values:
     return _ratio(f1_of_each(counts).sum(axis=-1), occurs.sum(axis=-1))
 
 
+def _micro_f1(counts: Counts) -> Values:
+    """The F1 of all decisions, label by label and example by example."""
+    return _ratio(2 * counts.right.sum(axis=-1), (counts.labels + counts.predictions).sum(axis=-1))
+
+
 def _precision(counts: Counts) -> Values:
     """Of the examples predicted as label 1, the fraction that have it; for two classes only."""
     return precision_of_each(counts)[..., 1]
@@ -142,6 +167,37 @@ def _matthews_correlation(counts: Counts) -> Values:
     above = right * rows - (labels * predictions).sum(axis=-1)
     below = np.sqrt((rows**2 - (predictions**2).sum(axis=-1)) * (rows**2 - (labels**2).sum(axis=-1)))
     return _ratio(above, below)
+
+
+def _samples_f1(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """The mean over the examples of the F1 of their labels; 0 for an example without labels and predictions."""
+    predicted = predictions > 0
+    of_rows = _ratio(2 * (labels * predicted).sum(axis=1), labels.sum(axis=1) + predicted.sum(axis=1))
+    return _mean(weights, of_rows)
+
+
+def _subset_accuracy(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """The fraction of examples of which exactly the right labels are predicted."""
+    return _mean(weights, is_right(labels, predictions))
+
+
+def _average_precision(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """The mean over the labels that occur of the average precision, which needs no thresholds."""
+    found = np.zeros((*weights.shape[:-1], labels.shape[1]))
+    for index, (of_label, values) in enumerate(zip(labels.T, predictions.T, strict=True)):
+        order = np.argsort(-values, kind="stable")
+        having = np.flatnonzero(of_label[order])  # the rows with the label: only they add to the sum
+        ends = np.flatnonzero(np.diff(values[order], append=-np.inf))  # equal values are one step
+        step = np.searchsorted(ends, having)
+        gained = weights[..., order[having]]
+        right = np.cumsum(gained, axis=-1)[..., np.searchsorted(step, step, side="right") - 1]
+        rows = np.cumsum(weights[..., order], axis=-1)[..., ends[step]]
+        found[..., index] = _ratio((gained * _ratio(right, rows)).sum(axis=-1), gained.sum(axis=-1))
+    return _ratio(found.sum(axis=-1), (weights @ labels > 0).sum(axis=-1))
+
+
+def _mean(weights: Ints, of_rows: npt.NDArray[Any]) -> Values:
+    return np.asarray(weights @ of_rows.astype(np.float64) / weights.sum(axis=-1))
 
 
 def _pearson(labels: Labels, predictions: Labels) -> float:
@@ -195,6 +251,7 @@ def _of_classes(label: str, hub_id: str, formula: Callable[[Counts], Values], **
         hub_id=hub_id,
         of_rows=lambda labels, predictions: float(formula(count(labels, predictions))),
         of_draws=lambda weights, labels, predictions: formula(count(labels, predictions, weights)),
+        of_counts=formula,
         description=(formula.__doc__ or "").partition("\n")[0],
         **more,
     )
@@ -208,18 +265,38 @@ def _of_values(
 ) -> Score:
     return Score(
         label=label, hub_id=hub_id, of_rows=of_rows, of_draws=of_draws, description=of_rows.__doc__ or "",
-        is_regression=True, lowest=-1,
+        problem_types=("regression",), lowest=-1,
+    )  # fmt: skip
+
+
+def _of_sets(label: str, hub_id: str, formula: Callable[[Ints, Labels, Labels], Values], **more: Any) -> Score:
+    return Score(
+        label=label, hub_id=hub_id, of_draws=formula, problem_types=("multi_label",),
+        of_rows=lambda labels, predictions: float(formula(np.ones(len(labels), np.int64), labels, predictions)),
+        description=(formula.__doc__ or "").partition("\n")[0], **more,
     )  # fmt: skip
 
 
 SCORES: dict[str, Score] = {
     "accuracy": _of_classes("accuracy", "accuracy", _accuracy, is_mean_of_rows=True),
     "f1": _of_classes("F1", "f1", _f1, two_classes_only=True),
-    "macro_f1": _of_classes("macro F1", "f1", _macro_f1, hub_args={"average": "macro"}),
+    "macro_f1": _of_classes(
+        "macro F1",
+        "f1",
+        _macro_f1,
+        hub_args={"average": "macro"},
+        problem_types=("classification", "multi_label"),
+    ),
     "precision": _of_classes("precision", "precision", _precision, two_classes_only=True),
     "recall": _of_classes("recall", "recall", _recall, two_classes_only=True),
     "matthews_correlation": _of_classes(
         "Matthews correlation", "matthews_correlation", _matthews_correlation, lowest=-1
+    ),
+    "micro_f1": _of_classes("micro F1", "f1", _micro_f1, hub_args={"average": "micro"}, problem_types=("multi_label",)),
+    "samples_f1": _of_sets("samples F1", "f1", _samples_f1, hub_args={"average": "samples"}),
+    "subset_accuracy": _of_sets("subset accuracy", "accuracy", _subset_accuracy, is_mean_of_rows=True),
+    "average_precision": _of_sets(
+        "average precision", "average_precision", _average_precision, hub_args={"average": "macro"}, is_of_ranks=True
     ),
     "pearson": _of_values("Pearson correlation", "pearsonr", _pearson, _pearson_of_draws),
     "spearmanr": _of_values("Spearman correlation", "spearmanr", _spearman, _spearman_of_draws),

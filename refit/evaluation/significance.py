@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refit.evaluation import bootstrap
-from refit.evaluation.metrics import SCORES, Labels, score
+from refit.evaluation.metrics import SCORES, Labels, is_right, score
 
 LEVEL = 0.05  # a difference with a lower p-value is called real
 DRAWS = 10_000  # bootstrap draws for a p-value, which is at least 1 / 10,001
@@ -53,10 +53,10 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
     draws = bootstrap.around(found, after - before)
     low, high = np.quantile(draws, [0.025, 0.975])
     if SCORES[name].is_mean_of_rows:
-        p = mcnemar(labels == first, labels == second)
+        p = mcnemar(is_right(labels, first), is_right(labels, second))
     else:
         as_far = np.abs(bootstrap.swap(name, labels, first, second, DRAWS)) >= abs(found) - 1e-12
-        p = (1 + int(as_far.sum())) / (1 + DRAWS)
+        p = (1 + int(as_far.sum())) / (1 + len(as_far))
     return Difference(value=found, low=float(low), high=float(high), p=p, test=test)
 
 

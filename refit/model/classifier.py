@@ -10,9 +10,12 @@ from transformers.utils import logging
 
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError
+from refit.evaluation import decisions
 from refit.model import device
 from refit.model.batching import Collator
 from refit.model.device import say
+
+MULTI_LABEL = "multi_label_classification"  # the problem type for which transformers' pipeline takes the sigmoid
 
 logging.disable_progress_bar()  # it would overwrite refit's progress bar
 
@@ -24,14 +27,16 @@ def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"
     are drawn from torch's global generator: seed it first.
     """
     config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    old_labels = list(config.id2label.values())
+    old_labels, was_multi_label = list(config.id2label.values()), config.problem_type == MULTI_LABEL
+    if hasattr(config, decisions.KEY):
+        delattr(config, decisions.KEY)
     if task.is_regression:
         config.num_labels, config.problem_type = 1, "regression"
         config.id2label, config.label2id = {0: "score"}, {"score": 0}
     else:
         config.id2label = dict(enumerate(task.labels))
         config.label2id = {label: index for index, label in config.id2label.items()}
-        config.problem_type = "single_label_classification"
+        config.problem_type = MULTI_LABEL if task.is_multi_label else "single_label_classification"
     if attention_dropout != "model":
         for name in ("attention_probs_dropout_prob", "attention_dropout", "attn_pdrop"):  # depending on the model type
             if hasattr(config, name):
@@ -39,7 +44,8 @@ def new(base: Path, task: TaskRecord, attention_dropout: float | Literal["model"
     model, found = _load(base, config, mismatched=True)
     if found["missing_keys"]:  # a pretrained encoder without a head
         return model
-    if old_labels == list(config.id2label.values()) and not found["mismatched_keys"]:
+    is_same = old_labels == list(config.id2label.values()) and was_multi_label == task.is_multi_label
+    if is_same and not found["mismatched_keys"]:
         say("train: the model is a classifier with this task's labels: its head is kept")
         return model
     say(f"train: the model is a classifier for {len(old_labels)} labels, not for this task's: starting with a new head")

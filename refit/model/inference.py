@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.special import softmax
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -60,9 +59,3 @@ class Inference:
                 pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the remaining batches
                 torch.set_num_threads(threads)  # set_num_threads in a worker also changed the default of new threads
         return result
-
-
-def probabilities(logits: Values) -> Values:
-    """The softmax of logits (rows, labels), computed in float64 so that rows sum to one."""
-    result: Values = softmax(logits.astype(np.float64), axis=-1).astype(np.float32)
-    return result

@@ -60,8 +60,6 @@ def main() -> None:
 
 def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     """Print the most likely labels with their probabilities, or the value of a regression."""
-    from refit.model import inference
-
     task = predictor.model.task
     if task is not None and task.is_pair != (len(texts) == 2):
         need = "two texts" if task.is_pair else "one text"
@@ -70,11 +68,14 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     if predictor.is_regression:
         print(f"{logits[0, 0]:.4f}")
         return
-    probabilities = inference.probabilities(logits)[0]
+    probabilities = predictor.probabilities(logits)[0]
+    (predicted,) = predictor.predictions(logits)
     best = (-logits[0]).argsort(kind="stable")[:MOST_LABELS]
     width = max(len(predictor.labels[index]) for index in best)
     for index in best:
-        print(f"{predictor.labels[index]:<{width}}  {probabilities[index]:.4f}")
+        label = predictor.labels[index]
+        is_predicted = predictor.thresholds and label in ([predicted] if isinstance(predicted, str) else predicted)
+        print(f"{label:<{width}}  {probabilities[index]:.4f}{'  predicted' if is_predicted else ''}")
 
 
 def _predict_split(predictor: "Predictor", split: str, out: Path | None) -> None:

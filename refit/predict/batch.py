@@ -22,8 +22,6 @@ import pyarrow.parquet as pq
 from refit import locking, paths, targets
 from refit.data import parquet, row_files
 from refit.errors import DataError, ParamsError, UsageError
-from refit.evaluation import metrics
-from refit.model import inference
 from refit.predict.predictor import Predictor, Row
 from refit.stage import bar
 from refit.storage import files
@@ -97,15 +95,16 @@ def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, 
 def predictions(predictor: Predictor, logits: npt.NDArray[np.float32], first_row: int) -> pa.Table:
     """The columns row (0 is the file's first), label, and for classes probabilities (float32, in the order of labels).
 
-    The class names are in the table's metadata, as JSON under `labels`. The label of a regression is its value.
+    The class names are in the table's metadata, as JSON under `labels`. The label of a regression is its value, that
+    of a multi-label task the list of its labels.
     """
-    predicted = metrics.predictions_of(logits, is_regression=predictor.is_regression)
-    columns = {"row": pa.array(np.arange(first_row, first_row + len(logits)))}
-    if predictor.is_regression:
-        columns["label"] = pa.array(predicted)
-    else:
-        probabilities = inference.probabilities(logits)
-        columns["label"] = pa.array([predictor.labels[index] for index in predicted], pa.string())
+    types = {"regression": pa.float32(), "classification": pa.string(), "multi_label": pa.list_(pa.string())}
+    columns = {
+        "row": pa.array(np.arange(first_row, first_row + len(logits))),
+        "label": pa.array(predictor.predictions(logits), types[predictor.problem_type]),
+    }
+    if not predictor.is_regression:
+        probabilities = predictor.probabilities(logits)
         columns["probabilities"] = pa.FixedSizeListArray.from_arrays(
             pa.array(probabilities.ravel()), probabilities.shape[1]
         )

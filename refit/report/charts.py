@@ -28,9 +28,13 @@ class Series:
 
 
 def lines(
-    series: Sequence[Series], *, x_label: str, alt: str, mark: float | None = None, mark_label: str = ""
-) -> Markup:
-    """Lines over one x axis, each in its own colour and dashes, with a vertical line at `mark`."""
+    series: Sequence[Series], *, x_label: str, alt: str, mark: float | None = None, mark_label: str = "",
+    chosen: Sequence[tuple[float, float]] = (),
+) -> Markup:  # fmt: skip
+    """Lines over one x axis, each in its own colour and dashes, with a vertical line at `mark`.
+
+    `chosen` is a point on each line that gets a large dot.
+    """
     top = 18 + 16 * math.ceil(len(series) / 2)  # below the legend, which has two names per row
     all_x, all_y = [x for line in series for x in line.x], [y for line in series for y in line.y]
     frame = _Frame([0, *all_x], all_y, top=top, x_label=x_label)
@@ -42,6 +46,7 @@ def lines(
         parts.append(_path(points, index))
         if len(points) <= MOST_DOTS:
             parts += [_dot(x, y, index) for x, y in points]
+    parts += [_dot(frame.x(x), frame.y(y), index, 5.5) for index, (x, y) in enumerate(chosen)]
     return frame.svg(alt, parts)
 
 

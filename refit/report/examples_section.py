@@ -17,16 +17,23 @@ def mistakes(run: Run) -> dict[str, list[Example]]:
     """Validation examples by kind of mistake.
 
     Classification: `confident`, the wrong predictions of highest probability, and `uncertain`, the predictions whose
-    two most likely labels are closest. Regression: `largest`, the largest errors.
+    two most likely labels are closest. Multi-label: the same with the labels of each example that are furthest from the
+    truth, and closest to their thresholds. Regression: `largest`, the largest errors.
     """
     predicted = run.predicted["validation"]
     if predicted.probabilities is None:
         return {"largest": _examples(run, np.argsort(-np.abs(predicted.error), kind="stable"))}
-    ordered = np.sort(predicted.probabilities, axis=1)
+    if run.task.is_multi_label:
+        thresholds = [run.details["validation"]["thresholds"][label] for label in run.task.labels]
+        wrong_by = np.abs(predicted.probabilities - predicted.label).max(axis=1)
+        margin = np.abs(predicted.probabilities - np.array(thresholds)).min(axis=1)
+    else:
+        ordered = np.sort(predicted.probabilities, axis=1)
+        wrong_by, margin = ordered[:, -1], ordered[:, -1] - ordered[:, -2]
     wrong = np.flatnonzero(predicted.right == 0)
     return {
-        "confident": _examples(run, wrong[np.argsort(-ordered[wrong, -1], kind="stable")]),
-        "uncertain": _examples(run, np.argsort(ordered[:, -1] - ordered[:, -2], kind="stable")),
+        "confident": _examples(run, wrong[np.argsort(-wrong_by[wrong], kind="stable")]),
+        "uncertain": _examples(run, np.argsort(margin, kind="stable")),
     }
 
 
@@ -37,7 +44,8 @@ def examples(run: Run) -> dict[str, Any]:
     if run.task.is_regression:
         groups = np.array_split(np.argsort(used.label, kind="stable"), 4)
     else:
-        groups = [np.flatnonzero(used.label == label) for label in range(labels)]
+        has_label = used.label.T > 0 if run.task.is_multi_label else [used.label == label for label in range(labels)]
+        groups = [np.flatnonzero(of_label) for of_label in has_label[:labels]]
     generator = np.random.default_rng(SEED)
     chosen = np.concatenate(
         [
@@ -47,22 +55,27 @@ def examples(run: Run) -> dict[str, Any]:
         ]
     )
     drawn = [
-        {"texts": texts, "row": used.row[i], "label": used.label[i]}
+        {"texts": texts, "row": used.row[i], "label": _label(run, used.label[i])}
         for i, texts in zip(chosen, run.texts("train", used.row[chosen]), strict=True)
     ]
     return {"drawn": drawn, "labels": labels}
 
 
 def _examples(run: Run, order: Column) -> list[Example]:
-    """The first of the validation examples in an order, for classes with the two most likely labels."""
+    """The first of the validation examples in an order, with the two most likely labels if there are labels."""
     predicted, chosen = run.predicted["validation"], order[:EXAMPLES]
     found = []
     for i, texts in zip(chosen, run.texts("validation", predicted.row[chosen]), strict=True):
-        example = {"texts": texts, "row": predicted.row[i], "label": predicted.label[i]}
-        if predicted.probabilities is None:
-            example["prediction"] = predicted.prediction[i]
-        else:
+        label, prediction = (_label(run, of[i]) for of in (predicted.label, predicted.prediction))
+        example = {"texts": texts, "row": predicted.row[i], "label": label, "prediction": prediction}
+        if predicted.probabilities is not None:
             chances = predicted.probabilities[i]
-            example["likely"] = [(label, chances[label]) for label in np.argsort(-chances, kind="stable")[:2]]
+            most = np.argsort(-chances, kind="stable")[:2]
+            example["likely"] = [(run.task.labels[index], chances[index]) for index in most]
         found.append(example)
     return found
+
+
+def _label(run: Run, label: Any) -> Any:
+    """The names of an example's labels, or its value."""
+    return label if run.task.is_regression else run.names(label)

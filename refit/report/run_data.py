@@ -14,6 +14,8 @@ from refit import paths
 from refit.data import parquet
 from refit.data.task_record import TaskRecord, in_order
 from refit.errors import DataError
+from refit.evaluation import predictions
+from refit.evaluation.metrics import is_right
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 
@@ -24,7 +26,8 @@ Column = npt.NDArray[Any]
 class Predicted:
     """The scored examples of one split, as columns of equal length.
 
-    row: index in data/raw. probabilities: (rows, labels), None for regression. length: tokens with special ones.
+    row: index in data/raw. label, prediction: as refit/evaluation/metrics.py takes them. probabilities: (rows, labels),
+    None for regression. length: tokens with special ones.
     """
 
     row: Column
@@ -35,8 +38,8 @@ class Predicted:
 
     @property
     def right(self) -> Column:
-        """1.0 where the label was predicted, else 0.0."""
-        return np.equal(self.label, self.prediction).astype(np.float64)
+        """1.0 where the label, or exactly all labels, were predicted, else 0.0."""
+        return is_right(self.label, self.prediction).astype(np.float64)
 
     @property
     def error(self) -> Column:
@@ -69,7 +72,13 @@ class Run:
     @cached_property
     def most_frequent(self) -> int:
         """The most frequent label of the training examples used, the first of equals; for classification."""
-        return int(np.bincount(self.sampled["train"].label).argmax())
+        labels = self.sampled["train"].label
+        return int((labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels)).argmax())
+
+    def names(self, label: Any) -> list[str]:
+        """The names of the labels of an example: of one label id, or of a row of 0 or 1 (or predictions) per label."""
+        ids = [label] if np.ndim(label) == 0 else np.flatnonzero(label > 0)
+        return [self.task.labels[index] for index in ids]
 
     def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
         """The texts of rows of data/raw."""
@@ -91,11 +100,8 @@ class Run:
                 raise DataError(
                     f"{paths.PREDICTIONS}: its {split} rows are not those of {paths.SAMPLED}; run: dvc repro"
                 )
-            chances = None
-            if not self.task.is_regression:
-                flat = table["probabilities"].combine_chunks().flatten().to_numpy()
-                chances = flat.reshape(table.num_rows, -1)
-            label, prediction = (table[name].to_numpy() for name in ("label", "prediction"))
+            chances = None if self.task.is_regression else predictions.probabilities(table)
+            label, prediction = predictions.arrays(table)
             found[split] = Predicted(rows.row, label, prediction, chances, rows.length)
         return found
 

@@ -21,21 +21,22 @@ MOST_CONFUSIONS = 12
 MOST_EVALUATIONS = 30  # rows of the table of evaluations
 OVERLAP_ROWS = 20_000
 SCATTER_POINTS = 1_500
+CURVE_POINTS = 200
 SEED = 0
 Values = dict[str, Any]  # what a section of the template needs
 
 
 def sections(run: Run) -> dict[str, Any]:
     """The values of each section, by its name in the template."""
-    by_kind = (
-        {"residuals": {split: _residuals(run, split) for split in run.scored}}
-        if run.task.is_regression
-        else {
-            "confusion": {split: _confusion(run, split) for split in run.scored},
-            "calibration": {split: _calibration(run, split) for split in run.scored},
-        }
-    )
-    return {"scores": _scores(run), "curves": _curves(run), "hardness": _hardness(run), **by_kind}
+    found = {"scores": _scores(run), "curves": _curves(run), "hardness": _hardness(run), "precision_recall": None}
+    if run.task.is_regression:
+        return {**found, "residuals": {split: _residuals(run, split) for split in run.scored}}
+    found["calibration"] = {split: _calibration(run, split) for split in run.scored}
+    if not run.task.is_multi_label:
+        found["confusion"] = {split: _confusion(run, split) for split in run.scored}
+    if run.task.is_multi_label or len(run.task.labels) == 2:
+        found["precision_recall"] = {split: _precision_recall(run, split) for split in run.scored}
+    return found
 
 
 def _scores(run: Run) -> Values:
@@ -56,6 +57,10 @@ def _scores(run: Run) -> Values:
 
 def _majority(run: Run, split: str, name: str) -> float:
     """The score of always predicting the most frequent label of the training examples used."""
+    if run.task.is_multi_label:
+        labels = run.predicted[split].label
+        always = np.where(np.arange(len(run.task.labels)) == run.most_frequent, 1.0, -1.0)
+        return metrics.score(name, labels, np.tile(always, (len(labels), 1)))
     classes = run.details[split]["classes"]
     labels = np.repeat(np.arange(len(run.task.labels)), [classes[label]["rows"] for label in run.task.labels])
     return metrics.score(name, labels, np.full_like(labels, run.most_frequent))
@@ -133,8 +138,40 @@ def _calibration(run: Run, split: str) -> Values:
         [b.confidence for b in bins], [b.accuracy for b in bins], x_label="confidence", y_label="accuracy",
         rows=[b.rows for b in bins], alt=f"Reliability on {words(split)}: {spoken}.",
     )  # fmt: skip
-    confidence = float(predicted.probabilities.max(axis=1).mean(dtype=np.float64))
-    return {"chart": chart, "confidence": confidence, "accuracy": float(predicted.right.mean())}
+    rows = sum(b.rows for b in bins)
+    confidence, accuracy = (sum(b.rows * value for b, value in zip(bins, of, strict=True)) / rows
+                            for of in ([b.confidence for b in bins], [b.accuracy for b in bins]))  # fmt: skip
+    return {"chart": chart, "confidence": confidence, "accuracy": accuracy}
+
+
+def _precision_recall(run: Run, split: str) -> Values:
+    """The precision-recall curves of the most frequent labels, or of the second of two, and the chosen points."""
+    predicted, classes = run.predicted[split], run.details[split]["classes"]
+    assert predicted.probabilities is not None
+    labels = sorted(run.task.labels, key=lambda label: -classes[label]["rows"])[: charts.COLOURS]
+    labels = labels if run.task.is_multi_label else run.task.labels[1:]
+    series = []
+    for label in labels:
+        index = run.task.labels.index(label)
+        has_label = predicted.label[:, index] if run.task.is_multi_label else predicted.label
+        series.append(Series(label, *_recall_and_precision(has_label, predicted.probabilities[:, index])))
+    chosen = [(classes[label]["recall"], classes[label]["precision"]) for label in labels]
+    spoken = "; ".join(
+        f"{label}: recall {recall:.2f}, precision {precision:.2f}"
+        for label, (recall, precision) in zip(labels, chosen, strict=True)
+    )
+    alt = f"Precision over recall on {words(split)}. Chosen points: {spoken}."
+    return {"chart": charts.lines(series, x_label="recall", alt=alt, chosen=chosen), "labels": len(labels)}
+
+
+def _recall_and_precision(has_label: Column, chances: Column) -> tuple[list[float], list[float]]:
+    """The recall and precision at each threshold, highest first, at most CURVE_POINTS of them."""
+    order = np.argsort(-chances, kind="stable")
+    ends = np.flatnonzero(np.diff(chances[order], append=-np.inf))
+    right = np.cumsum(has_label[order], dtype=np.int64)[ends]
+    some = np.unique(np.linspace(0, len(ends) - 1, CURVE_POINTS).astype(int))
+    recall, precision = right / max(1, int(right[-1])), right / (ends + 1)
+    return recall[some].tolist(), precision[some].tolist()
 
 
 def _residuals(run: Run, split: str) -> Values:

@@ -1,5 +1,7 @@
 """How the page writes names, texts and numbers of a run: the filters of its template."""
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 
 from refit.escaping import cut
@@ -13,6 +15,11 @@ def words(split: str) -> str:
 def label(name: str, most: int = 60) -> Markup:
     """A label of the data: escaped, shortened, in its own writing direction."""
     return Markup("<bdi>{}</bdi>").format(cut(name, most)[0])
+
+
+def labels(names: Sequence[str]) -> Markup:
+    """The labels of an example."""
+    return Markup(", ").join(map(label, names)) if names else Markup("no label")
 
 
 def excerpt(text: str, most: int = 320) -> Markup:
@@ -44,4 +51,4 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{fraction:.{digits}%}"
 
 
-FILTERS = (words, label, excerpt, number, number_of, decimals, percent)
+FILTERS = (words, label, labels, excerpt, number, number_of, decimals, percent)

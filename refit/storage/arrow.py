@@ -1,6 +1,7 @@
 """Token ids on disk: Arrow IPC streams, written batch by batch and read by memory map.
 
-Columns: input_ids (list<int32>: truncated, not padded), label (int64, or float32 for regression), length (int32),
+Columns: input_ids (list<int32>: truncated, not padded), label (int64; float32 for regression; for multi-label 0 or 1
+of each label, as a fixed-size list of int8), length (int32),
 row (int32: the row in data/raw), and for pairs first_length (int32: the number of ids with token type 0). What can be
 recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files, too.
 """
@@ -21,11 +22,11 @@ BATCH_ROWS = 8_192
 Ints = npt.NDArray[Any]
 
 
-def schema(*, is_pair: bool, is_regression: bool) -> pa.Schema:
-    """The columns of a tokenized file."""
+def schema(label: pa.DataType, *, is_pair: bool) -> pa.Schema:
+    """The columns of a tokenized file, with labels of the given type."""
     fields = [
         pa.field("input_ids", pa.list_(pa.int32())),
-        pa.field("label", pa.float32() if is_regression else pa.int64()),
+        pa.field("label", label),
         pa.field("length", pa.int32()),
         pa.field("row", pa.int32()),
     ]
@@ -44,12 +45,21 @@ def open_batches(path: Path) -> list[pa.RecordBatch]:
     return batches
 
 
+def labels(batches: Sequence[pa.RecordBatch]) -> Ints:
+    """The labels (rows), or for multi-label (rows, labels), of record batches."""
+    columns = [batch.column("label") for batch in batches]
+    if pa.types.is_fixed_size_list(columns[0].type):
+        return np.concatenate([of.flatten().to_numpy().reshape(len(of), -1) for of in columns])
+    return np.concatenate([of.to_numpy() for of in columns])
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Tokenized examples, all of a file or a selection of them, as numpy arrays.
 
     The token ids of each record batch stay on disk, as `buffers`; the ids of row i are the `length[i]` ids from
-    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row).
+    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row); `label` is
+    as `labels` returns it.
     """
 
     buffers: Sequence[npt.NDArray[np.int32]]
@@ -77,7 +87,7 @@ class Rows:
             buffers=[part.values.to_numpy() for part in lists],
             buffer=np.repeat(np.arange(len(lists)), list(map(len, lists))),
             begin=np.concatenate([part.offsets.to_numpy()[:-1] for part in lists]),
-            length=column("length"), label=column("label"), row=column("row"),
+            length=column("length"), label=labels(batches), row=column("row"),
             first_length=column("first_length") if "first_length" in batches[0].schema.names else None,
         )  # fmt: skip
 

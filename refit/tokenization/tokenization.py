@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from refit import paths
+from refit.data import label_sets
 from refit.data.task_record import TaskRecord
 from refit.stage import bar
 from refit.storage import arrow, files, manifest
@@ -70,7 +71,7 @@ def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa
     """A batch with the columns of arrow.schema; `first_row` is the raw row of its first text."""
     arrays = {
         "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets, pa.int32()), pa.array(encoded.ids)),
-        "label": labels.cast(columns.field("label").type),
+        "label": _stored(labels, columns.field("label").type),
         "length": pa.array(encoded.lengths),
         "row": pa.array(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
     }
@@ -90,7 +91,7 @@ def rows_of(encoded: Encoded) -> arrow.Rows:
 
 def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, max_length: int) -> Figures:
     """Encode every batch and write it to its split's file; returns the counts of each file."""
-    columns = arrow.schema(is_pair=task.is_pair, is_regression=task.is_regression)
+    columns = arrow.schema(_label_type(task), is_pair=task.is_pair)
     figures: Figures = {}
     with bar(total=_rows(task), desc="tokenize") as progress:
         for split, of_split in groupby(raw_batches.batches(raw, task), key=lambda texts: texts.split):
@@ -105,6 +106,19 @@ def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, max
                     counts["at_max_length"] += int((encoded.lengths == max_length).sum())
                     progress.update(len(encoded))
     return figures
+
+
+def _label_type(task: TaskRecord) -> pa.DataType:
+    if task.is_multi_label:
+        return pa.list_(pa.int8(), len(task.labels))
+    return pa.float32() if task.is_regression else pa.int64()
+
+
+def _stored(labels: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if not pa.types.is_fixed_size_list(wanted):
+        return labels.cast(wanted)
+    has_label = label_sets.matrix(labels, wanted.list_size)
+    return pa.FixedSizeListArray.from_arrays(pa.array(has_label.ravel()), wanted.list_size)
 
 
 def _rows(task: TaskRecord) -> int:

@@ -3,7 +3,6 @@
 import shutil
 import time
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +17,13 @@ from refit.model import classifier, cpu_bf16, device
 from refit.model.batching import Examples
 from refit.model.device import say
 from refit.model.inference import Inference
-from refit.params import Train
+from refit.params import Train, formatted
 from refit.storage import files, manifest
 from refit.storage.arrow import Rows
 from refit.training import arguments, callbacks, checkpoint, curves, distributed, fingerprint, trackers
-from refit.training.trainer import ClassifierTrainer, scores
+from refit.training.trainer import ClassifierTrainer
+
+MOST_LABELS = 20  # named in an error line
 
 
 def train(params: Train) -> dict[str, Any]:
@@ -32,11 +33,7 @@ def train(params: Train) -> dict[str, Any]:
     """
     arguments.check(params.trainer)
     task = TaskRecord.read(paths.TASK)
-    if task.is_regression and params.label_smoothing > 0:
-        raise ParamsError(
-            f"params.yaml label_smoothing: got {params.label_smoothing}, but this task is a regression, which has no "
-            "classes; need 0"
-        )
+    _check(params, task)
     manifest.check_model(paths.BASE_MODEL)
     threads = device.use_threads(params.threads)
     number = device.number_format(params.precision, paths.BASE_MODEL)
@@ -61,6 +58,27 @@ def train(params: Train) -> dict[str, Any]:
     best_score = f"{task.best_score} {best['validation_' + task.best_score]:.4f}"
     say(f"train: kept the model of step {best['step']} (epoch {best['epoch']:.3g}), the best: {best_score}")
     return {**result["figures"], "threads": threads, "number_format": number}
+
+
+def _check(params: Train, task: TaskRecord) -> None:
+    """Raise ParamsError for params that this task cannot have."""
+    kind = "a regression" if task.is_regression else "multi-label" if task.is_multi_label else "of classes"
+    if params.label_smoothing > 0 and kind != "of classes":
+        given = f"params.yaml label_smoothing: got {params.label_smoothing}"
+        raise ParamsError(f"{given}, but this task is {kind}, whose labels cannot be smoothed; need 0")
+    if params.threshold == "best" and (kind != "of classes" or len(task.labels) != 2):
+        has = "always chooses thresholds" if task.is_multi_label else f"has {len(task.labels)} classes"
+        raise ParamsError(
+            f"params.yaml threshold: got best, but only tasks of two classes can have it, and {task.name} {has}; "
+            "need argmax"
+        )
+    if not isinstance(params.class_weights, str):
+        unknown = sorted({formatted(label) for label in params.class_weights} - set(task.labels))
+        if unknown:
+            labels = ", ".join(task.labels[:MOST_LABELS]) or "no labels, because it is a regression"
+            raise ParamsError(
+                f"params.yaml class_weights: {unknown[0]!r} is not a label of {task.name}; it has {labels}"
+            )
 
 
 def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Format) -> dict[str, Any]:
@@ -113,9 +131,9 @@ def _trainer(
         train_dataset=Examples(rows["train"]),
         eval_dataset=Examples(rows["validation"]),
         data_collator=classifier.collator(paths.BASE_MODEL, width),
-        compute_metrics=partial(scores, task.scores, task.is_regression),
         callbacks=[callbacks.Progress(task.best_score), *trackers.trackers(params.report_to)],
         params=params,
+        task=task,
         inference=inference,
     )
     if params.trainer.get("fsdp") and not fitting.is_fsdp_enabled:

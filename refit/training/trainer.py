@@ -5,6 +5,7 @@ to one minor version. Whatever the Trainer brings (GPUs, FSDP, DeepSpeed, accele
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +17,12 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import EvalPrediction, Trainer
 from transformers.trainer_utils import EvalLoopOutput
 
+from refit.data.task_record import TaskRecord
 from refit.errors import TrainingDivergedError
-from refit.evaluation import hf_evaluate, metrics
+from refit.evaluation import decisions, hf_evaluate
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
 from refit.model.inference import Inference
-from refit.params import Train
+from refit.params import Train, formatted
 from refit.stage import bar
 from refit.storage import files
 from refit.storage.arrow import Rows
@@ -33,23 +35,23 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
 
     `params` weigh the loss of each class and smooth its labels. Both shape the training loss alone, so that validation
     losses can be compared. `inference` computes the logits of validation as the evaluate stage does; without it, the
-    Trainer's own loop does.
+    Trainer's own loop does. Each evaluation chooses thresholds, if the task has any, which are saved with the model.
     Raises TrainingDivergedError at a loss, gradient or validation loss that is NaN or infinite, before it reaches the
     weights; the Trainer's own filter would only hide such a loss in the log.
     """
 
     loss_is_scaled_for_ga = False
 
-    def __init__(self, *, params: Train, inference: Inference | None, **kwargs: Any) -> None:
+    def __init__(self, *, params: Train, task: TaskRecord, inference: Inference | None, **kwargs: Any) -> None:
         with arguments.refusals_named():
-            super().__init__(**kwargs)
+            super().__init__(**kwargs, compute_metrics=self._scores)
         self.params = params
+        self.task = task
         self.inference = inference
         self.is_resumable = arguments.is_resumable(params)
         self.class_weights: torch.Tensor | None = None
-        if params.class_weights != "none" and self.model.config.problem_type != "regression":
-            weights = balanced_weights(self.train_dataset.rows.label, self.model.config.num_labels)
-            self.class_weights = weights if params.class_weights == "balanced" else weights.sqrt()
+        if params.class_weights != "none" and not task.is_regression:
+            self.class_weights = class_weights(params.class_weights, self.train_dataset.rows.label, task.labels)
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
@@ -114,6 +116,15 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         self._total_loss_scalar = sums["total_loss"]
         self._globalstep_last_logged = sums["last_logged"]
 
+    def _scores(self, prediction: EvalPrediction) -> dict[str, float]:
+        """The task's scores on validation, with the best thresholds for them, where the task has thresholds."""
+        task, logits, labels = self.task, np.asarray(prediction.predictions), np.asarray(prediction.label_ids)
+        thresholds: list[float] = []
+        if task.is_multi_label or self.params.threshold == "best":
+            thresholds = decisions.best_thresholds(logits, labels, task.problem_type, task.best_score)
+            self.model.config.update({decisions.KEY: decisions.to_config(thresholds, task.labels)})
+        return hf_evaluate.compute(task.scores, labels, decisions.predictions(logits, task.problem_type, thresholds))
+
     def _infer(self, inference: Inference, rows: Rows, prefix: str) -> EvalLoopOutput:
         with bar(total=len(rows), desc="validation") as progress:
             logits = inference.logits(rows, progress)
@@ -122,11 +133,13 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         return EvalLoopOutput(predictions=logits, label_ids=rows.label, metrics=found, num_samples=len(rows))
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
-        if logits.shape[-1] == 1:
+        if self.task.is_regression:
             return functional.mse_loss(logits.squeeze(-1), labels.float())
+        weights = self.class_weights.to(logits.device) if training and self.class_weights is not None else None
+        if self.task.is_multi_label:
+            return functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weights)
         if not training:
             return functional.cross_entropy(logits, labels)
-        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
         return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.params.label_smoothing)
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
@@ -187,17 +200,20 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             )
 
 
-def balanced_weights(labels: npt.NDArray[np.int64], classes: int) -> torch.Tensor:
-    """The weight of each class, rows / (classes × rows of the class): scikit-learn's `balanced`.
+def class_weights(chosen: str | Mapping[Any, float], labels: npt.NDArray[Any], names: Sequence[str]) -> torch.Tensor:
+    """The weight of each class in the loss, for labels (rows); 1 for a class without rows or not in a mapping.
 
-    A class without rows gets 1, which weighs nothing.
+    balanced: rows / (classes × rows of the class), as in scikit-learn. Of multi-label (rows, labels): rows without the
+    label / rows with it, the weight of the latter. sqrt: the square root of these.
     """
-    counts = np.bincount(labels, minlength=classes)
-    weights = np.divide(len(labels), classes * counts, out=np.ones(classes), where=counts > 0)
-    return torch.from_numpy(weights).float()
-
-
-def scores(names: list[str], is_regression: bool, prediction: EvalPrediction) -> dict[str, float]:
-    """The named scores of predictions; with the first two arguments given, it is the Trainer's compute_metrics."""
-    predictions = metrics.predictions_of(np.asarray(prediction.predictions), is_regression=is_regression)
-    return hf_evaluate.compute(names, np.asarray(prediction.label_ids), predictions)
+    if not isinstance(chosen, str):
+        given = {formatted(name): weight for name, weight in chosen.items()}
+        return torch.tensor([given.get(name, 1.0) for name in names])
+    if labels.ndim == 2:
+        counts = labels.sum(axis=0, dtype=np.int64)
+        others, scale = len(labels) - counts, counts
+    else:
+        counts = np.bincount(labels, minlength=len(names))
+        others, scale = np.full(len(names), len(labels)), len(names) * counts
+    weights = np.divide(others, scale, out=np.ones(len(names)), where=counts > 0)
+    return torch.from_numpy(weights if chosen == "balanced" else np.sqrt(weights)).float()

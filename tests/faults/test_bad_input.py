@@ -22,7 +22,9 @@ VALUES = {
     "lr": ["'2e-5'", "abc", "-1", "0", ".nan", ".inf", "2.0", "[1]", "", "true"],
     "epochs": ["0", "-2", "3.0", "'3'", "100000"], "batch_size": ["4.0", "0", "'4'", "true"], "eval_batch_size": ["-8"],
     "grad_accum": ["0"], "seed": ["-1", "4294967296"], "weight_decay": ["-0.1", "2"], "warmup": ["1.0", "500"],
-    "scheduler": ["lineer"], "max_grad_norm": ["-1"], "label_smoothing": ["1"], "class_weights": ["true"],
+    "scheduler": ["lineer"], "max_grad_norm": ["-1"], "label_smoothing": ["1"],
+    "class_weights": ["true", "{a: 0}", "{a: b}", "{}"],
+    "threshold": ["0.5", "tuned"],
     "early_stopping": ["-1", "yes"], "eval_every": ["0", "epochs"], "save_every": ["1.5"], "precision": ["fp8"],
     "padding": ["max"], "sampling": ["sorted"], "attention_dropout": ["1.5"], "threads": ["0", "100000", "all"],
     "processes": ["0", "two"], "report_to": ["[wandb]"], "trainer": ["", "adam_beta2", "[1]"],
@@ -76,6 +78,13 @@ DATA = {
         "train.jsonl", b'{"text":"a","label":1}\n{"text":"b","label":2,"text_pair":"c"}\n', " line 2: ", "text_pair"),
     "mixed_labels": (
         "train.jsonl", b'{"text":"a","label":0.5}\n{"text":"b","label":"good"}\n', " line 2: ", "label is good"),
+    "both_labels": ("train.csv", b"text,label,labels\na,x,x\nb,y,y\n", ": ", "has the columns label and labels"),
+    "labels_empty_part": ("train.csv", b"text,labels\na,x||y\nb,y\n", " line 2: ", "labels has an empty label"),
+    "labels_one": ("train.csv", b"text,labels\na,x\nb,\n", ": ", "only one class 'x'"),
+    "labels_none": ("train.csv", b"text,labels\na,\nb,\n", ": ", "no row has a label"),
+    "labels_text": ("train.jsonl", b'{"text":"a","labels":"x|y"}\n', " line 1: ", "labels is 'x|y'; need a list"),
+    "labels_null": ("train.jsonl", b'{"text":"a","labels":["x",null]}\n', " line 1: ", "labels has an empty label"),
+    "labels_nested": ("train.jsonl", b'{"text":"a","labels":[["x"]]}\n', " line 1: ", "labels is a list"),
     "parquet_bad": ("train.parquet", b"PAR1 not", ": ", "not a readable parquet file"),
     "space_before_quote": ("train.csv", b'text, label\n"a", "x"\n', " line 2: ", "a space before a quote"),
     "later_quote": ("train.csv", b'label,text\nx,"a\nb"\ny, "c d"\n', " line 4: ", "a space before a quote"),
@@ -210,7 +219,7 @@ def test_all_problems_are_in_one_message(params_file: Path) -> None:
     for problem in (
         "lr: got -1 (whole number), need a number, 0 < lr <= 1",
         "epochs: got true (true/false), need a whole number from 1 to 10000",
-        "class_weights: got 'rare' (text), need one of none, balanced, sqrt",
+        "class_weights: got 'rare' (text), need none, balanced, sqrt, or weights > 0 of labels, such as {spam: 5}",
         "key task is missing; need text",
     ):
         assert re.search(rf"params\.yaml:\d* {re.escape(problem)}(;|$)", message), message

@@ -5,6 +5,7 @@ import pytest
 from scipy import sparse
 
 from refit.baseline import linear
+from refit.data.task_record import ProblemType
 from refit.evaluation.metrics import score
 
 
@@ -16,16 +17,18 @@ def examples(rows: int = 300, *, is_regression: bool = False) -> tuple[sparse.cs
     return features, values.astype(np.float32) if is_regression else np.digitize(values, [-1, 1])
 
 
-@pytest.mark.parametrize(("is_regression", "name"), [(False, "accuracy"), (True, "pearson")])
-def test_it_learns_and_is_the_same_every_time(is_regression: bool, name: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [("classification", "accuracy"), ("regression", "pearson"), ("multi_label", "macro_f1")]
+)
+def test_it_learns_and_is_the_same_every_time(kind: ProblemType, name: str) -> None:
     """Prevents a baseline at chance, and one that differs between two runs."""
-    features, labels = examples(is_regression=is_regression)
+    features, labels = examples(is_regression=kind == "regression")
+    if kind == "multi_label":
+        labels = np.eye(3, dtype=np.int8)[labels]
     train, held_out = np.arange(200), np.arange(200, 300)
     validation = (features[held_out], labels[held_out])
     runs = [
-        linear.fit(features[train], labels[train], validation, name, is_regression=is_regression)[0].predict(
-            features[held_out]
-        )
+        linear.fit(features[train], labels[train], validation, name, kind)[0].predict(features[held_out])
         for _ in range(2)
     ]
     assert score(name, labels[held_out], runs[0]) > 0.7
@@ -37,9 +40,11 @@ def test_the_strength_is_the_best_on_validation(monkeypatch: pytest.MonkeyPatch)
     features, labels = examples()
     monkeypatch.setattr(linear, "STRENGTHS", (1e-6, 1.0))
     monkeypatch.setattr(linear, "MOST_ROWS", 100)
-    model, strength = linear.fit(features, labels, (features, labels), "accuracy", is_regression=False)
+    model, strength = linear.fit(features, labels, (features, labels), "accuracy", "classification")
     assert strength == 1.0
-    assert np.array_equal(model.predict(features), linear._fit(features, labels, 1.0, False).predict(features))
+    assert np.array_equal(
+        model.predict(features), linear.Linear(features, labels, 1.0, "classification").predict(features)
+    )
 
 
 @pytest.mark.parametrize("is_regression", [False, True])
@@ -47,15 +52,15 @@ def test_one_label_or_no_word_gives_a_constant(is_regression: bool) -> None:
     """Prevents a failing stage where every training label is the same, or no text has a word that another has."""
     labels = np.ones(20, np.float32 if is_regression else np.int64)
     for features in (sparse.csr_array(np.eye(20)), sparse.csr_array((20, 0))):
-        name = "pearson" if is_regression else "accuracy"
-        model, _ = linear.fit(features, labels, (features, labels), name, is_regression=is_regression)
+        name, kind = ("pearson", "regression") if is_regression else ("accuracy", "classification")
+        model, _ = linear.fit(features, labels, (features, labels), name, kind)
         assert set(model.predict(features)) == {1}
 
 
 def test_more_rows_than_features_do_not_change_the_solver() -> None:
     """Prevents scikit-learn from choosing a solver that stops at once with this tolerance."""
     features, labels = examples(3_000)
-    model, _ = linear.fit(features, labels, (features, labels), "accuracy", is_regression=False)
+    model, _ = linear.fit(features, labels, (features, labels), "accuracy", "classification")
     assert score("accuracy", labels, model.predict(features)) > 0.8
 
 
@@ -63,6 +68,17 @@ def test_a_hard_task_gives_the_same_model_every_time() -> None:
     """Prevents models that depend on the timing of threads, which share liblinear's random generator."""
     features, labels = examples(3_000)
     labels = np.random.default_rng(1).permutation(labels)  # nothing to learn: every step counts
-    fits = [linear.fit(features, labels, (features, labels), "accuracy", is_regression=False)[0] for _ in range(3)]
-    assert np.array_equal(fits[0].coef_, fits[1].coef_)
-    assert np.array_equal(fits[0].coef_, fits[2].coef_)
+    fits = [linear.fit(features, labels, (features, labels), "accuracy", "classification")[0] for _ in range(3)]
+    assert np.array_equal(*(fit.models[0].coef_ for fit in fits[:2]))
+    assert np.array_equal(*(fit.models[0].coef_ for fit in fits[1:]))
+
+
+def test_a_label_that_no_training_text_has_is_never_predicted() -> None:
+    """Prevents a failing baseline where a rare label is only in validation."""
+    features, labels = examples()
+    sets = np.eye(3, dtype=np.int8)[labels]
+    sets[:200, 2] = 0
+    train, held_out = np.arange(200), np.arange(200, 300)
+    validation = (features[held_out], sets[held_out])
+    model, _ = linear.fit(features[train], sets[train], validation, "macro_f1", "multi_label")
+    assert not (model.predict(features)[:, 2] > 0).any()

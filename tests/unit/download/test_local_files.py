@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refit.download import local_files
+from refit.download.splits import is_hidden
 from refit.errors import DataError
 
 ROWS = [("good, very\nmuch", "yes"), ('"quoted"', "no"), ("NA", "yes"), ("null", "no"), ("7", "yes")]
@@ -177,3 +178,45 @@ def test_a_test_file_with_some_labels_is_refused(tmp_path: Path) -> None:
     in_format(tmp_path, "csv")
     write_csv(tmp_path / "test.csv", ["text", "label"], [("a", "yes"), ("b", "")])
     assert "test.csv line 3: label is empty" in error_of(tmp_path)
+
+
+MESSY = """text,labels,year
+"A film, with a comma", Comedy | Drama ,1999
+Nothing fits,,2000
+A "quoted" title,Drama|Drama,
+Seven,7|Comedy,2001
+"""
+SETS = [["Comedy", "Drama"], [], ["Drama"], ["7", "Comedy"]]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
+def test_several_labels_are_the_same_in_every_format(tmp_path: Path, form: str) -> None:
+    """Prevents a label with spaces around it, a repeated one, or none from becoming a label of its own."""
+    texts = [row[0] for row in list(csv.reader(MESSY.splitlines()))[1:]]
+    path = tmp_path / f"train.{form}"
+    if form == "csv":
+        path.write_text(MESSY)
+    elif form == "tsv":
+        cells = [("text", "labels"), *((text, "|".join(of)) for text, of in zip(texts, SETS, strict=True))]
+        with path.open("w", newline="") as file:
+            csv.writer(file, delimiter="\t").writerows(cells)
+    elif form == "jsonl":
+        sets = [[7 if of == "7" else of for of in labels] for labels in SETS]
+        lines = [{"text": text, "labels": labels} for text, labels in zip(texts, sets, strict=True)]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    else:
+        pq.write_table(pa.table({"text": texts, "labels": SETS}), path)
+    loaded = local_files.load(tmp_path)
+    assert loaded.problem_type == "multi_label"
+    assert loaded.labels == ["7", "Comedy", "Drama"]
+    named = [[loaded.labels[index] for index in ids] for ids in loaded.splits["train"]["label"].to_pylist()]
+    assert named == [sorted(of) for of in SETS]
+
+
+def test_a_test_file_without_labels_is_hidden(tmp_path: Path) -> None:
+    """Prevents scores on a test file whose labels are all empty because they are not known."""
+    (tmp_path / "train.csv").write_text(MESSY)
+    (tmp_path / "test.csv").write_text("text,labels\na,\nb,\n")
+    loaded = local_files.load(tmp_path)
+    assert is_hidden(loaded.splits["test"])
+    assert not is_hidden(loaded.splits["train"])

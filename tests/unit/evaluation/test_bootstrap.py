@@ -11,7 +11,8 @@ from refit.evaluation import bootstrap, significance
 from refit.evaluation.metrics import SCORES as REGISTRY
 from refit.evaluation.metrics import score
 
-SCORES = sorted(REGISTRY)
+SCORES = sorted(name for name, of in REGISTRY.items() if of.problem_types != ("multi_label",))
+OF_SETS = sorted(name for name, of in REGISTRY.items() if "multi_label" in of.problem_types)
 
 
 def test_an_interval_is_that_of_drawing_rows() -> None:
@@ -75,3 +76,33 @@ def test_many_labels_need_little_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 300e6
+
+
+def label_sets(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions of a multi-label task, some of them equal in two rows."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((rows, 3)) < 0.4).astype(np.int8)
+    return labels, (np.where(generator.random((rows, 3)) < 0.3, 1 - labels, labels) - generator.random((rows, 3)))
+
+
+@pytest.mark.parametrize("name", OF_SETS)
+def test_draws_of_several_labels_are_those_of_rows_written_out(name: str) -> None:
+    """Prevents an interval or a test of another score than the one that is reported."""
+    labels, predictions = label_sets(40, 5)
+    draws = np.random.default_rng(1).multinomial(40, np.full(40, 1 / 40), size=20)
+    written_out = [score(name, np.repeat(labels, draw, axis=0), np.repeat(predictions, draw, axis=0)) for draw in draws]
+    assert REGISTRY[name].of_draws(draws, labels, predictions) == pytest.approx(written_out, abs=1e-9)
+    low, high = bootstrap.interval(name, labels, predictions)
+    assert low <= score(name, labels, predictions) <= high
+
+
+@pytest.mark.parametrize("name", OF_SETS)
+def test_a_difference_of_several_labels_is_tested(name: str) -> None:
+    """Prevents a clear gain that is called chance, and chance that is called a gain."""
+    labels, good = label_sets(300, 6)
+    bad = np.where(np.random.default_rng(2).random(labels.shape) < 0.3, -good, good)
+    assert significance.difference(name, labels, bad, good).p < 0.01
+    _, other = label_sets(300, 7)
+    first = significance.difference(name, labels, good, np.where(np.arange(300)[:, None] % 2, good, other))
+    assert first.value < 0
+    assert significance.difference(name, labels, good, good).p == 1.0

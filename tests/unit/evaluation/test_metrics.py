@@ -21,6 +21,12 @@ OF_SKLEARN = {
     "precision": partial(sklearn_metrics.precision_score, zero_division=0),
     "recall": partial(sklearn_metrics.recall_score, zero_division=0),
 }
+OF_SKLEARN_SETS = {
+    "micro_f1": partial(sklearn_metrics.f1_score, average="micro", zero_division=0),
+    "macro_f1": partial(sklearn_metrics.f1_score, average="macro", zero_division=np.nan),
+    "samples_f1": partial(sklearn_metrics.f1_score, average="samples", zero_division=0),
+    "subset_accuracy": sklearn_metrics.accuracy_score,
+}
 
 
 def columns(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -30,7 +36,9 @@ def columns(rows: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 def test_every_score_of_classes_is_compared_with_scikit_learn() -> None:
     """Prevents a score that is added without a reference."""
-    assert set(OF_SKLEARN) == {name for name, score in metrics.SCORES.items() if not score.is_regression}
+    of_classes = {name for name, score in metrics.SCORES.items() if "classification" in score.problem_types}
+    of_sets = {name for name, score in metrics.SCORES.items() if "multi_label" in score.problem_types}
+    assert (set(OF_SKLEARN), {*OF_SKLEARN_SETS, "average_precision"}) == (of_classes, of_sets)
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
@@ -44,6 +52,30 @@ def test_scores_of_classes_are_scikit_learns(
     expected = OF_SKLEARN[name](labels, predictions)
     assert metrics.score(name, labels, predictions) == pytest.approx(expected, abs=1e-12)
     assert hf_evaluate.compute([name], labels, predictions)[name] == metrics.score(name, labels, predictions)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 30), st.floats(0, 1), st.sampled_from(sorted(OF_SKLEARN_SETS)))
+def test_scores_of_several_labels_are_scikit_learns(seed: int, rows: int, rate: float, name: str) -> None:
+    """Prevents another definition, such as of examples or labels that nothing is true or predicted of."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((rows, 4)) < rate).astype(np.int8)
+    predictions = np.where(generator.random((rows, 4)) < 0.3, 1 - labels, labels) - generator.random((rows, 4)) * 0.9
+    expected = OF_SKLEARN_SETS[name](labels, predictions > 0)
+    expected = 0.0 if np.isnan(expected) else expected
+    assert metrics.score(name, labels, predictions) == pytest.approx(expected, abs=1e-12)
+    assert hf_evaluate.compute([name], labels, predictions)[name] == metrics.score(name, labels, predictions)
+
+
+@given(st.integers(0, 10_000))
+def test_average_precision_is_scikit_learns(seed: int) -> None:
+    """Prevents ties and rare labels from counting in another way."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random((40, 5)) < 0.3).astype(np.int8)
+    labels[0] = 1  # scikit-learn counts a label that never occurs as 0, here it does not count
+    predictions = generator.normal(size=(40, 5)).round(1)
+    expected = sklearn_metrics.average_precision_score(labels, predictions, average="macro")
+    assert metrics.score("average_precision", labels, predictions) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=60)

@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "hostile pairs": {"labels": HOSTILE_LABELS, "texts": HOSTILE_TEXTS, "is_pair": True},
     "regression": {"labels": []},
+    "multi-label": {"labels": HOSTILE_LABELS, "is_multi_label": True},
     "many labels": {"labels": [f"{i} {'x' * 400}" for i in range(2_000)]},
 }
 SECTIONS = {"scores", "curves", "hardness", "mistakes", "examples", "data", "run", "reproduce"}
@@ -75,8 +76,9 @@ def test_every_kind_of_run_has_a_complete_page_that_runs_and_loads_nothing(
     assert len(content) < 300_000
     found = Reader(content)
     anchors = {str(section["id"]) for section in found.all("section")}
-    of_kind = {"residuals"} if kind == "regression" else {"confusion", "calibration"}
-    assert anchors == SECTIONS | of_kind
+    of_kind = {"plain": {"confusion", "thresholds"}, "regression": {"residuals"}, "multi-label": {"thresholds"}}
+    calibration = set() if kind == "regression" else {"calibration"}
+    assert anchors == SECTIONS | of_kind.get(kind, {"confusion"}) | calibration
     assert found.open == []
     assert [link["href"] for link in found.all("a")] == [f"#{section['id']}" for section in found.all("section")]
     assert all(picture["aria-label"] for picture in found.all("svg"))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import ROOT
+from made_runs import task_record
 from ruamel.yaml import YAML
 
 from refit.errors import ParamsError
@@ -95,7 +96,9 @@ def test_a_value_that_the_trainer_or_torch_refuses_is_one_line(
     def prepare(params: Train) -> None:
         given = arguments.training_arguments(params, tmp_path, 100, "fp32")
         model = torch.nn.Linear(2, 2)
-        fitting = ClassifierTrainer(model=model, args=given, eval_dataset=[], params=params, inference=None)
+        fitting = ClassifierTrainer(
+            model=model, args=given, eval_dataset=[], params=params, task=task_record(), inference=None
+        )
         fitting.create_optimizer_and_scheduler(10)
 
     with pytest.raises(ParamsError, match=f"^params.yaml: the Trainer refuses .*{named}"):

@@ -1,6 +1,5 @@
 """What refit adds to the Trainer: its loss, class weights, an evaluation that changes nothing, and an end at NaN."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ def examples(count: int, *, seed: int = 0) -> Examples:
     generator = np.random.default_rng(seed)
     ids = [generator.integers(5, 60, generator.integers(3, 20)).astype(np.int32) for _ in range(count)]
     columns = [ids, [row % 3 for row in range(count)], [len(row) for row in ids], range(count)]
-    table = schema(is_pair=False, is_regression=False)
+    table = schema(pa.int64(), is_pair=False)
     return Examples(Rows.of_batches([pa.record_batch([pa.array(c) for c in columns], schema=table)]))
 
 
@@ -49,8 +48,8 @@ def make(
         train_dataset=examples(40),
         eval_dataset=examples(20, seed=1),
         data_collator=COLLATE,
-        compute_metrics=partial(trainer.scores, ["accuracy"], False),
         params=chosen(**params or {}),
+        task=TASK,
         inference=Inference(model, COLLATE, 8, "fp32") if has_inference else None,
     )
 
@@ -115,8 +114,20 @@ def test_balanced_weights_are_those_of_scikit_learn() -> None:
     """Prevents another meaning of a well-known word."""
     labels = np.array([0, 0, 0, 1, 1, 2])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    assert trainer.balanced_weights(labels, 3).tolist() == pytest.approx(expected.tolist())
-    assert trainer.balanced_weights(labels, 4)[3] == 1.0, "a class without examples"
+    assert trainer.class_weights("balanced", labels, ["a", "b", "c"]).tolist() == pytest.approx(expected.tolist())
+    assert trainer.class_weights("balanced", labels, ["a", "b", "c", "d"])[3] == 1.0, "a class without examples"
+
+
+def test_balanced_weights_of_several_labels_make_both_sides_equal() -> None:
+    """Prevents weights that a rare label of a multi-label task does not get."""
+    labels = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]])
+    assert trainer.class_weights("balanced", labels, ["a", "b", "c"]).tolist() == pytest.approx([1 / 3, 3.0, 1.0])
+
+
+def test_given_weights_are_used_by_name() -> None:
+    """Prevents weights of the wrong class; a label that is a number in YAML is meant by its name."""
+    found = trainer.class_weights({"spam": 5, 1: 0.5}, np.array([0, 1]), ["1", "ham", "spam"])
+    assert found.tolist() == [0.5, 1.0, 5.0]
 
 
 def test_sqrt_is_half_way_to_balanced(tiny_model: Path, tmp_path: Path) -> None:
