@@ -33,6 +33,7 @@ ClassWeights = Annotated[
     | Annotated[dict[str | int | bool, Annotated[float, Field(gt=0)]], Field(min_length=1)],
     Field(description="none, balanced, sqrt, or weights > 0 of labels, such as {spam: 5}"),
 ]
+SplitBy = Literal["random", "group", "time"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Threads = Annotated[
     Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], Field(description="auto, or a whole number from 1 to 1024")
@@ -59,6 +60,12 @@ class Download(Params):
     validation_share: Share
     test_share: Share
     split_seed: Seed
+    split_by: SplitBy
+    folds: Annotated[
+        Annotated[int, Field(ge=2)] | Annotated[int, Field(ge=0, le=0)],
+        Field(description="a whole number >= 2, or 0 for none"),
+    ]
+    fold: Positive
 
 
 class DownloadModel(Params):

@@ -23,11 +23,12 @@ def lists(has_label: npt.NDArray[Any]) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(ids, pa.int64()))
 
 
-def rarest(lists: pa.Array) -> npt.NDArray[np.int64]:
-    """The label of each row that the fewest rows have, or -1 for a row without labels; to hold rows out by."""
-    ids = lists.flatten().to_numpy()
-    counts = np.bincount(ids)
-    return np.array([min(row, key=lambda label: (counts[label], label), default=-1) for row in lists.to_pylist()])
+def strata(column: pa.Array) -> npt.NDArray[Any]:
+    """Values to hold rows out in proportion to: the label, of a list the one that the fewest rows have, -1 for none."""
+    if not pa.types.is_list(column.type):
+        return np.asarray(column.to_numpy())
+    counts = np.bincount(column.flatten().to_numpy())
+    return np.array([min(row, key=lambda label: (counts[label], label), default=-1) for row in column.to_pylist()])
 
 
 def keys(column: pa.Array) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from refit.errors import DataError
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 AS_UTF8 = "save it as UTF-8 (in Excel: CSV UTF-8)"
-LABELS = ("label", "labels")  # columns that need not be text
+NOT_ONLY_TEXT = ("label", "labels", "group", "time")  # columns whose cells may also be numbers or lists
 SPACE_QUOTE = re.compile(' +"')
 NOT_TEXT = {
     codecs.BOM_UTF16_LE: f"is in UTF-16; {AS_UTF8}",
@@ -40,7 +40,7 @@ def read(
     another empty or blank cell, or text that UTF-8 cannot encode.
     """
     names: list[str] = []
-    for line, row in _rows(path):
+    for line, row in _rows(path, [*required, *optional]):
         if not names:
             _check_header(path, list(map(str, row)), required)
             names = [*required, *(name for name in optional if name in row)]
@@ -61,12 +61,14 @@ def read(
 
 def columns(path: Path) -> list[str]:
     """The columns of a file's first row; none if it has no rows. Raises DataError for an unreadable file."""
-    return next((list(map(str, row)) for _, row in _rows(path)), [])
+    return next((list(map(str, row)) for _, row in _rows(path, ["text"])), [])
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
-    return readers[path.suffix](path)
+def _rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
+    """The rows of a file; of other columns than `wanted` the cells may be None."""
+    if path.suffix == ".parquet":
+        return _parquet_rows(path, wanted)
+    return _jsonl_rows(path) if path.suffix == ".jsonl" else _csv_rows(path)
 
 
 def _check_header(path: Path, columns: list[str], required: Sequence[str]) -> None:
@@ -75,6 +77,8 @@ def _check_header(path: Path, columns: list[str], required: Sequence[str]) -> No
             hint = f"need {' and '.join(required)}"
             if any(column.strip().lower() == name for column in columns):
                 hint = f"column names must be lower case: {', '.join(required)}"
+            elif name in ("group", "time"):
+                hint = f"params.yaml split_by: {name} needs it; add it, or use split_by: random"
             elif len(columns) == 1 and ";" in columns[0]:
                 hint = "fields are separated by semicolons; save the file with commas"
             elif len(columns) == 1 and "\t" in columns[0]:
@@ -96,7 +100,7 @@ def _problem(name: str, value: Any) -> str | None:
             value.encode()
         except UnicodeEncodeError:
             return "has one half of a surrogate pair, such as a cut emoji; remove it"
-    elif name not in LABELS:
+    elif name not in NOT_ONLY_TEXT:
         return f"is {value!r:.40} ({type(value).__name__}); need text"
     return None
 
@@ -188,15 +192,15 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
         yield number, row
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    """The rows, with None for the cells of columns that are neither texts nor labels, which are not read."""
+def _parquet_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
+    """The rows, with None for the cells of other columns than `wanted`, which are not read."""
     try:
         file = pq.ParquetFile(path)
         names = _names(path, file.schema_arrow.names)
-        wanted = [name for name in names if name in ("text", "text_pair", *LABELS)]
+        columns = [name for name in names if name in wanted]
         unread = dict.fromkeys(names)
         number = 0
-        for batch in file.iter_batches(batch_size=10_000, columns=wanted or names):
+        for batch in file.iter_batches(batch_size=10_000, columns=columns or names):
             for row in batch.to_pylist():
                 number += 1
                 yield number, unread | row

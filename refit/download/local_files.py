@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from refit.data import row_files
 from refit.data.task_record import ProblemType
+from refit.download import split_column
 from refit.download.splits import HIDDEN, Loaded
 from refit.errors import DataError
+from refit.params import SplitBy
 from refit.storage import files
 
 SPLITS = {"train": ("train",), "validation": ("validation", "val", "dev", "valid"), "test": ("test",)}
@@ -29,13 +31,17 @@ Labels = list[tuple[str, str]]  # (file and line, label)
 LabelLists = list[tuple[str, list[str]]]  # (file and line, labels of the row)
 
 
-def load(folder: Path) -> Loaded:
-    """Read and check every file of a task. Raises DataError with the file, the line and the problem."""
+def load(folder: Path, split_by: SplitBy = "random") -> Loaded:
+    """Read and check every file of a task. Raises DataError with the file, the line and the problem.
+
+    If `split_by` is `group` or `time`, the last column of the splits is the files' column of this name.
+    """
     sources = _files(folder)
     column = _label_column(sources["train"])
     texts, labels = {}, {}
     for split, path in sources.items():
-        texts[split], labels[split] = _read(path, column, is_test=split == "test")
+        texts[split], labels[split] = _read(path, column, split_by, is_test=split == "test")
+    cells = {sources[split]: columns.pop(split_by, []) for split, columns in texts.items()}
     pairs = [str(sources[split]) for split, columns in texts.items() if "text_pair" in columns]
     if 0 < len(pairs) < len(texts):
         raise DataError(
@@ -51,6 +57,10 @@ def load(folder: Path) -> Loaded:
         arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
         stored = _stored([of_row for _, of_row in labels[split]], classes, problem_type, len(columns["text"]))
         tables[split] = pa.table({**arrays, "label": stored})
+    if split_by != "random":
+        column_of = split_column.groups if split_by == "group" else split_column.times
+        found = zip(tables.items(), column_of(cells), strict=True)
+        tables = {split: table.append_column(split_by, column) for (split, table), column in found}
     return Loaded(
         splits=tables, labels=classes, problem_type=problem_type, revision="own files",
         files={path.name: files.sha256(path) for path in sources.values()},
@@ -70,7 +80,7 @@ def _stored(labels: list[list[str]], classes: list[str], problem_type: ProblemTy
 
 def _label_column(train: Path) -> str:
     """`labels` if the train file has it, otherwise `label`. Raises DataError if it has both."""
-    found = [name for name in row_files.LABELS if name in row_files.columns(train)]
+    found = sorted({"label", "labels"} & set(row_files.columns(train)))
     if len(found) == 2:
         raise DataError(f"{train}: has the columns label and labels; keep label (one a row) or labels (several)")
     return found[0] if found else "label"
@@ -109,11 +119,16 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, label_column: str, *, is_test: bool) -> tuple[dict[str, list[str]], LabelLists]:
-    """The texts of a file by column, and its labels: none of a test file without labels or with an empty column."""
-    required, optional = (
-        (("text",), ("text_pair", label_column)) if is_test else (("text", label_column), ("text_pair",))
-    )
+def _read(
+    path: Path, label_column: str, split_by: SplitBy, *, is_test: bool
+) -> tuple[dict[str, list[Any]], LabelLists]:
+    """The texts of a file by column, and its labels: none of a test file without labels or with an empty column.
+
+    Next to the texts is the column that `split_by` names; its values are with the file and the line.
+    """
+    required, optional = ["text"], ["text_pair"]
+    (optional if is_test else required).append(label_column)
+    required += [] if split_by == "random" else [split_by]
     may_be_empty = [label_column] if is_test or label_column == "labels" else []
     lines: list[str] = []
     columns: dict[str, list[Any]] = {}
@@ -121,6 +136,8 @@ def _read(path: Path, label_column: str, *, is_test: bool) -> tuple[dict[str, li
         lines.append(f"{path} line {line}")
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
+    if split_by in columns:
+        columns[split_by] = list(zip(lines, columns[split_by], strict=True))
     labels = columns.pop(label_column, [])
     if is_test and all(label is None or label == [] for label in labels):
         labels = []

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from refit.data import checks, label_sets
@@ -17,9 +18,10 @@ class Loaded:
     """The examples of a task, a table for each split.
 
     The columns are text (string), text_pair (string, for pairs only) and label (int64 index into `labels`, HIDDEN if it
-    is not published; a list of these for multi-label; float32 for a regression). `revision` is the commit or version
-    that was loaded, `files` the SHA-256 of each source file. `human` is what people score on the task, if that is
-    known: who → score → value.
+    is not published; a list of these for multi-label; float32 for a regression). Where `split_by` names it, group
+    (string) or time is the last column, until all splits are there. `revision` is the commit or version that was
+    loaded, `files` the SHA-256 of each source file. `human` is what people score on the task, if that is known: who →
+    score → value.
     """
 
     splits: dict[str, pa.Table]
@@ -53,10 +55,7 @@ def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tu
     generator = np.random.default_rng(seed)
     order = generator.permutation(table.num_rows)
     hashes = checks.hashed(table.to_batches(), labelled=False).hashes
-    labels = np.zeros(table.num_rows)
-    if stratified:
-        column = table["label"].combine_chunks()
-        labels = label_sets.rarest(column) if pa.types.is_list(column.type) else column.to_numpy()
+    labels = label_sets.strata(table["label"].combine_chunks()) if stratified else np.zeros(table.num_rows)
     _, first, texts, sizes = np.unique(hashes[order], return_index=True, return_inverse=True, return_counts=True)
     _, kept, labels = np.unique(labels[order], return_index=True, return_inverse=True)
     can_be_held = np.ones(len(sizes), dtype=bool)
@@ -78,4 +77,9 @@ def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tu
         held[candidates[-1:]] = True
     chosen = np.zeros(table.num_rows, dtype=bool)
     chosen[order] = held[texts]
+    return divided(table, chosen)
+
+
+def divided(table: pa.Table, chosen: npt.NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
+    """The other rows and the chosen rows, both in the table's order."""
     return table.filter(pa.array(~chosen)), table.filter(pa.array(chosen))

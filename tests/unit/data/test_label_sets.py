@@ -26,4 +26,4 @@ def test_hidden_labels_are_none() -> None:
 def test_rows_are_held_out_by_their_rarest_label() -> None:
     """Prevents a rare label from being in one split only, because it comes with a frequent one."""
     lists = pa.array([[0], [0, 1], [0], []], pa.list_(pa.int64()))
-    assert label_sets.rarest(lists).tolist() == [0, 1, 0, -1]
+    assert label_sets.strata(lists).tolist() == [0, 1, 0, -1]

@@ -21,7 +21,9 @@ from pathlib import Path
 from refit import params
 from refit.download import dataset, task_registry
 for task in sys.argv[2:]:
-    chosen = params.Download(task=task, validation_share=0.1, test_share=0.1, split_seed=1)
+    chosen = params.Download(
+        task=task, validation_share=0.1, test_share=0.1, split_seed=1, split_by="random", folds=0, fold=1
+    )
     dataset.write(chosen, task_registry.find(task), Path(sys.argv[1], task))
 """
 HUB_TASKS = [name for name, task in TASKS.items() if task.source.kind == "hub"]
@@ -36,6 +38,19 @@ def raw(hub_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(sys.executable, "-c", PROGRAM, folder, *HUB_TASKS, cwd=ROOT, env=env)
     run(sys.executable, "-c", PROGRAM, folder / "offline", "rte", cwd=ROOT, env={**env, "HF_HUB_OFFLINE": "1"})
     return folder
+
+
+def test_folds_of_a_hub_task_are_of_train_and_validation(raw: Path, tmp_path: Path) -> None:
+    """Prevents folds that leave the source's validation rows out, and MNLI's two genres in one fold."""
+    env = environment(HF_HOME=str(raw / "cache"), HF_HUB_OFFLINE="1")
+    program = PROGRAM.replace("folds=0", "folds=4")
+    done = run(sys.executable, "-c", program, tmp_path, "stsb", "mnli", cwd=ROOT, env=env, check=False)
+    assert done.stderr.splitlines()[-1].endswith(
+        "folds: got 4, but the task has validation and validation_mismatched; need 0"
+    )
+    before, after = (TaskRecord.read(folder / "stsb/task.json").splits for folder in (raw, tmp_path))
+    assert after["validation"].rows == pytest.approx((before["train"].rows + before["validation"].rows) / 4, abs=1)
+    assert after["test"].sha256 == before["test"].sha256
 
 
 @pytest.mark.parametrize("name", HUB_TASKS)
