@@ -29,10 +29,10 @@ def other_rows(first: Run, second: Run, split: str) -> str | None:
         found = data_changes.pairs(_data(first, split), _data(second, split))
         both = len(matched(first, second, split)[0])
     except RefitError as error:
-        return f"other data: the sha256 of the {split} rows differ; how cannot be said: {error}"
+        return f"other data: the files have another sha256; what changed is not known: {error}"
     changed = data_changes.summary({kind: len(before) for kind, (before, _) in found.items()})
     command = f"python -m refit.compare --data {first.name} {second.name}"
-    return f"other data: {split} rows: {changed} ({command}){_hint(both)}"
+    return f"other data: {changed} ({command}){_hint(both)}"
 
 
 def matched(first: Run, second: Run, split: str) -> tuple[Places, Places]:
@@ -45,9 +45,9 @@ def matched(first: Run, second: Run, split: str) -> tuple[Places, Places]:
 
 
 def restricted(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], list[Run]]:
-    """Two groups of runs with nothing but the rows that both have, scored on these; splits without any are left out.
+    """Two groups of runs with only the rows that both have, and their scores on these; splits without any are left out.
 
-    The runs of a group have the same rows. Raises NetworkError without predictions, DataError if nothing is in common.
+    Raises NetworkError without predictions, DataError if no rows are in common.
     """
     one, other = first[0], second[0]
     names = f"--common-rows: {one.name} and {other.name}"
@@ -59,6 +59,9 @@ def restricted(first: Sequence[Run], second: Sequence[Run]) -> tuple[list[Run], 
     places = {split: both for split, both in places.items() if len(both[0])}
     if not places:
         raise DataError(f"{names} have no row in common: no text has the same label in the same split of both")
+    for side in (first, second):
+        if any(not np.array_equal(run.predicted[of].rows, side[0].predicted[of].rows) for run in side for of in places):
+            raise DataError(f"{names}: the runs of one group have different rows; name one run of each")
     rows = {split: one.predicted[split].rows[both[0]] for split, both in places.items()}
     sides = [{split: both[side] for split, both in places.items()} for side in (0, 1)]
     return [_at(run, one, sides[0], rows) for run in first], [_at(run, one, sides[1], rows) for run in second]

@@ -27,12 +27,7 @@ from refit.storage import files
 
 UNCHANGED, ADDED, REMOVED, RELABELLED, MOVED = KINDS = ("unchanged", "added", "removed", "relabelled", "moved")
 # What two rows with the same text must share to be a pair of this kind; pairs are found in this order.
-PAIRED: tuple[tuple[str, list[str]], ...] = (
-    (UNCHANGED, ["label", "split"]),
-    (MOVED, ["label"]),
-    (RELABELLED, ["split"]),
-    (RELABELLED, []),
-)
+PAIRED = ((UNCHANGED, ("label", "split")), (MOVED, ("label",)), (RELABELLED, ("split",)), (RELABELLED, ()))
 EXAMPLES = 3  # of each kind of change
 RELABELINGS = 10
 OCCURRENCE_FACTOR = np.uint64(0xD6E8FEB86659FD93)  # odd, as PAIR_FACTOR, and another number
@@ -73,12 +68,8 @@ def between(first: Revision, second: Revision) -> Changes:
     """
     before, after = task_record(first), task_record(second)
     if before.labels == after.labels and before.splits == after.splits:
-        return Changes(
-            first.name,
-            second.name,
-            dict.fromkeys(KINDS, 0) | {UNCHANGED: sum(of.rows for of in before.splits.values())},
-            {},
-        )
+        rows = sum(split.rows for split in before.splits.values())
+        return Changes(first.name, second.name, dict.fromkeys(KINDS, 0) | {UNCHANGED: rows}, {})
     splits = in_order({*before.splits, *after.splits})
     with TemporaryDirectory() as one, TemporaryDirectory() as other:
         versions = read(first, before, splits, Path(one)), read(second, after, splits, Path(other))
@@ -116,15 +107,17 @@ def read(revision: Revision, task: TaskRecord, splits: Sequence[str], folder: Pa
 def label_texts(labels: pa.Array, names: Sequence[str]) -> pa.Array:
     """Labels as texts, by which they are compared: two versions may number the classes differently.
 
-    `labels` are numbers, class ids (-1: hidden), or lists of class ids (multi-label), in ascending order.
+    `labels` are numbers, class ids (-1: hidden), or lists of class ids in ascending order (multi-label).
     """
     if pa.types.is_floating(labels.type):
         return labels.cast(pa.string())
-    known = pa.array(names, pa.string())
-    if pa.types.is_list(labels.type):
-        joined = pc.binary_join(pa.ListArray.from_arrays(labels.offsets, known.take(labels.values)), ", ")
-        return pc.if_else(pc.equal(joined, ""), "(none)", joined)
-    return known.take(pc.if_else(pc.less(labels, 0), None, labels)).fill_null("(hidden)")
+    is_list = pa.types.is_list(labels.type)
+    ids = labels.values if is_list else labels
+    named = pa.array(names, pa.string()).take(pc.if_else(pc.less(ids, 0), None, ids)).fill_null("(hidden)")
+    if not is_list:
+        return named
+    joined = pc.binary_join(pa.ListArray.from_arrays(labels.offsets, named), " | ")
+    return pc.if_else(pc.equal(joined, ""), "(none)", joined)
 
 
 def hashes(rows: pa.Table, columns: Sequence[str]) -> Hashes:
@@ -149,7 +142,7 @@ def pairs(before: pa.Table, after: pa.Table) -> dict[str, tuple[pa.Array, pa.Arr
     left, right = np.arange(len(before)), np.arange(len(after))
     found = dict.fromkeys(KINDS, (left[:0], right[:0]))
     for kind, columns in PAIRED:
-        one, other = matched(hashes(before, columns)[left], hashes(after, columns)[right])
+        one, other = matched(hashes(before.take(left), columns), hashes(after.take(right), columns))
         found[kind] = np.append(found[kind][0], left[one]), np.append(found[kind][1], right[other])
         left, right = np.delete(left, one), np.delete(right, other)
     return found | {REMOVED: (left, pa.nulls(len(left), pa.int64())), ADDED: (pa.nulls(len(right), pa.int64()), right)}
@@ -180,9 +173,9 @@ def changes(before: DataVersion, after: DataVersion) -> tuple[dict[str, int], di
 
 
 def summary(totals: Mapping[str, int]) -> str:
-    """The changes in words: `12 added, 3 relabelled`."""
-    words = [f"{totals[kind]:,} {kind}" for kind in KINDS if totals[kind] and kind != UNCHANGED]
-    return ", ".join(words) or "the same in another order"
+    """The changes in words: `12 rows added, 1 row relabelled`."""
+    changed = [(totals[kind], kind) for kind in KINDS[1:] if totals[kind]]
+    return ", ".join(f"{rows:,} row{'s' * (rows > 1)} {kind}" for rows, kind in changed) or "only the order differs"
 
 
 def _distinct(hashes: Hashes) -> Hashes:

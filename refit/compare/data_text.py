@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from refit import paths
 from refit.compare import data_changes
 from refit.compare.data_changes import UNCHANGED, Changes
 from refit.compare.text import markdown_table, table
@@ -31,14 +32,11 @@ def machine(found: Changes) -> str:
 def _tables(found: Changes) -> Iterator[tuple[list[str], list[list[str]]]]:
     """The head and rows of each table; of the labels those whose number of rows changed most."""
     for name, rows in found.tables.items():
-        shown = rows
         if name == "labels":
-            shown = sorted(rows, key=lambda row: -abs(row["after"] - row["before"]))[:MOST_LABELS]
-        if shown:
-            yield (
-                [key.replace("_", " ") for key in shown[0]],
-                [[_cell(value) for value in row.values()] for row in shown],
-            )
+            rows = sorted(rows, key=lambda row: -abs(row["after"] - row["before"]))[:MOST_LABELS]
+        if rows:
+            cells = [[_cell(value) for value in row.values()] for row in rows]
+            yield [key.replace("_", " ") for key in rows[0]], cells
 
 
 def _cell(value: str | int | None) -> str:
@@ -46,5 +44,7 @@ def _cell(value: str | int | None) -> str:
 
 
 def _sentence(found: Changes) -> str:
-    changed = data_changes.summary(found.totals) if found.tables else "the files are identical (same sha256)"
-    return f"{found.after} against {found.before}, rows: {changed}; {found.totals[UNCHANGED]:,} unchanged."
+    changed = (
+        data_changes.summary(found.totals) if found.tables else f"the files are identical (same sha256 in {paths.TASK})"
+    )
+    return f"{found.after} against {found.before}: {changed}; {found.totals[UNCHANGED]:,} unchanged."

@@ -158,7 +158,7 @@ def test_ranges_and_experiments_are_revisions_and_the_params_that_differ_are_sho
         (
             "weak other",
             65,
-            r"other data: test rows: \d+ relabelled \(python -m refit.compare --data weak other\); --common",
+            r"other data: \d+ rows relabelled \(python -m refit.compare --data weak other\); --common",
         ),
         ("weak foreign --common-rows", 65, "weak is of stars, foreign of foreign"),
         ("weak other --common-rows", 0, ""),

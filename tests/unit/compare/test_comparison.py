@@ -64,7 +64,7 @@ def test_the_same_predictions_are_never_called_different() -> None:
         ({"task": task_record(labels=["nay", "yes"])}, "other labels: only one of the two has nay, no"),
         (
             {"task": task_record(splits=OTHER_TEST)},
-            "other data: the sha256 of the test rows differ; how cannot be said: a: data/raw/",
+            "other data: the files have another sha256; what changed is not known: a: data/raw/",
         ),
     ],
 )

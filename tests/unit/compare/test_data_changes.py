@@ -112,7 +112,7 @@ def test_every_kind_of_change_is_counted_where_it_is_and_labels_have_their_names
         (RELABELLED, "train 3", "train 1", "yes", "maybe", "new label"),
         (MOVED, "train 4", "validation 1", "no", "no", "moves"),
     ]
-    assert "1 added, 1 removed, 1 relabelled, 1 moved; 4 unchanged." in data_text.terminal(found)
+    assert ": 1 row added, 1 row removed, 1 row relabelled, 1 row moved; 4 unchanged." in data_text.terminal(found)
     assert json.loads(data_text.machine(found))["totals"] == found.totals
 
 
@@ -131,10 +131,10 @@ def test_pairs_and_numbers_are_compared(tmp_path: Path) -> None:
 
 def test_label_sets_are_compared_by_their_names() -> None:
     """Prevents a row with several labels from looking relabelled when a new class renumbers them."""
-    before = data_changes.label_texts(pa.array([[0, 1], [], [1]], pa.list_(pa.int64())), ["angry", "sad"])
+    before = data_changes.label_texts(pa.array([[0, 1], [], [-1]], pa.list_(pa.int64())), ["angry", "sad"])
     after = data_changes.label_texts(pa.array([[0, 2], [1], [2]], pa.list_(pa.int64())), ["angry", "glad", "sad"])
-    assert before.to_pylist() == ["angry, sad", "(none)", "sad"]
-    assert after.to_pylist() == ["angry, sad", "glad", "sad"]
+    assert before.to_pylist() == ["angry | sad", "(none)", "(hidden)"]
+    assert after.to_pylist() == ["angry | sad", "glad", "sad"]
 
 
 def test_identical_files_are_not_read_unless_a_class_has_another_name(tmp_path: Path) -> None:
@@ -148,7 +148,9 @@ def test_identical_files_are_not_read_unless_a_class_has_another_name(tmp_path: 
     (tmp_path / "2" / paths.RAW / "train.parquet").unlink()
     found = data_changes.between(first, second)
     assert found.totals == {**dict.fromkeys(KINDS, 0), UNCHANGED: 2}
-    assert data_text.terminal(found).endswith("the files are identical (same sha256); 2 unchanged.")
+    assert data_text.terminal(found).endswith(
+        "the files are identical (same sha256 in data/raw/task.json); 2 unchanged."
+    )
 
 
 @pytest.mark.parametrize(
