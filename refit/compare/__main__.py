@@ -6,7 +6,7 @@ python -m refit.compare [REV ...]
 import argparse
 import sys
 
-from refit.compare import comparison, flips, runs
+from refit.compare import comparison, data_changes, data_text, flips, runs
 from refit.compare.comparison import Comparison
 from refit.compare.text import machine, p_value, pull_request, terminal
 from refit.errors import DataError, NetworkError, UsageError
@@ -20,6 +20,8 @@ examples:
   python -m refit.compare v1 v2 gummy-pion        two tags and a DVC experiment, each with the first
   python -m refit.compare main~10..main           every commit of the range that changed the scores
   python -m refit.compare main --flips            the examples that became right or wrong
+  python -m refit.compare --data v1 v2            the rows added, removed, relabelled or moved between splits
+  python -m refit.compare v1 v2 --common-rows     scores on the rows that both have, where the data differ
   python -m refit.compare origin/main --md --fail-if-worse      check and comment of a pull request
   python -m refit.compare --fail-under 0.55       minimum for the task's main score (on test if it has labels)
 
@@ -34,10 +36,18 @@ exit codes: 0 success; 1 a --fail option is not met; 2 and 64 wrong arguments; 6
 def main() -> None:
     """Print the comparison; exit with code 1 if a --fail option is not met."""
     chosen = _parser().parse_args()
-    read = [runs.read(revision) for revision in resolve(chosen.revisions)]
-    baselines = map(runs.read_baseline, comparison.last_folds(read))
-    compared = comparison.compare(read, [baseline for baseline in baselines if baseline])
-    print(chosen.write(compared, flips.between(read) if chosen.flips else None), flush=True)
+    write_scores, write_data = chosen.write
+    revisions = resolve(chosen.revisions)
+    if chosen.data:
+        _check_data_options(chosen, len(revisions))
+        print(write_data(data_changes.between(*revisions)), flush=True)
+        return
+    read = [runs.read(revision) for revision in revisions]
+    found = map(runs.read_baseline, comparison.last_folds(read))
+    baselines = [baseline for baseline in found if baseline]
+    compared = comparison.compare(read, baselines, on_common_rows=chosen.common_rows)
+    flipped = flips.between(read, on_common_rows=chosen.common_rows) if chosen.flips else None
+    print(write_scores(compared, flipped), flush=True)
     _refuse_where_nothing_was_compared(compared)
     failures = _under(compared, chosen.fail_under) if chosen.fail_under is not None else []
     if chosen.fail_if_worse:
@@ -62,10 +72,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     form = parser.add_mutually_exclusive_group()
     for option, write, text in (
-        ("--md", pull_request, "print Markdown, for a comment"),
-        ("--json", machine, "print JSON, for programs"),
+        ("--md", (pull_request, data_text.pull_request), "print Markdown, for a comment"),
+        ("--json", (machine, data_text.machine), "print JSON, for programs"),
     ):
-        form.add_argument(option, dest="write", action="store_const", const=write, default=terminal, help=text)
+        form.add_argument(option, dest="write", action="store_const", const=write, help=text)
+    parser.set_defaults(write=(terminal, data_text.terminal))
+    parser.add_argument(
+        "--data", action="store_true", help="compare the data instead: rows added, removed, relabelled or moved"
+    )
+    parser.add_argument(
+        "--common-rows", action="store_true", help="compare scores on the rows that both revisions have"
+    )
     parser.add_argument(
         "--flips", action="store_true", help="list the examples that only one of two revisions gets right"
     )
@@ -77,6 +94,14 @@ def _parser() -> argparse.ArgumentParser:
         "--fail-if-worse", action="store_true", help="exit 1 if a score of the last revision is really worse"
     )
     return parser
+
+
+def _check_data_options(chosen: argparse.Namespace, revisions: int) -> None:
+    """Raise UsageError unless `--data` has two revisions and no option that is about scores."""
+    if revisions != 2:
+        raise UsageError(f"--data: got {revisions} revision{'s' * (revisions > 1)}, need two different ones; name them")
+    if chosen.common_rows or chosen.flips or chosen.fail_if_worse or chosen.fail_under is not None:
+        raise UsageError("--data compares no scores; leave out --common-rows, --flips and --fail-..., or --data")
 
 
 def _refuse_where_nothing_was_compared(compared: Comparison) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from refit import paths
-from refit.compare import cross_validation
+from refit.compare import common_rows, cross_validation
 from refit.compare.runs import Run
 from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
@@ -51,6 +51,8 @@ class Line:
     `deviation` is the standard deviation over the seeds of a group (on test over its folds, too), `interval` a single
     run's 95% interval. `against` is the first group, or None if this is it. `corrected` is the p-value of `test` after
     Holm's correction over all lines. Unavailable values are None; `reason` says why there is no test.
+    `on_common_rows`: all numbers are of the rows that `group` (or that which is compared with it) and the first group
+    both have.
     """
 
     task: str
@@ -66,6 +68,7 @@ class Line:
     corrected: float | None = None
     verdict: str = ""
     reason: str = ""
+    on_common_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Comparison:
         return next(found, None)
 
 
-def compare(runs: Sequence[Run], baselines: Sequence[Run] = ()) -> Comparison:
+def compare(runs: Sequence[Run], baselines: Sequence[Run] = (), *, on_common_rows: bool = False) -> Comparison:
     """Group the runs, then compare every group with the first one of its task, and the last one with its baseline.
 
     `baselines` are those of `last_folds`.
@@ -107,7 +110,8 @@ def compare(runs: Sequence[Run], baselines: Sequence[Run] = ()) -> Comparison:
     groups = grouped(runs)
     lines: list[Line] = []
     for task in dict.fromkeys(run.task_name for run in runs):
-        lines += _lines([group for group in groups if group.runs[0].task_name == task])
+        of_task = [group for group in groups if group.runs[0].task_name == task]
+        lines += _lines_on_common_rows(of_task) if on_common_rows and len(of_task) > 1 else _lines(of_task)
     last = _last(groups, runs)
     return Comparison(
         groups=groups,
@@ -155,14 +159,7 @@ def why_not(first: Run, second: Run, split: str) -> str | None:
     if first.task.labels != second.task.labels:
         only = ", ".join(sorted(set(first.task.labels) ^ set(second.task.labels)))
         return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
-    before, after = (task.splits[split].sha256 for task in (first.task, second.task))
-    if before != after:
-        return f"other data: the {split} rows have the sha256 {before[:12]}… and {after[:12]}…"
-    rows, others = first.predicted[split].rows, second.predicted[split].rows
-    if not np.array_equal(rows, others):
-        both = len(np.intersect1d(rows, others))
-        return f"other rows: {len(rows):,} and {len(others):,}, of which {both:,} are the same"
-    return None
+    return common_rows.other_rows(first, second, split)
 
 
 def _lines(groups: list[Group]) -> Iterator[Line]:
@@ -173,6 +170,17 @@ def _lines(groups: list[Group]) -> Iterator[Line]:
         for group in having:
             line = _line(split, name, group)
             yield line if group is having[0] else _compared(line, having[0])
+
+
+def _lines_on_common_rows(groups: list[Group]) -> Iterator[Line]:
+    """The scores of the first group and each other one on the rows that these two have."""
+    for group in groups[1:]:
+        first, other = (Group(runs) for runs in common_rows.restricted(groups[0].runs, group.runs))
+        for line in _lines([first, other]):
+            pair = (group, groups[0]) if line.group is other else (groups[0], None)
+            yield replace(line, group=pair[0], against=pair[1], on_common_rows=True)
+        lost = {*groups[0].runs[0].scores, *group.runs[0].scores} - first.runs[0].scores.keys()
+        yield from (line for line in (_lines([groups[0], group]) if lost else ()) if line.split in lost)
 
 
 def _line(split: str, name: str, group: Group) -> Line:

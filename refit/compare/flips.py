@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from refit.compare import common_rows
 from refit.compare.comparison import why_not
 from refit.compare.runs import Run
 from refit.errors import DataError, NetworkError, UsageError
@@ -24,7 +25,7 @@ class Flip:
     texts: list[str]
 
 
-def between(runs: Sequence[Run]) -> list[Flip]:
+def between(runs: Sequence[Run], *, on_common_rows: bool = False) -> list[Flip]:
     """The examples that flipped between two runs, those that became wrong first.
 
     Raises UsageError if there are not two runs, DataError if they are not comparable example by example, NetworkError
@@ -40,6 +41,8 @@ def between(runs: Sequence[Run]) -> list[Flip]:
     if first.task.is_regression:
         raise DataError(f"--flips: {first.task_name} predicts numbers; only classes can flip")
     names, flips = first.task.labels, []
+    if on_common_rows:
+        (first,), (second,) = common_rows.restricted([first], [second])
     for split in first.predicted.keys() & second.predicted.keys():
         reason = why_not(first, second, split)
         if reason:
@@ -47,7 +50,7 @@ def between(runs: Sequence[Run]) -> list[Flip]:
         rows, labels = first.predicted[split].rows, first.predicted[split].labels
         before, after = first.predicted[split].predictions, second.predicted[split].predictions
         flipped = np.flatnonzero(is_right(labels, before) != is_right(labels, after))
-        for place, texts in zip(flipped, second.texts(split, rows[flipped]), strict=True):
+        for place, texts in zip(flipped, first.texts(split, rows[flipped]), strict=True):
             label, was, now = (_named(column[place], names) for column in (labels, before, after))
             flips.append(Flip(split, int(rows[place]), label, was, now, texts))
     return sorted(flips, key=lambda flip: (flip.split, flip.after == flip.label, flip.row))

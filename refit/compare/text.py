@@ -19,7 +19,7 @@ WIDTH = 110  # characters per line of a paragraph in the terminal
 HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
 BASELINE_HEAD = ("revision", "split", "score", "value", LINEAR_MODEL, "difference", "p", "is it real?")
 FLIP_HEAD = ("split", "row", "label", "before", "after", "text")
-NUMBERS = {"value", "95% interval", LINEAR_MODEL, "difference", "p", "row"}  # columns aligned to the right
+NUMBERS = {"value", "95% interval", LINEAR_MODEL, "difference", "p", "row", "rows"}  # columns aligned to the right
 MOST_FLIPS = 40_000  # characters of flips in Markdown; GitHub allows 65,536 in a comment
 TESTS = {
     significance.MCNEMAR: "McNemar's exact test (accuracy)",
@@ -30,23 +30,23 @@ TESTS = {
 
 def terminal(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
     """The comparison as tables, followed by the reasons, the conclusion and how to read it."""
-    parts = [_table(head, rows) for head, rows in _tables(compared)]
+    parts = [table(head, rows) for head, rows in _tables(compared)]
     if flips:
-        parts.append(_table(FLIP_HEAD, _flip_rows(flips)))
+        parts.append(table(FLIP_HEAD, _flip_rows(flips)))
     paragraphs = (one_line(text, 1000) for text in _paragraphs(compared, flips))
     return "\n\n".join([*parts, *(textwrap.fill(text, WIDTH, break_on_hyphens=False) for text in paragraphs)])
 
 
 def pull_request(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
     """The comparison as GitHub's Markdown, with as many flips as fit in a comment, folded."""
-    parts = [_markdown_table(head, rows) for head, rows in _tables(compared)]
+    parts = [markdown_table(head, rows) for head, rows in _tables(compared)]
     parts += [markdown(text, 1000) for text in _paragraphs(compared, flips)]
     if flips:
         rows = _flip_rows(flips)
         lengths = (sum(len(code(cell)) for cell in row) for row in rows)
         shown = sum(length <= MOST_FLIPS for length in accumulate(lengths))
         summary = f"<summary>{len(flips):,} rows flipped; the first {shown:,} of them:</summary>"
-        parts.append(f"<details>{summary}\n\n{_markdown_table(FLIP_HEAD, rows[:shown])}\n\n</details>")
+        parts.append(f"<details>{summary}\n\n{markdown_table(FLIP_HEAD, rows[:shown])}\n\n</details>")
     return "\n\n".join(["### Scores", *parts])
 
 
@@ -84,11 +84,25 @@ def p_value(line: Line) -> str:
     return "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
 
 
+def table(head: Sequence[str], rows: list[list[str]]) -> str:
+    """A table for a terminal; `head` names its columns."""
+    cells = [[one_line(cell) for cell in row] for row in (head, *rows)]
+    alignment = ["right" if name in NUMBERS else "left" for name in head]
+    return str(tabulate(cells[1:], cells[0], tablefmt="plain", disable_numparse=True, colalign=alignment))
+
+
+def markdown_table(head: Sequence[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    alignment = ["--:" if name in NUMBERS else ":--" for name in head]
+    cells = [[code(cell) if cell else "" for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (map(markdown, head), alignment, *cells))
+
+
 def _tables(compared: Comparison) -> Iterator[tuple[Sequence[str], list[list[str]]]]:
     """The head and the rows of each table: scores, revisions, and the params, code and data that differ."""
     rows, above = [], ("", "", "")
     for line in compared.lines:
-        place = (line.task, line.split, line.score)
+        place = (line.task, _split(line), line.score)
         shown = ["" if place[: index + 1] == above[: index + 1] else name for index, name in enumerate(place)]
         rows.append([*shown, *_cells(line)])
         above = place
@@ -109,6 +123,10 @@ def _cells(line: Line) -> list[str]:
     interval = "{:.3f} to {:.3f}".format(*line.interval) if line.interval else ""
     difference = f"{line.test.value:+.4f}" if line.test else ""
     return [line.group.name, f"{line.value:.4f}{deviation}", interval, difference, p_value(line), line.verdict]
+
+
+def _split(line: Line) -> str:
+    return f"{line.split} ({line.rows:,} common rows)" if line.on_common_rows else line.split
 
 
 def _baseline_cells(line: Line) -> list[str]:
@@ -136,7 +154,7 @@ def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[
         if headline and headline.test and headline.against:
             says = f"a real {'gain' if headline.test.value > 0 else 'loss'}"
             says = says if headline.verdict == comparison.REAL else headline.verdict
-            about = f"{headline.score} on {headline.split} {headline.test.value:+.4f}"
+            about = f"{headline.score} on {_split(headline)} {headline.test.value:+.4f}"
             yield f"{headline.group.name} against {headline.against.name}: {about}, {says}."
     tests = [line.test.test for line in compared.lines if line.test]
     if tests:
@@ -146,15 +164,3 @@ def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[
             f"{', '.join(TESTS[test] for test in dict.fromkeys(tests))}. real: p < {significance.LEVEL}. "
             "may be chance: not shown to be real, not shown to be equal."
         )
-
-
-def _table(head: Sequence[str], rows: list[list[str]]) -> str:
-    cells = [[one_line(cell) for cell in row] for row in (head, *rows)]
-    alignment = ["right" if name in NUMBERS else "left" for name in head]
-    return str(tabulate(cells[1:], cells[0], tablefmt="plain", disable_numparse=True, colalign=alignment))
-
-
-def _markdown_table(head: Sequence[str], rows: list[list[str]]) -> str:
-    alignment = ["--:" if name in NUMBERS else ":--" for name in head]
-    cells = [[code(cell) if cell else "" for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (map(markdown, head), alignment, *cells))

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, change_params, environment, run
 
@@ -28,11 +29,11 @@ def data():
     Path("data/raw").mkdir(parents=True)
     for split in ("validation", "test"):
         path = Path("data/raw", split + ".parquet")
-        texts = [f"text {row} of {split}" for row in range(200)]
+        texts = [f"{params['prefix']} {row} of {split}" for row in range(200)]
         pq.write_table(pa.table({"text": texts, "label": generator.integers(0, 3, 200)}), path)
         splits[split] = {"rows": 200, "is_labelled": True, "sha256": files.sha256(path)}
     files.write_json(Path("data/raw/task.json"), {
-        "task": params["task"], "labels": ["bad", "so | so", "good"], "problem_type": "classification",
+        "task": params["task"], "labels": ["bad", params["neutral"], "good"], "problem_type": "classification",
         "splits": splits, "scores": ["accuracy", "macro_f1"], "best_score": "accuracy", "source": "own",
         "source_name": "made", "revision": "none", "files": {}, "note": "", "is_pair": False})
 
@@ -59,7 +60,7 @@ globals()[sys.argv[1]]()
 """
 PIPELINE = """
 stages:
-  data: {cmd: python stages.py data, params: [task, data_seed], outs: [data/raw]}
+  data: {cmd: python stages.py data, params: [task, data_seed, prefix, neutral], outs: [data/raw]}
   train: {cmd: python stages.py train, params: [lr, seed], outs: [models/skill.json]}
   evaluate:
     cmd: python stages.py evaluate
@@ -86,14 +87,16 @@ def committed(folder: Path, tag: str, **params: object) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tagged runs weak, strong, strong2, seed2, fewer, other, foreign; the experiment best-try."""
+    """The tags weak, strong, strong2, seed2, fewer, other, renamed, emptied, foreign; the experiment best-try."""
     folder = tmp_path_factory.mktemp("compare") / "project"
     folder.mkdir()
     run("git", "init", "--quiet", "--initial-branch", "main", cwd=folder)
     run("dvc", "init", "--quiet", cwd=folder)
     (folder / "stages.py").write_text(STAGES)
     (folder / "dvc.yaml").write_text(PIPELINE)
-    (folder / "params.yaml").write_text("task: stars\ndata_seed: 1\nrows: 200\nlr: 0.001\nseed: 1\n")
+    (folder / "params.yaml").write_text(
+        "task: stars\nprefix: text\nneutral: so | so\ndata_seed: 1\nrows: 200\nlr: 0.001\nseed: 1\n"
+    )
     run("dvc", "remote", "add", "--quiet", "--default", "store", folder.parent / "remote", cwd=folder)
     committed(folder, "weak")
     committed(folder, "strong", lr=0.003)
@@ -103,7 +106,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     committed(folder, "seed2", lr=0.003, seed=2)
     committed(folder, "fewer", lr=0.001, seed=1, rows=150)
     committed(folder, "other", rows=200, data_seed=2)
-    committed(folder, "foreign", task="foreign", data_seed=1)
+    committed(folder, "renamed", neutral="fair")
+    committed(folder, "emptied", neutral="so | so", prefix="words")
+    committed(folder, "foreign", task="foreign", data_seed=1, prefix="text")
     run("dvc", "push", "--quiet", "--all-commits", cwd=folder)
     return folder
 
@@ -150,7 +155,22 @@ def test_ranges_and_experiments_are_revisions_and_the_params_that_differ_are_sho
     ("arguments", "code", "said"),
     [
         ("weak fewer", 65, "other rows: 200 and 150, of which 150 are the same"),
-        ("weak other", 65, "other data: the test rows have the sha256"),
+        (
+            "weak other",
+            65,
+            r"other data: \d+ rows relabelled \(python -m refit.compare --data weak other\); --common",
+        ),
+        ("weak foreign --common-rows", 65, "weak is of stars, foreign of foreign"),
+        ("weak other --common-rows", 0, ""),
+        (
+            "weak renamed --common-rows",
+            65,
+            r"weak and renamed have other labels \(bad, so \| so, good; bad, fair, good\)",
+        ),
+        ("weak emptied --common-rows", 65, "weak and emptied have no row in common"),
+        ("--data weak strong strong2", 64, "--data: got 3 revisions, need two"),
+        ("--data weak other --flips", 64, "--data compares no scores; leave out"),
+        ("--data weak", 0, ""),
         ("weak foreign", 65, "weak is of stars, foreign of foreign"),
         ("weak strong strong2 --flips", 64, "--flips: got 3 revisions, need two"),
         ("weak strong --fail-under 0.6", 0, ""),
@@ -171,6 +191,33 @@ def test_the_exit_code_and_the_last_line_say_what_was_found(
     assert re.search(said, done.stderr)
     if code == 65:
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_scores_on_common_rows_are_those_of_the_rows_with_the_same_text_and_label(
+    project: Path, tmp_path: Path
+) -> None:
+    """Prevents rows from being matched by number, scores of other rows, and a first revision without its own rows."""
+    tables = {}
+    for tag in ("weak", "other", "fewer"):
+        run("dvc", "get", ".", "metrics/predictions.parquet", "--rev", tag, "--out", tmp_path / tag, cwd=project)
+        table = pq.read_table(tmp_path / tag).to_pylist()
+        tables[tag] = {row["row"]: row for row in table if row["split"] == "test"}
+    lines = json.loads(compare(project, "weak", "other", "fewer", "--common-rows", "--json").stdout)["scores"]
+    lines = [
+        line for line in lines if (line["split"], line["score"]) == ("test", "accuracy") and line["on_common_rows"]
+    ]
+    assert [line["group"] for line in lines] == ["weak", "other", "weak", "fewer"]
+    for first, second in (lines[:2], lines[2:]):
+        one, other = tables["weak"], tables[second["group"]]
+        common = [row for row in one if row in other and one[row]["label"] == other[row]["label"]]
+        assert 40 < len(common) < 160
+        assert first["rows"] == second["rows"] == len(common)
+        for line, of in ((first, one), (second, other)):
+            right = sum(of[row]["prediction"] == of[row]["label"] for row in common)
+            assert line["value"] == pytest.approx(right / len(common))
+        assert second["verdict"]
+    shown = compare(project, "weak", "other", "--common-rows", "--flips").stdout
+    assert f"test ({lines[0]['rows']} common rows)" in shown
 
 
 def test_a_fresh_clone_reads_from_the_remote(project: Path, tmp_path: Path) -> None:
