@@ -1,5 +1,6 @@
 """What refit adds to the Trainer: its loss, class weights, an evaluation that changes nothing, and an end at NaN."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from made_runs import task_record
 from sklearn.utils.class_weight import compute_class_weight
 from test_arguments import chosen
 from torch.nn.functional import cross_entropy
-from transformers import TrainingArguments, set_seed
+from transformers import EvalPrediction, TrainingArguments, set_seed
 
 from refit.model import classifier
 from refit.model.batching import Collator, Examples
@@ -135,3 +136,15 @@ def test_sqrt_is_half_way_to_balanced(tiny_model: Path, tmp_path: Path) -> None:
     given = [make(tiny_model, tmp_path / kind, params={"class_weights": kind}) for kind in ("balanced", "sqrt")]
     balanced, root = (fitting.class_weights for fitting in given)
     assert root.tolist() == pytest.approx([weight**0.5 for weight in balanced.tolist()])
+
+
+def test_the_best_threshold_is_saved_with_the_model(tiny_model: Path, tmp_path: Path) -> None:
+    """Prevents a threshold that the scores of training use and no later stage knows."""
+    fitting = make(tiny_model, tmp_path, params={"threshold": "best"})
+    fitting.task = task_record(labels=["no", "yes"], scores=["f1"], best_score="f1")
+    logits = np.array([[0, -3], [0, -2], [0, -1.0], [0, 1]], dtype=np.float32)
+    measured = fitting._scores(EvalPrediction(predictions=logits, label_ids=np.array([0, 0, 1, 1])))
+    fitting.save_model(str(tmp_path / "saved"))
+    (threshold,) = json.loads((tmp_path / "saved/config.json").read_text())["thresholds"].values()
+    assert 1 / (1 + np.exp(2)) < threshold < 1 / (1 + np.exp(1))
+    assert measured == {"f1": 1.0}
