@@ -28,6 +28,7 @@ Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number fr
 Cadence = Annotated[
     Annotated[int, Field(ge=1)] | Literal["epoch"], Field(description="epoch, or a whole number of steps >= 1")
 ]
+LongTexts = Literal["head", "head_tail", "windows"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Threads = Annotated[
     Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], Field(description="auto, or a whole number from 1 to 1024")
@@ -69,6 +70,7 @@ class Tokenize(Params):
     """How texts become token ids."""
 
     max_length: Length
+    long_texts: LongTexts
 
 
 class Sample(Params):

@@ -24,7 +24,8 @@ Column = npt.NDArray[Any]
 class Predicted:
     """The scored examples of one split, as columns of equal length.
 
-    row: index in data/raw. probabilities: (rows, labels), None for regression. length: tokens with special ones.
+    row: index in data/raw. probabilities: (rows, labels), None for regression. length: tokens with special ones
+    (of a text in windows, in all of them).
     """
 
     row: Column
@@ -63,7 +64,7 @@ class Run:
         self.scored = sorted(self.scores)
         self.history, self.steps = _numbers(paths.HISTORY), _numbers(paths.STEPS)
         self.best = max(self.history, key=lambda row: row[f"validation_{self.task.best_score}"])
-        self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
+        self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow").texts() for split in self.splits}
         self.predicted = self._predicted()
 
     @cached_property
