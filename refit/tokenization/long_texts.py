@@ -22,7 +22,7 @@ OVERLAP = 0.25  # of a window, the tokens that the window before it has too, at 
 
 @dataclass(frozen=True)
 class Cutter:
-    """Cuts encoded texts to rows of at most `max_length` tokens; `before` and `after` are the special ones of a row."""
+    """Cuts encoded texts into rows of at most `max_length` tokens, with the special ids `before` and `after` around."""
 
     how: LongTexts
     max_length: int
@@ -32,12 +32,13 @@ class Cutter:
     @classmethod
     def of(cls, how: LongTexts, reference: Reference) -> "Cutter":
         """The cutter for a tokenizer."""
-        return cls(how, reference.max_length, *special_tokens.around_text(reference.tokenizer))
+        around = ([], []) if how == "head" else special_tokens.around_text(reference.tokenizer)
+        return cls(how, reference.max_length, *around)
 
     def rows(self, encoded: Encoded) -> tuple[Encoded, Offsets]:
         """The rows of encoded texts, and the index of each row's text. Only windows give a text several rows.
 
-        For head, `encoded` is as it shall be; otherwise it is complete, without special tokens.
+        For head, the engine has truncated the texts; otherwise they are complete, without special tokens.
         """
         if self.how == "head":
             return encoded, np.arange(len(encoded))
