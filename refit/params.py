@@ -34,6 +34,7 @@ ClassWeights = Annotated[
     Field(description="none, balanced, sqrt, or weights > 0 of labels, such as {spam: 5}"),
 ]
 SplitBy = Literal["random", "group", "time"]
+LongTexts = Literal["head", "head_tail", "windows"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Threads = Annotated[
     Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], Field(description="auto, or a whole number from 1 to 1024")
@@ -81,6 +82,7 @@ class Tokenize(Params):
     """How texts become token ids."""
 
     max_length: Length
+    long_texts: LongTexts
 
 
 class Sample(Params):

@@ -12,7 +12,7 @@ def tokenize() -> dict[str, Any]:
     from refit.tokenization import tokenization
 
     chosen = params.load(params.Tokenize)
-    return tokenization.write(paths.RAW, paths.BASE_MODEL, chosen.max_length, paths.TOKENIZED)
+    return tokenization.write(paths.RAW, paths.BASE_MODEL, chosen.max_length, paths.TOKENIZED, chosen.long_texts)
 
 
 if __name__ == "__main__":

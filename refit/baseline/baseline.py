@@ -30,7 +30,7 @@ def write() -> dict[str, Any]:
     rows = {}
     for split in ("train", *task.scored_splits):
         manifest.check(paths.RAW / f"{split}.parquet", task.splits[split].sha256)
-        rows[split] = Rows.read(paths.SAMPLED / f"{split}.arrow")
+        rows[split] = Rows.read(paths.SAMPLED / f"{split}.arrow").texts()
     found, strength = _predict(task, rows)
     scores: dict[str, dict[str, float]] = {}
     for split, table in found.items():

@@ -24,11 +24,11 @@ Count = int | Literal["all"]
 
 
 def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
-    """Write the sampled rows of every split of `tokenized` to `target`; returns the number of rows written.
+    """Write the sampled texts of every split of `tokenized` to `target`; returns the number of texts.
 
-    If a split has fewer rows than wanted, all are used. Memory grows by 16 bytes per row of a split. Raises DataError
-    for damaged files, ParamsError for `stratify` with a regression or a multi-label task, and DiskError, before any
-    work, without room.
+    The windows of a text stay together. If a split has fewer texts than wanted, all are used. Memory grows by 16 bytes
+    per row of a split. Raises DataError for damaged files, ParamsError for `stratify` with a regression or a
+    multi-label task, and DiskError, before any work, without room.
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
@@ -37,11 +37,16 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
         for name in recorded:
             batches = arrow.open_batches(tokenized / name)
             labels = arrow.labels(batches)
-            order = _chosen(params, name, labels)
+            if len(labels) == recorded[name]["rows"]:
+                order = chosen = _chosen(params, name, labels)
+            else:  # texts in windows
+                starts = arrow.Rows.of_batches(batches).text_starts()
+                chosen = _chosen(params, name, labels[starts])
+                order = _rows_of(chosen, starts, len(labels))
             with pa.ipc.new_stream(str(folder / name), batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
-            figures[name] = {"rows": len(order)}
+            figures[name] = {"rows": len(chosen)}
         manifest.write(folder, figures)
     return {"rows": sum(of_file["rows"] for of_file in figures.values())}
 
@@ -95,6 +100,14 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
 
 def _classes(labels: npt.NDArray[Any]) -> int:
     return int(labels.any(axis=0).sum()) if labels.ndim == 2 else len(np.unique(labels))
+
+
+def _rows_of(chosen: Indices, starts: Indices, total: int) -> Indices:
+    """The indices of all rows of the chosen texts, of `total`, those of a text in their order; see Rows.text_starts."""
+    counts = np.diff(starts, append=total)[chosen]
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows: Indices = np.repeat(starts[chosen], counts) + place
+    return rows
 
 
 def _wanted(params: Sample, name: str) -> tuple[str, Count, int]:

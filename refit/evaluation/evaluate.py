@@ -54,13 +54,14 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     rows_done, tokens, seconds = 0, 0, 0.0
     for split in task.scored_splits:
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
+        texts = rows.texts()
         started = time.perf_counter()
-        with bar(total=len(rows), desc=f"evaluate {split}") as progress:
+        with bar(total=len(texts), desc=f"evaluate {split}") as progress:
             logits = inference.logits(rows, progress)
         seconds += time.perf_counter() - started
-        rows_done += len(rows)
+        rows_done += len(texts)
         tokens += int(rows.length.sum())
-        results[split] = evaluate_split(task, split, rows, logits, thresholds)
+        results[split] = evaluate_split(task, split, texts, logits, thresholds)
     write(task, results, against_baseline.tests(task, {split: of.predictions for split, of in results.items()}))
     return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 

@@ -1,5 +1,7 @@
 """Logits of a model for many examples: longest first, without gradients, returned in the order of the examples.
 
+The logits of a text in windows are the mean over its windows.
+
 On a CPU several batches are computed in parallel, with one or a few threads each. One batch at a time on all threads
 takes 1.25 times as long on two cores, because the threads wait for each other after every product.
 """
@@ -18,7 +20,7 @@ from refit.model import device
 from refit.model.batching import Collator, Examples, by_length
 from refit.storage.arrow import Rows
 
-Values = npt.NDArray[np.float32]  # (rows, labels)
+Values = npt.NDArray[np.float32]  # (rows or texts, labels)
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,14 @@ class Inference:
     number: device.Format
 
     def logits(self, rows: Rows, progress: "tqdm[Any]") -> Values:
-        """The logits (rows, labels) of every row, in the order of `rows`; `progress` advances by one per row."""
+        """The logits (texts, labels) of every text, in the order of `rows`; `progress` advances by one per text."""
         place = device.device()
         model = self.model.to(place).eval()
         examples = Examples(rows)
         order = by_length(rows)
+        starts = rows.text_starts()
+        is_first = np.zeros(len(rows), dtype=bool)
+        is_first[starts] = True
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
 
         def compute(batch: npt.NDArray[np.int64]) -> Values:
@@ -54,8 +59,17 @@ class Inference:
             try:
                 for batch, found in zip(batches, pool.map(compute, batches), strict=True):
                     result[batch] = found
-                    progress.update(len(batch))
+                    progress.update(int(is_first[batch].sum()))
             finally:
                 pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the remaining batches
                 torch.set_num_threads(threads)  # set_num_threads in a worker also changed the default of new threads
-        return result
+        return mean_of_windows(result, starts)
+
+
+def mean_of_windows(logits: Values, starts: npt.NDArray[np.int64]) -> Values:
+    """The mean logits (texts, labels) of each text's windows, of logits (rows, labels); see Rows.text_starts."""
+    if len(starts) == len(logits):
+        return logits
+    sums = np.add.reduceat(logits.astype(np.float64), starts, axis=0)
+    mean: Values = (sums / np.diff(starts, append=len(logits))[:, None]).astype(np.float32)
+    return mean

@@ -69,7 +69,7 @@ def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, 
         "file": files.sha256(source),
         "model": [files.sha256(path) for pattern in ("*.safetensors", "*.json")
                   for path in sorted(model.folder.glob(pattern))],
-        "settings": [predictor.max_length, model.settings.eval_batch_size, predictor.number],
+        "settings": [predictor.max_length, model.long_texts, model.settings.eval_batch_size, predictor.number],
         "windows": [WINDOW_ROWS, WINDOW_CHARACTERS],
     }  # fmt: skip
     with _parts(target, identity) as folder, bar(total=total, desc="predict") as progress:

@@ -28,6 +28,7 @@ class FinetunedModel:
     folder: Path
     settings: params.Evaluate = DEFAULTS
     max_length: int | None = None
+    long_texts: params.LongTexts = "head"
     task: TaskRecord | None = None
     raw: Path | None = None
 
@@ -55,7 +56,8 @@ def _of_clone(root: Path, name: str) -> FinetunedModel:
         raise DataError(f"{folder} is not there; run: dvc repro (or dvc pull), or name another model with --model")
     run = params.values(root / paths.PARAMS)
     record = TaskRecord.read(task) if task.is_file() else None
-    return FinetunedModel(name, folder, params.Evaluate(**run), run["max_length"], record, root / paths.RAW)
+    settings = params.Evaluate(**run)
+    return FinetunedModel(name, folder, settings, run["max_length"], run["long_texts"], record, root / paths.RAW)
 
 
 def _copy_revision(name: str, target: Path, split: str | None) -> None:

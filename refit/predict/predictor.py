@@ -9,13 +9,14 @@ import numpy as np
 from tqdm import tqdm
 
 from refit.data.task_record import ProblemType
-from refit.errors import DataError
+from refit.errors import DataError, ParamsError
 from refit.evaluation import decisions
 from refit.model import classifier, cpu_bf16, device
 from refit.model.inference import Inference, Values
 from refit.predict.model_source import FinetunedModel
 from refit.storage import files
 from refit.tokenization import engines, tokenization
+from refit.tokenization.long_texts import Cutter
 from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
 from refit.tokenization.token_batch import Encoded
 
@@ -38,7 +39,8 @@ class Predictor:
         if limit is None:
             raise DataError(f"{model.folder}: no limit in tokenizer_config.json or config.json; need model_max_length")
         self.max_length = limit
-        self.engine, self.reference = engines.load(model.folder, self.max_length)
+        self.engine, self.reference = engines.load(model.folder, self.max_length, model.long_texts)
+        self.cutter = Cutter.of(model.long_texts, self.reference)
         device.use_threads(model.settings.threads)
         self.number = device.number_format(model.settings.precision, model.folder)
         classifier_model = classifier.finetuned(model.folder)
@@ -73,8 +75,10 @@ class Predictor:
     def logits(self, rows: Sequence[Row], progress: "tqdm[Any] | None" = None) -> Values:
         """The logits (rows, labels) of texts or pairs of texts, in their order."""
         texts, *pairs = map(list, zip(*rows, strict=True))
+        if pairs and self.cutter.how != "head":
+            raise ParamsError(f"the model labels single texts (long_texts: {self.cutter.how}), got a pair")
         encoded = self._encode(texts, pairs[0] if pairs else None)
-        return self.inference.logits(tokenization.rows_of(encoded), progress or tqdm(disable=True))
+        return self.inference.logits(tokenization.rows_of(*self.cutter.rows(encoded)), progress or tqdm(disable=True))
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         if self.engine is not self.reference:

@@ -68,18 +68,24 @@ def _values(run: Run) -> Markup:
 
 
 def _lengths(run: Run) -> dict[str, Any]:
-    lengths, most = run.sampled["train"].length, run.params["max_length"]
-    longest, full = int(lengths.max()), float((lengths == most).mean())
+    lengths, most, how = run.sampled["train"].length, run.params["max_length"], run.params["long_texts"]
+    longest, full = int(lengths.max()), float((lengths >= most).mean())
     width = max(1, int(np.ceil((longest + 1) / BINS)))
     limit = most + 0.5  # an edge between two bins, so that no example of max_length tokens is drawn beyond the line
     edges = np.concatenate([[0], np.arange(limit % width, longest + width, width)])
     counts, _ = np.histogram(lengths, bins=edges)
     is_limit_shown = most <= 3 * longest
     alt = (
-        f"Histogram of train lengths: median {np.median(lengths):.0f} tokens, longest {longest}, {full:.1%} at {most}."
+        f"Histogram of train lengths: median {np.median(lengths):.0f} tokens, longest {longest}, {full:.1%} at {most}"
+        f"{' or more' if how == 'windows' else ''}."
     )
     chart = charts.histogram(
         counts.tolist(), edges.tolist(), x_label="tokens", alt=alt, mark=limit if is_limit_shown else None,
-        mark_label=f"truncated at {most:,}",
+        mark_label=f"{'max_length' if how == 'windows' else 'truncated at'} {most:,}",
     )  # fmt: skip
-    return {"chart": chart, "full": full, "is_limit_shown": is_limit_shown}
+    effect = {
+        "head": "their text was truncated",
+        "head_tail": "of longer ones, a part in the middle was left out",
+        "windows": "longer ones were read in windows that overlap, whose tokens are added up here",
+    }
+    return {"chart": chart, "full": full, "effect": effect[how], "is_limit_shown": is_limit_shown}

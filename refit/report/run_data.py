@@ -27,7 +27,7 @@ class Predicted:
     """The scored examples of one split, as columns of equal length.
 
     row: index in data/raw. label, prediction: as refit/evaluation/metrics.py takes them. probabilities: (rows, labels),
-    None for regression. length: tokens with special ones.
+    None for regression. length: tokens with special ones (of a text in windows, in all of them).
     """
 
     row: Column
@@ -66,7 +66,7 @@ class Run:
         self.scored = sorted(self.scores)
         self.history, self.steps = _numbers(paths.HISTORY), _numbers(paths.STEPS)
         self.best = max(self.history, key=lambda row: row[f"validation_{self.task.best_score}"])
-        self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow") for split in self.splits}
+        self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow").texts() for split in self.splits}
         self.predicted = self._predicted()
 
     @cached_property

@@ -1,9 +1,10 @@
 """Token ids on disk: Arrow IPC streams, written batch by batch and read by memory map.
 
 Columns: input_ids (list<int32>: truncated, not padded), label (int64; float32 for regression; for multi-label 0 or 1
-of each label, as a fixed-size list of int8), length (int32),
-row (int32: the row in data/raw), and for pairs first_length (int32: the number of ids with token type 0). What can be
-recomputed cheaply is not stored. `datasets.Dataset.from_file` opens these files, too.
+of each label, as a fixed-size list of int8), length (int32), row (int32: the row in data/raw), and for pairs
+first_length (int32: the number of ids with token type 0). The windows of a text (`long_texts` in params.yaml) are
+adjacent rows with the same `row`. What can be recomputed cheaply is not stored. `datasets.Dataset.from_file` opens
+these files, too.
 """
 
 from collections.abc import Sequence
@@ -93,6 +94,17 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def text_starts(self) -> Ints:
+        """The index of each text's first row; a text in windows has several rows."""
+        return np.flatnonzero(np.diff(self.row, prepend=-1))
+
+    def texts(self) -> "Rows":
+        """One row per text, for labels and counts: its first window, but with the length of all its windows."""
+        starts = self.text_starts()
+        if len(starts) == len(self):
+            return self
+        return replace(self.take(starts), length=np.add.reduceat(self.length, starts))
 
     def ids(self, index: int) -> npt.NDArray[np.int32]:
         """The token ids of one row, without copying them."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from tokenizers import models
 
 from refit.errors import ParamsError
+from refit.params import LongTexts
 from refit.storage import files
 from refit.tokenization.hf_tokenizer import Reference
 from refit.tokenization.token_batch import Encoded
@@ -21,13 +22,14 @@ class Engine(Protocol):
     name: str
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
-        """Encode texts, or pairs, with special tokens, truncated to the engine's max_length."""
+        """Encode texts, or pairs, with special tokens, truncated to max_length; with `is_complete`, neither."""
 
 
-def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
+def load(model: Path, max_length: int, long_texts: LongTexts = "head") -> tuple[Engine, Reference]:
     """The engine to encode with, and the reference to check it against, for a model's tokenizer.
 
-    Raises ParamsError when `max_length` is more than the model can take.
+    Unless `long_texts` is head, both give complete texts, for `long_texts.Cutter`. Raises ParamsError when `max_length`
+    is more than the model can take.
     """
     limit = length_limit(model)
     if limit is not None and max_length > limit:
@@ -36,6 +38,9 @@ def load(model: Path, max_length: int) -> tuple[Engine, Reference]:
         )
     tokenizer_json = (model / "tokenizer.json").read_bytes()
     reference = Reference(tokenizer_json, max_length)
+    if long_texts != "head":
+        reference.encode(["a"], None)  # raises DataError for token types that refit cannot store
+        reference = Reference(tokenizer_json, max_length, is_complete=True)
     return _fastest(tokenizer_json, reference), reference
 
 

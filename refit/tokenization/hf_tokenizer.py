@@ -10,15 +10,21 @@ from refit.tokenization.token_batch import Encoded, offsets
 
 
 class Reference:
-    """Encodes every tokenizer that no fast engine supports, and is what the fast engines are compared with."""
+    """Encodes every tokenizer that no fast engine supports, and is what the fast engines are compared with.
+
+    `is_complete`: single texts are encoded without truncation and without special tokens, to be cut by long_texts.
+    """
 
     name = "tokenizers"
 
-    def __init__(self, tokenizer_json: bytes, max_length: int) -> None:
+    def __init__(self, tokenizer_json: bytes, max_length: int, *, is_complete: bool = False) -> None:
         self.max_length = max_length
+        self.is_complete = is_complete
         self.tokenizer = Tokenizer.from_buffer(tokenizer_json)
         self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(max_length)
+        self.tokenizer.no_truncation()
+        if not is_complete:
+            self.tokenizer.enable_truncation(max_length)
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         """Encode texts, or pairs, which are truncated longest text first, as `truncation=True` does.
@@ -26,7 +32,7 @@ class Reference:
         Raises DataError for token types that refit cannot store.
         """
         inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        encodings = self.tokenizer.encode_batch_fast(inputs)
+        encodings = self.tokenizer.encode_batch_fast(inputs, add_special_tokens=not self.is_complete)
         lengths = [len(encoding) for encoding in encodings]
         ids = np.fromiter(chain.from_iterable(encoding.ids for encoding in encodings), np.int32, sum(lengths))
         first = None

@@ -69,6 +69,16 @@ def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     return text.ids[:at], text.ids[at + 1 :]
 
 
+def frame(source: Encoded, start: Offsets, count: Offsets, before: list[int], after: list[int]) -> Encoded:
+    """Rows of `count[i]` ids from `source.ids[start[i]:]`, with the same special ids around each row."""
+    begins = offsets(count + (len(before) + len(after)))
+    ids = np.empty(int(begins[-1]), dtype=np.int32)
+    at = _fill(ids, begins[:-1], before)
+    _scatter(ids, at, source.ids, start, count)
+    _fill(ids, at + count, after)
+    return Encoded(ids, begins, None)
+
+
 def longest_first(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], budget: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

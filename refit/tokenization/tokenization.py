@@ -12,12 +12,15 @@ import pyarrow as pa
 from refit import paths
 from refit.data import label_sets
 from refit.data.task_record import TaskRecord
+from refit.errors import ParamsError
+from refit.params import LongTexts
 from refit.stage import bar
 from refit.storage import arrow, files, manifest
 from refit.tokenization import engines, raw_batches
 from refit.tokenization.engines import Engine
+from refit.tokenization.long_texts import Cutter
 from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
-from refit.tokenization.token_batch import Encoded
+from refit.tokenization.token_batch import Encoded, Offsets
 
 Figures = dict[str, dict[str, int]]  # counts, by file
 
@@ -27,20 +30,25 @@ ROW_BYTES = 24  # per row, without its tokens
 CHECKED_ROWS = 256  # compared per run at least, spread evenly; unusual rows of each batch are added
 
 
-def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, Any]:
+def write(raw: Path, model: Path, max_length: int, target: Path, long_texts: LongTexts = "head") -> dict[str, Any]:
     """Tokenize every split of `raw` into `target`; returns rows, tokens and the engine that was used.
 
-    Memory does not grow with the number of rows. Raises DataError if a raw file differs from task.json, and DiskError,
-    before any work, if there is not enough room.
+    Memory does not grow with the number of rows. Raises DataError if a raw file differs from task.json, ParamsError for
+    `long_texts` with pairs of texts, and DiskError, before any work, if there is not enough room.
     """
     task = TaskRecord.read(raw / paths.TASK.name)
+    if task.is_pair and long_texts != "head":
+        raise ParamsError(
+            f"params.yaml long_texts: got {long_texts}, but the task {task.name} has pairs of texts; need head"
+        )
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
-    files.need_space(target.parent, _bytes_at_most(raw, task, max_length), "tokenizing")
-    engine, reference = engines.load(model, max_length)
+    files.need_space(target.parent, _bytes_at_most(raw, task, max_length, long_texts), "tokenizing")
+    engine, reference = engines.load(model, max_length, long_texts)
+    cutter = Cutter.of(long_texts, reference)
     with files.replaced_folder(target) as folder:
         try:
             checked = CheckedEngine(engine, reference, stride=max(1, _rows(task) // CHECKED_ROWS))
-            figures = _write_splits(folder, raw, task, checked, max_length)
+            figures = _write_splits(folder, raw, task, checked, cutter)
         except EnginesDifferError:
             print(
                 f"tokenize: {engine.name} and the model's own tokenizer disagree on a row; all rows are encoded "
@@ -48,48 +56,55 @@ def write(raw: Path, model: Path, max_length: int, target: Path) -> dict[str, An
                 file=sys.stderr,
             )
             engine = reference
-            figures = _write_splits(folder, raw, task, reference, max_length)
+            figures = _write_splits(folder, raw, task, reference, cutter)
         manifest.write(folder, figures)
-    for warning in truncation_warnings(figures, max_length):
-        print(f"tokenize: {warning}", file=sys.stderr)
-    tokens = sum(of_file["tokens"] for of_file in figures.values())
-    return {"rows": sum(of_file["rows"] for of_file in figures.values()), "tokens": tokens, "engine": engine.name}
+    rows, tokens = (sum(of_file[unit] for of_file in figures.values()) for unit in ("rows", "tokens"))
+    if long_texts == "windows":
+        windows = sum(of_file["windows"] for of_file in figures.values())
+        print(f"tokenize: {rows:,} texts in {windows:,} windows of at most {max_length} tokens", file=sys.stderr)
+    else:
+        for warning in truncation_warnings(figures, max_length, long_texts, is_pair=task.is_pair):
+            print(f"tokenize: {warning}", file=sys.stderr)
+    return {"rows": rows, "tokens": tokens, "engine": engine.name}
 
 
-def truncation_warnings(figures: Mapping[str, Mapping[str, int]], max_length: int) -> Iterator[str]:
+def truncation_warnings(
+    figures: Mapping[str, Mapping[str, int]], max_length: int, long_texts: LongTexts, *, is_pair: bool
+) -> Iterator[str]:
     """A line for each split in which many texts are truncated; `figures` are the counts of each file."""
+    what = "the middle of longer text" if long_texts == "head_tail" else "longer text"
+    fix = "raise max_length to keep it" + ("" if is_pair else ", or set long_texts: windows")
     for name, of_file in figures.items():
         rows, full = of_file["rows"], of_file["at_max_length"]
         if full > rows * HEAVY_TRUNCATION:
             yield (
                 f"{full:,} of {rows:,} rows of {name.removesuffix('.arrow')} ({full / rows:.0%}) reach max_length "
-                f"{max_length}; longer text is dropped, raise max_length to keep it"
+                f"{max_length}; {what} is dropped, {fix}"
             )
 
 
-def record_batch(encoded: Encoded, labels: pa.Array, first_row: int, columns: pa.Schema) -> pa.RecordBatch:
-    """A batch with the columns of arrow.schema; `first_row` is the raw row of its first text."""
+def record_batch(encoded: Encoded, labels: pa.Array, rows: Offsets, columns: pa.Schema) -> pa.RecordBatch:
+    """A batch with the columns of arrow.schema; `rows` are the raw rows of its texts."""
     arrays = {
         "input_ids": pa.ListArray.from_arrays(pa.array(encoded.offsets, pa.int32()), pa.array(encoded.ids)),
         "label": _stored(labels, columns.field("label").type),
         "length": pa.array(encoded.lengths),
-        "row": pa.array(np.arange(first_row, first_row + len(encoded), dtype=np.int32)),
+        "row": pa.array(rows.astype(np.int32)),
     }
     if encoded.first_lengths is not None:
         arrays["first_length"] = pa.array(encoded.first_lengths)
     return pa.record_batch([arrays[name] for name in columns.names], schema=columns)
 
 
-def rows_of(encoded: Encoded) -> arrow.Rows:
-    """Encoded texts as rows in memory, to predict; their labels, which are not known, are zero."""
-    rows = np.arange(len(encoded))
+def rows_of(encoded: Encoded, text: Offsets) -> arrow.Rows:
+    """Rows in memory, to predict, with the index of each row's text; their labels, which are not known, are zero."""
     return arrow.Rows(
-        buffers=[encoded.ids], buffer=np.zeros_like(rows), begin=encoded.offsets[:-1], length=encoded.lengths,
-        label=np.zeros_like(rows), row=rows, first_length=encoded.first_lengths,
+        buffers=[encoded.ids], buffer=np.zeros_like(text), begin=encoded.offsets[:-1], length=encoded.lengths,
+        label=np.zeros_like(text), row=text, first_length=encoded.first_lengths,
     )  # fmt: skip
 
 
-def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, max_length: int) -> Figures:
+def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, cutter: Cutter) -> Figures:
     """Encode every batch and write it to its split's file; returns the counts of each file."""
     columns = arrow.schema(_label_type(task), is_pair=task.is_pair)
     figures: Figures = {}
@@ -99,12 +114,15 @@ def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, max
             counts = figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
             with pa.ipc.new_stream(str(folder / name), columns) as stream:
                 for texts in of_split:
-                    encoded = engine.encode(texts.first, texts.second)
-                    stream.write_batch(record_batch(encoded, texts.labels, counts["rows"], columns))
-                    counts["rows"] += len(encoded)
+                    encoded, text = cutter.rows(engine.encode(texts.first, texts.second))
+                    rows = counts["rows"] + text
+                    stream.write_batch(record_batch(encoded, texts.labels.take(pa.array(text)), rows, columns))
+                    counts["rows"] += len(texts.first)
                     counts["tokens"] += len(encoded.ids)
-                    counts["at_max_length"] += int((encoded.lengths == max_length).sum())
-                    progress.update(len(encoded))
+                    counts["at_max_length"] += int((encoded.lengths == cutter.max_length).sum())
+                    if cutter.how == "windows":
+                        counts["windows"] = counts.get("windows", 0) + len(encoded)
+                    progress.update(len(texts.first))
     return figures
 
 
@@ -125,7 +143,12 @@ def _rows(task: TaskRecord) -> int:
     return sum(split.rows for split in task.splits.values())
 
 
-def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int) -> int:
-    """Upper estimate of the output: a token takes four bytes, about as much as its text, which parquet compresses."""
+def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int, long_texts: LongTexts) -> int:
+    """Upper estimate of the output: a token takes four bytes, about as much as its text, which parquet compresses.
+
+    Overlapping windows have up to twice the tokens of their text.
+    """
     packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
+    if long_texts == "windows":
+        return 2 * (PACKED * packed + ROW_BYTES * _rows(task))
     return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)

@@ -16,12 +16,15 @@ class WordPiece:
     def __init__(self, tokenizer_json: bytes, reference: Reference) -> None:
         self.engine = nanotoken.WordPieceTokenizer.from_json(tokenizer_json)
         self.max_length = reference.max_length
+        self.is_complete = reference.is_complete
         self.pair = special_tokens.around_pair(reference.tokenizer)
 
     def encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         """As Reference.encode."""
         if pairs is not None:
             return self.pair.join(self._bare(texts), self._bare(pairs), self.max_length)
+        if self.is_complete:
+            return self._bare(texts)
         ids, offsets = self.engine.encode_batch(texts, max_length=self.max_length)
         return Encoded(ids.view(np.int32), offsets, None)
 

@@ -104,7 +104,7 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
     figures = {
         "loop_seconds": round(seconds, 2),
         "steps": state.global_step,
-        "rows": round(len(rows["train"]) * epochs),
+        "rows": round(len(rows["train"].texts()) * epochs),
         "tokens": round(int(rows["train"].length.sum()) * epochs),
     }
     log = curves.without_timings(state.log_history)

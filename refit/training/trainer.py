@@ -21,7 +21,7 @@ from refit.data.task_record import TaskRecord
 from refit.errors import TrainingDivergedError
 from refit.evaluation import decisions, hf_evaluate
 from refit.model.batching import Example, Examples, LengthGroupedSampler, by_length
-from refit.model.inference import Inference
+from refit.model.inference import Inference, mean_of_windows
 from refit.params import Train, formatted
 from refit.stage import bar
 from refit.storage import files
@@ -51,7 +51,7 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         self.is_resumable = arguments.is_resumable(params)
         self.class_weights: torch.Tensor | None = None
         if params.class_weights != "none" and not task.is_regression:
-            self.class_weights = class_weights(params.class_weights, self.train_dataset.rows.label, task.labels)
+            self.class_weights = class_weights(params.class_weights, self.train_dataset.rows.texts().label, task.labels)
 
     def compute_loss(
         self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any
@@ -83,12 +83,19 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
         return measured
 
     def evaluation_loop(self, dataloader: DataLoader[Example], *args: Any, **kwargs: Any) -> EvalLoopOutput:
-        """Score a dataset; the loss is that of all rows, also if some are repeated to fill the processes' batches."""
+        """Score a dataset; the loss is that of all texts, also if some are repeated to fill the processes' batches."""
         prefix = kwargs.get("metric_key_prefix", "eval")
-        if self.inference is None:
-            output = super().evaluation_loop(dataloader, *args, **kwargs)
+        rows = cast(Examples, dataloader.dataset).rows
+        texts = rows.texts()
+        if self.inference is not None:
+            with bar(total=len(texts), desc="validation") as progress:
+                output = self._scored(self.inference.logits(rows, progress), texts, prefix)
         else:
-            output = self._infer(self.inference, cast(Examples, dataloader.dataset).rows, prefix)
+            output = super().evaluation_loop(dataloader, *args, **kwargs)
+            if len(texts) < len(rows):
+                logits = np.empty_like(output.predictions)
+                logits[by_length(rows)] = output.predictions  # in the order of _get_eval_sampler
+                output = self._scored(mean_of_windows(logits, rows.text_starts()), texts, prefix)
         logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
         loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
         output.metrics[f"{prefix}_loss"] = loss.item()
@@ -125,12 +132,10 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             self.model.config.update({decisions.KEY: decisions.to_config(thresholds, task.labels)})
         return hf_evaluate.compute(task.scores, labels, decisions.predictions(logits, task.problem_type, thresholds))
 
-    def _infer(self, inference: Inference, rows: Rows, prefix: str) -> EvalLoopOutput:
-        with bar(total=len(rows), desc="validation") as progress:
-            logits = inference.logits(rows, progress)
-        measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=rows.label))
+    def _scored(self, logits: npt.NDArray[np.float32], texts: Rows, prefix: str) -> EvalLoopOutput:
+        measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=texts.label))
         found = {f"{prefix}_{name}": value for name, value in measured.items()}
-        return EvalLoopOutput(predictions=logits, label_ids=rows.label, metrics=found, num_samples=len(rows))
+        return EvalLoopOutput(predictions=logits, label_ids=texts.label, metrics=found, num_samples=len(texts))
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         if self.task.is_regression:

@@ -30,7 +30,8 @@ VALUES = {
     "early_stopping": ["-1", "yes"], "eval_every": ["0", "epochs"], "save_every": ["1.5"], "precision": ["fp8"],
     "padding": ["max"], "sampling": ["sorted"], "attention_dropout": ["1.5"], "threads": ["0", "100000", "all"],
     "processes": ["0", "two"], "report_to": ["[wandb]"], "trainer": ["", "adam_beta2", "[1]"],
-    "train_rows": ["0", "none"], "stratify": ["maybe"], "max_length": ["2", "128.5"], "validation_share": ["1"],
+    "train_rows": ["0", "none"], "stratify": ["maybe"], "max_length": ["2", "128.5"],
+    "long_texts": ["tail", "true"], "validation_share": ["1"],
     "test_share": ["-0.1"], "split_by": ["author"], "folds": ["1", "-5", "2.5", "false"], "fold": ["0", "all"],
     "model_revision": ["main", "abc123"], "model": ["''"], "task": ["12", ""],
 }  # fmt: skip

@@ -70,6 +70,29 @@ def test_rows_are_written_in_the_chosen_order(tmp_path: Path, monkeypatch: pytes
     assert [recorded[f"{split}.arrow"]["rows"] for split in ("train", "validation", "test")] == [20, 10, 50]
 
 
+def test_windows_are_sampled_with_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents texts that lose windows, or whose windows are not adjacent, and windows that count as texts."""
+    monkeypatch.setattr(arrow, "BATCH_ROWS", 8)
+    source = tmp_path / "tokenized"
+    source.mkdir()
+    schema = arrow.schema(pa.int64(), is_pair=False)
+    texts = np.repeat(np.arange(50), np.arange(50) % 4 + 1)
+    columns = [[[i] for i in range(len(texts))], texts % 3, np.ones(len(texts)), texts]
+    table = pa.table([pa.array(c).cast(f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+    with pa.ipc.new_stream(str(source / "train.arrow"), schema) as stream:
+        stream.write_table(table, max_chunksize=7)
+    manifest.write(source, {"train.arrow": {"rows": 50}})
+    assert sampling.write(params(), source, tmp_path / "sampled") == {"rows": 20}
+    rows = arrow.Rows.read(tmp_path / "sampled/train.arrow")
+    order = np.random.default_rng(42).permutation(50)[:20]
+    assert [int(rows.ids(i)[0]) for i in range(len(rows))] == [
+        i for text in order for i in np.flatnonzero(texts == text)
+    ]
+    assert rows.row.tolist() == [text for text in order for _ in range(text % 4 + 1)]
+    assert rows.texts().label.tolist() == (order % 3).tolist()
+    assert manifest.read(tmp_path / "sampled")["train.arrow"]["rows"] == 20
+
+
 def test_the_test_split_has_its_own_seed(tmp_path: Path) -> None:
     """Prevents another test sample than the Yelp tutorial's (seed 64)."""
     source = tokenized_folder(tmp_path / "tokenized", 50)

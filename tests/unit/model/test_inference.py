@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
 
@@ -37,7 +38,7 @@ def rows() -> Rows:
     lengths = generator.integers(1, 21, ROWS)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     encoded = Encoded(generator.integers(1, 40, offsets[-1]).astype(np.int32), offsets, None)
-    return tokenization.rows_of(encoded)
+    return tokenization.rows_of(encoded, np.arange(ROWS))
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +64,17 @@ def test_every_row_gets_its_own_logits(model: BertForSequenceClassification, row
         with torch.inference_mode():
             alone = model(input_ids=torch.from_numpy(rows.ids(row).astype(np.int64))[None]).logits
         assert found[row] == pytest.approx(alone[0].numpy(), abs=1e-5)
+
+
+def test_the_logits_of_a_text_are_the_mean_over_its_windows(model: BertForSequenceClassification, rows: Rows) -> None:
+    """Prevents windows that are scored as examples of their own, or averaged with those of another text."""
+    texts = np.repeat([7, 3, 9, 4], [1, 20, 4, 25])  # as after sample: in any order, the windows of a text adjacent
+    progress = Mock()
+    found = logits(model, replace(rows, row=texts), threads=2, bar=progress)
+    alone = logits(model, rows, threads=2)
+    expected = [alone[texts == text].mean(axis=0, dtype=np.float64) for text in (7, 3, 9, 4)]
+    assert found == pytest.approx(np.array(expected), abs=1e-6)
+    assert sum(call.args[0] for call in progress.update.call_args_list) == 4
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])

@@ -12,7 +12,7 @@ from conftest import reviews, write_csv
 from made_runs import task_record
 
 from refit import params, paths
-from refit.errors import DataError, UsageError
+from refit.errors import DataError, ParamsError, UsageError
 from refit.predict import batch
 from refit.predict.model_source import FinetunedModel
 from refit.predict.predictor import Predictor
@@ -144,6 +144,19 @@ def test_bad_files_are_refused_before_a_row_is_predicted(predictor: Predictor, c
     with pytest.raises(DataError, match=said):
         batch.write_file(single, Path("in.csv"), Path("out.parquet"))
     assert not paths.state_folder().exists()
+
+
+def test_windows_of_long_texts_are_averaged_and_pairs_have_none(predictor: Predictor) -> None:
+    """Prevents predictions for the start of a text by a model that was trained on windows."""
+    model = replace(predictor.model, max_length=6, long_texts="windows")
+    texts = ["good film and plot was bad", "good film", "good film and plot"]
+    found = Predictor(model).logits([(text,) for text in texts])
+    parts = ["good film and plot", "and plot was bad", "film and plot was"]
+    first, last, _ = Predictor(replace(model, long_texts="head")).logits([(part,) for part in parts])
+    assert found[0] == pytest.approx((first + last) / 2, abs=1e-3)
+    assert found[1] == pytest.approx(predictor.logits([("good film",)])[0], abs=1e-3)
+    with pytest.raises(ParamsError, match="the model labels single texts"):
+        Predictor(model).logits([("good", "bad")])
 
 
 def test_split_rows_may_have_what_a_users_file_may_not() -> None:

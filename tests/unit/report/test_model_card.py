@@ -60,6 +60,20 @@ def test_the_card_shows_the_baseline_and_what_people_score(card: Card) -> None:
     assert "one rater against the mean of the others: accuracy 0.671, macro F1 0.550." in text
 
 
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("head", "- Texts are truncated to 32 tokens.\n- "), ("head_tail", "- Of texts longer than 32 tokens, the first"),
+     ("windows", "- Texts longer than 32 tokens were read in windows that overlap, and the logits averaged.")],
+)  # fmt: skip
+def test_the_card_says_what_was_done_with_long_texts(card: Card, how: str, said: str) -> None:
+    """Prevents users of transformers' pipeline from expecting the scores of the card."""
+    card()
+    run = Run({**params.values(), "long_texts": how})
+    text = model_card.text(run)
+    assert said in text
+    assert ("The pipeline above reads the first" in text) == (how != "head")
+
+
 def test_what_is_not_on_the_hub_is_not_claimed_to_be(card: Card) -> None:
     """Prevents a false link to somebody else's model or dataset of the same name, and a local path in public."""
     text = card({"model": "/home/ann/secret/our-model", "source": "folder", "revision": "local"}, {})

@@ -154,6 +154,20 @@ def test_examples_of_max_length_are_drawn_left_of_the_line(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("how", "said"),
+    [("head", "their text was truncated."), ("head_tail", "a part in the middle was left out."),
+     ("windows", "longer ones were read in windows that overlap")],
+)  # fmt: skip
+def test_the_page_says_what_was_done_with_long_texts(
+    how: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents a page that calls texts truncated of which every token was read."""
+    page = make("plain", tmp_path / "run", monkeypatch)
+    build.write({**params.values(), "long_texts": how})
+    assert said in text_of(page)
+
+
+@pytest.mark.parametrize(
     ("harm", "message"),
     [
         (lambda: paths.SCORES.write_text('{"mrpc": {}}'), "is of mrpc, not of own/made; run: dvc repro"),

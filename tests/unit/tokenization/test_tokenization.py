@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,9 +11,9 @@ from conftest import reviews
 from made_runs import splits, task_record
 
 from refit.download import pretrained
-from refit.errors import DataError
-from refit.params import DownloadModel
-from refit.storage import arrow, files
+from refit.errors import DataError, ParamsError
+from refit.params import DownloadModel, LongTexts
+from refit.storage import arrow, files, manifest
 from refit.tokenization import tokenization
 from refit.tokenization.hf_tokenizer import Reference
 from refit.tokenization.token_batch import Encoded
@@ -107,6 +108,38 @@ def test_damaged_raw_data_is_refused(tmp_path: Path, base_model: Path) -> None:
 def test_heavy_truncation_has_a_warning() -> None:
     """Prevents a model that reads only the first words of each page without the user knowing."""
     figures = {"train.arrow": {"rows": 1000, "at_max_length": 312}, "test.arrow": {"rows": 1000, "at_max_length": 90}}
-    assert list(tokenization.truncation_warnings(figures, 128)) == [
-        "312 of 1,000 rows of train (31%) reach max_length 128; longer text is dropped, raise max_length to keep it"
+    start = "312 of 1,000 rows of train (31%) reach max_length 128; "
+    assert list(tokenization.truncation_warnings(figures, 128, "head", is_pair=True)) == [
+        f"{start}longer text is dropped, raise max_length to keep it"
     ]
+    assert list(tokenization.truncation_warnings(figures, 128, "head_tail", is_pair=False)) == [
+        f"{start}the middle of longer text is dropped, raise max_length to keep it, or set long_texts: windows"
+    ]
+
+
+def test_windows_are_adjacent_rows_with_the_row_and_the_label_of_their_text(
+    tmp_path: Path, base_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents windows that are trained with the label of another text, also in the second batch of a file."""
+    raw = raw_folder(tmp_path / "raw", arrow.BATCH_ROWS + 30)
+    tokenization.write(raw, base_model, 8, tmp_path / "windows", "windows")
+    rows = arrow.Rows.read(tmp_path / "windows/train.arrow")
+    assert np.unique(np.diff(rows.row)).tolist() == [0, 1]
+    assert rows.label.tolist() == (rows.row % 2).tolist()
+    texts, recorded = rows.texts(), manifest.read(tmp_path / "windows")["train.arrow"]
+    assert len(texts) == recorded["rows"] == arrow.BATCH_ROWS + 30
+    assert recorded["windows"] == len(rows) > len(texts)
+    assert texts.row.tolist() == list(range(len(texts)))
+    assert texts.length.sum() == rows.length.sum() == recorded["tokens"]
+    assert f"8,222 texts in {len(rows):,} windows of at most 8 tokens" in capsys.readouterr().err
+    tokenization.write(raw, base_model, 8, tmp_path / "head", "head")
+    head = arrow.Rows.read(tmp_path / "head/train.arrow")
+    assert all(rows.ids(start).tolist() == head.ids(row).tolist() for row, start in enumerate(rows.text_starts()))
+
+
+@pytest.mark.parametrize("how", ["head_tail", "windows"])
+def test_pairs_have_no_windows(tmp_path: Path, base_model: Path, how: LongTexts) -> None:
+    """Prevents pairs of which one text is lost."""
+    wanted = f"long_texts: got {how}, but the task own/tiny has pairs of texts; need head"
+    with pytest.raises(ParamsError, match=wanted):
+        tokenization.write(raw_folder(tmp_path / "raw", pair=True), base_model, 24, tmp_path / "tokenized", how)

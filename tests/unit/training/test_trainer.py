@@ -1,6 +1,7 @@
 """What refit adds to the Trainer: its loss, class weights, an evaluation that changes nothing, and an end at NaN."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, TrainingArguments, set_seed
 
 from refit.model import classifier
-from refit.model.batching import Collator, Examples
+from refit.model.batching import Collator, Example, Examples
 from refit.model.inference import Inference
 from refit.storage.arrow import Rows, schema
 from refit.training import trainer
@@ -77,6 +78,26 @@ def test_validation_gives_the_scores_of_the_trainers_own_loop(tiny_model: Path, 
     )
     assert found["eval_accuracy"] == expected["eval_accuracy"]
     assert found["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-5)
+
+
+def test_validation_averages_the_windows_of_a_text_in_both_loops(tiny_model: Path, tmp_path: Path) -> None:
+    """Prevents another epoch from being chosen on a GPU or by several processes, where the Trainer's own loop runs."""
+    given = examples(20, seed=1).rows
+    texts = np.repeat([4, 2, 9], [6, 1, 13])
+    windows = Examples(replace(given, row=texts, label=texts % 3))
+    fitting = [make(tiny_model, tmp_path, has_inference=has, per_device_eval_batch_size=8) for has in (True, False)]
+    found, expected = (one.evaluate(windows) for one in fitting)
+    assert found["eval_loss"] == pytest.approx(expected["eval_loss"], rel=1e-5)
+    assert found["eval_accuracy"] == expected["eval_accuracy"]
+    assert expected["eval_accuracy"] in [0, 1 / 3, 2 / 3, 1]
+    logits = np.concatenate([fitting[0].model(**unlabelled([windows[i]])).logits.detach().numpy() for i in range(20)])
+    mean = torch.from_numpy(np.stack([logits[texts == text].mean(axis=0) for text in (4, 2, 9)]))
+    assert found["eval_loss"] == pytest.approx(cross_entropy(mean, torch.tensor([1, 2, 0])).item(), rel=1e-5)
+
+
+def unlabelled(batch: list[Example]) -> dict[str, torch.Tensor]:
+    """The tensors of a batch that a model's forward takes."""
+    return {name: value for name, value in COLLATE(batch).items() if name != "labels"}
 
 
 def test_the_training_loss_is_weighted_and_smoothed_and_the_validation_loss_is_not(
