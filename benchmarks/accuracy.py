@@ -96,13 +96,13 @@ def run(task: str, settings: str, seed: int) -> Record:
     }  # fmt: skip
 
 
-def clone() -> Path:
+def clone(place: Path = CLONE) -> Path:
     """A clone of this repository at its last commit, whose caches and training states are kept between runs."""
-    if not CLONE.is_dir():
-        subprocess.run(["git", "clone", "--quiet", ROOT, CLONE], check=True)
+    if not place.is_dir():
+        subprocess.run(["git", "clone", "--quiet", ROOT, place], check=True)
     for command in (["fetch", "--quiet"], ["reset", "--quiet", "--hard", "origin/HEAD"]):
-        subprocess.run(["git", *command], cwd=CLONE, check=True)
-    return CLONE
+        subprocess.run(["git", *command], cwd=place, check=True)
+    return place
 
 
 def table(records: list[Record]) -> str:
