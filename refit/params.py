@@ -28,6 +28,7 @@ Length = Annotated[int, Field(ge=4, le=1_000_000, description="a whole number fr
 Cadence = Annotated[
     Annotated[int, Field(ge=1)] | Literal["epoch"], Field(description="epoch, or a whole number of steps >= 1")
 ]
+SplitBy = Literal["random", "group", "time"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Threads = Annotated[
     Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], Field(description="auto, or a whole number from 1 to 1024")
@@ -54,6 +55,12 @@ class Download(Params):
     validation_share: Share
     test_share: Share
     split_seed: Seed
+    split_by: SplitBy
+    folds: Annotated[
+        Annotated[int, Field(ge=2)] | Annotated[int, Field(ge=0, le=0)],
+        Field(description="a whole number >= 2, or 0 for none"),
+    ]
+    fold: Positive
 
 
 class DownloadModel(Params):

@@ -8,7 +8,8 @@ import codecs
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,10 @@ def read(
     An empty cell of the columns `may_be_empty` is None. Raises DataError for an unreadable file, a missing column,
     another empty or blank cell, or text that UTF-8 cannot encode.
     """
-    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
+        ".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows,
+        ".parquet": partial(_parquet_rows, wanted=[*required, *optional]),
+    }  # fmt: skip
     names: list[str] = []
     for line, row in readers[path.suffix](path):
         if not names:
@@ -65,6 +69,8 @@ def _check_header(path: Path, columns: list[str], required: Sequence[str]) -> No
             hint = f"need {' and '.join(required)}"
             if any(column.strip().lower() == name for column in columns):
                 hint = f"column names must be lower case: {', '.join(required)}"
+            elif name in ("group", "time"):
+                hint = f"params.yaml split_by: {name} needs it; add it, or use split_by: random"
             elif len(columns) == 1 and ";" in columns[0]:
                 hint = "fields are separated by semicolons; save the file with commas"
             elif len(columns) == 1 and "\t" in columns[0]:
@@ -86,7 +92,7 @@ def _problem(name: str, value: Any) -> str | None:
             value.encode()
         except UnicodeEncodeError:
             return "has one half of a surrogate pair, such as a cut emoji; remove it"
-    elif name != "label":
+    elif name not in ("label", "group", "time"):
         return f"is {value!r:.40} ({type(value).__name__}); need text"
     return None
 
@@ -178,15 +184,15 @@ def _jsonl_rows(path: Path) -> Iterator[Row]:
         yield number, row
 
 
-def _parquet_rows(path: Path) -> Iterator[Row]:
-    """The rows, with None for the cells of other columns than `text`, `text_pair` and `label`, which are not read."""
+def _parquet_rows(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
+    """The rows, with None for the cells of other columns than `wanted`, which are not read."""
     try:
         file = pq.ParquetFile(path)
         names = _names(path, file.schema_arrow.names)
-        wanted = [name for name in names if name in ("text", "text_pair", "label")]
+        columns = [name for name in names if name in wanted]
         unread = dict.fromkeys(names)
         number = 0
-        for batch in file.iter_batches(batch_size=10_000, columns=wanted or names):
+        for batch in file.iter_batches(batch_size=10_000, columns=columns or names):
             for row in batch.to_pylist():
                 number += 1
                 yield number, unread | row

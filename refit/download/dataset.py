@@ -5,24 +5,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit import paths
 from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord, in_order
-from refit.download.splits import Loaded, hold_out, is_hidden
+from refit.download import folds
+from refit.download.splits import Loaded, divided, hold_out, is_hidden
 from refit.download.task_registry import REGRESSION_SCORES, Task
 from refit.errors import DataError, ParamsError
-from refit.params import Download
+from refit.params import Download, SplitBy
 from refit.storage import files
 
 
 def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     """Load a task's examples into `target`, holding missing splits out of train; returns the number of rows.
 
-    Raises DataError if the source's files cannot be used, NetworkError if they cannot be fetched.
+    Raises ParamsError for params that exclude one another, DataError if the source's files cannot be used, NetworkError
+    if they cannot be fetched.
     """
-    loaded = _with_all_splits(_load(task), params)
+    _check(params, task)
+    loaded = _with_all_splits(_load(task, params.split_by), params)
     hidden = [split for split, table in loaded.splits.items() if is_hidden(table)]
     for warning in checks.warnings(loaded.splits, hidden):
         print(f"download: {warning}", file=sys.stderr)
@@ -32,6 +37,8 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
             is_labelled = split not in hidden
+            if is_labelled and loaded.labels and (unknown := _unknown(table, loaded)):
+                print(f"download: labels of {split} that train lacks: {', '.join(unknown)}", file=sys.stderr)
             splits[split] = SplitRecord(rows=table.num_rows, is_labelled=is_labelled, sha256=files.sha256(path))
         record = _record(params.task, task, loaded, splits)
         record.write(folder / paths.TASK.name)
@@ -40,7 +47,27 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     return {"rows": sum(split.rows for split in splits.values())}
 
 
-def _load(task: Task) -> Loaded:
+def _check(params: Download, task: Task) -> None:
+    """Raise ParamsError for params of the splits that cannot be used together, or not with this task."""
+    by, problem = params.split_by, ""
+    if by != "random" and task.source.kind != "own":
+        problem = f"split_by: got {by}, but only own data (task: own/NAME) has a column {by}; need random"
+    elif by == "time" and params.folds:
+        problem = f"split_by, folds: got time and {params.folds}, but folds mix old and new rows; need folds: 0"
+    elif params.fold > max(1, params.folds):
+        wanted = f"from 1 to {params.folds}" if params.folds else "1, or folds: 2 or more"
+        problem = f"fold: got {params.fold} with folds: {params.folds}; need {wanted}"
+    if problem:
+        raise ParamsError(f"params.yaml {problem}")
+
+
+def _unknown(table: pa.Table, loaded: Loaded) -> list[str]:
+    """The labels of a split that no training row has, as after a division by time: a model cannot learn them."""
+    found, known = (np.unique(of["label"].to_numpy()) for of in (table, loaded.splits["train"]))
+    return [loaded.labels[label] for label in np.setdiff1d(found, known)]
+
+
+def _load(task: Task, split_by: SplitBy) -> Loaded:
     source = task.source
     if source.kind == "hub":
         from refit.download import hub_dataset
@@ -52,25 +79,46 @@ def _load(task: Task) -> Loaded:
         return vader.load(source.name, regression=task.problem_type == "regression", scores=task.scores)
     from refit.download import local_files
 
-    return local_files.load(paths.OWN.parent / source.name)
+    return local_files.load(paths.OWN.parent / source.name, split_by)
 
 
 def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
-    """Hold the missing splits out of train; both shares are of the rows that train has before."""
+    """Hold the missing splits out of train, or make validation one of `folds` parts of train and validation.
+
+    Both shares are of the rows that train has before.
+    """
     splits = dict(loaded.splits)
     shares = {"test": params.test_share, "validation": params.validation_share}
+    if params.folds:
+        del shares["validation"]
     shares = {split: share for split, share in shares.items() if split not in splits and share > 0}
-    rows = splits["train"].num_rows
+    if params.split_by == "time" and "validation" in splits and "test" in shares:
+        raise ParamsError(
+            "params.yaml split_by: got time with a file for validation and none for test, which must be later; add a "
+            "test file, or set test_share: 0"
+        )
+    rows, stratified = splits["train"].num_rows, loaded.problem_type == "classification"
     if sum(shares.values()) >= 1:
         raise ParamsError(
             f"params.yaml validation_share, test_share: got {params.validation_share} and {params.test_share}, which "
             "leaves no rows to train on; need a sum below 1"
         )
     for split, share in shares.items():
-        splits["train"], splits[split] = hold_out(
-            splits["train"], max(1, round(share * rows)), params.split_seed,
-            stratified=loaded.problem_type == "classification",
-        )  # fmt: skip
+        train, wanted = splits["train"], max(1, round(share * rows))
+        if params.split_by == "random":
+            splits["train"], splits[split] = hold_out(train, wanted, params.split_seed, stratified=stratified)
+        elif params.split_by == "time":
+            splits["train"], splits[split] = divided(train, folds.latest(train, wanted))
+        else:
+            sizes = [max(1, train.num_rows - wanted), wanted]
+            part = folds.parts(train, sizes, params.split_seed, stratified=stratified)
+            splits["train"], splits[split] = divided(train, part == 1)
+    if params.folds:
+        if several := [name for name in splits if name.startswith("validation_")]:
+            raise ParamsError(f"params.yaml folds: got {params.folds}, but the task has {', '.join(several)}; need 0")
+        train = pa.concat_tables(splits[split] for split in ("train", "validation") if split in splits)
+        part = folds.parts(train, [1] * params.folds, params.split_seed, stratified=stratified)
+        splits["train"], splits["validation"] = divided(train, part == params.fold - 1)
     if "validation" not in splits:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
     for split, table in splits.items():
@@ -78,6 +126,8 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
             raise DataError(
                 f"{split} has 0 rows; train has none to spare because it keeps a text of every label: give more rows"
             )
+    if params.split_by != "random":
+        splits = {split: table.drop_columns(params.split_by) for split, table in splits.items()}
     return replace(loaded, splits={name: splits[name] for name in in_order(splits)})
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from refit.data import row_files
+from refit.download import split_column
 from refit.download.splits import HIDDEN, Loaded
 from refit.errors import DataError
+from refit.params import SplitBy
 from refit.storage import files
 
 SPLITS = {"train": ("train",), "validation": ("validation", "val", "dev", "valid"), "test": ("test",)}
@@ -26,12 +28,16 @@ LARGEST_LABEL = 1e15  # of a regression; the loss and the gradient of larger one
 Labels = list[tuple[str, str]]  # (file and line, label)
 
 
-def load(folder: Path) -> Loaded:
-    """Read and check every file of a task. Raises DataError with the file, the line and the problem."""
+def load(folder: Path, split_by: SplitBy = "random") -> Loaded:
+    """Read and check every file of a task. Raises DataError with the file, the line and the problem.
+
+    If `split_by` is `group` or `time`, the last column of the splits is the files' column of this name.
+    """
     sources = _files(folder)
     texts, labels = {}, {}
     for split, path in sources.items():
-        texts[split], labels[split] = _read(path, is_test=split == "test")
+        texts[split], labels[split] = _read(path, split_by, is_test=split == "test")
+    cells = {sources[split]: columns.pop(split_by, []) for split, columns in texts.items()}
     pairs = [str(sources[split]) for split, columns in texts.items() if "text_pair" in columns]
     if 0 < len(pairs) < len(texts):
         raise DataError(
@@ -46,6 +52,10 @@ def load(folder: Path) -> Loaded:
         values = [float(label) if is_regression else index[label] for _, label in labels[split]]
         arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
         tables[split] = pa.table({**arrays, "label": pa.array(values or [HIDDEN] * len(columns["text"]), label_type)})
+    if split_by != "random":
+        column_of = split_column.groups if split_by == "group" else split_column.times
+        found = zip(tables.items(), column_of(cells), strict=True)
+        tables = {split: table.append_column(split_by, column) for (split, table), column in found}
     return Loaded(
         splits=tables, labels=classes, problem_type="regression" if is_regression else "classification",
         revision="own files", files={path.name: files.sha256(path) for path in sources.values()},
@@ -85,15 +95,21 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(path: Path, *, is_test: bool) -> tuple[dict[str, list[str]], Labels]:
-    """The texts of a file by column, and its labels: none of a test file without labels or with an empty column."""
+def _read(path: Path, split_by: SplitBy, *, is_test: bool) -> tuple[dict[str, list[Any]], Labels]:
+    """The texts of a file by column, and its labels: none of a test file without labels or with an empty column.
+
+    Next to the texts is the column that `split_by` names; its values are with the file and the line.
+    """
     required, optional = (("text",), ("text_pair", "label")) if is_test else (("text", "label"), ("text_pair",))
+    keys = [] if split_by == "random" else [split_by]
     lines: list[str] = []
     columns: dict[str, list[Any]] = {}
-    for line, row in row_files.read(path, required, optional, may_be_empty=["label"] if is_test else []):
+    for line, row in row_files.read(path, [*required, *keys], optional, may_be_empty=["label"] if is_test else []):
         lines.append(f"{path} line {line}")
         for name, value in row.items():
             columns.setdefault(name, []).append(value)
+    if split_by in columns:
+        columns[split_by] = list(zip(lines, columns[split_by], strict=True))
     labels = columns.pop("label", [])
     if all(label is None for label in labels):
         labels = []

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from refit.data import checks
@@ -16,8 +17,9 @@ class Loaded:
     """The examples of a task, a table for each split.
 
     The columns are text (string), text_pair (string, for pairs only) and label (int64 index into `labels`, HIDDEN if
-    it is not published; float32 for a regression). `revision` is the commit or version that was loaded, `files` the
-    SHA-256 of each source file. `human` is what people score on the task, if that is known: who → score → value.
+    it is not published; float32 for a regression). Where `split_by` names it, group (string) or time is the last
+    column, until all splits are there. `revision` is the commit or version that was loaded, `files` the SHA-256 of each
+    source file. `human` is what people score on the task, if that is known: who → score → value.
     """
 
     splits: dict[str, pa.Table]
@@ -65,4 +67,9 @@ def hold_out(table: pa.Table, wanted: int, seed: int, *, stratified: bool) -> tu
         held[candidates[-1:]] = True
     chosen = np.zeros(table.num_rows, dtype=bool)
     chosen[order] = held[texts]
+    return divided(table, chosen)
+
+
+def divided(table: pa.Table, chosen: npt.NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
+    """The other rows and the chosen rows, both in the table's order."""
     return table.filter(pa.array(~chosen)), table.filter(pa.array(chosen))

@@ -15,7 +15,9 @@ from refit.download import dataset, task_registry
 from refit.errors import DataError, ParamsError
 from refit.storage import files
 
-DOWNLOAD = params.Download(task="own/t", validation_share=0.1, test_share=0.1, split_seed=1)
+DOWNLOAD = params.Download(
+    task="own/t", validation_share=0.1, test_share=0.1, split_seed=1, split_by="random", folds=0, fold=1
+)
 
 # For each key: wrong values as YAML.
 VALUES = {
@@ -27,7 +29,8 @@ VALUES = {
     "padding": ["max"], "sampling": ["sorted"], "attention_dropout": ["1.5"], "threads": ["0", "100000", "all"],
     "processes": ["0", "two"], "report_to": ["[wandb]"], "trainer": ["", "adam_beta2", "[1]"],
     "train_rows": ["0", "none"], "stratify": ["maybe"], "max_length": ["2", "128.5"], "validation_share": ["1"],
-    "test_share": ["-0.1"], "model_revision": ["main", "abc123"], "model": ["''"], "task": ["12", ""],
+    "test_share": ["-0.1"], "split_by": ["author"], "folds": ["1", "-5", "2.5", "false"], "fold": ["0", "all"],
+    "model_revision": ["main", "abc123"], "model": ["''"], "task": ["12", ""],
 }  # fmt: skip
 # Lines added to a good params.yaml, and the message after `params.yaml:`; N is the line that was added.
 ADDED = [
@@ -117,6 +120,55 @@ EXACT_DATA = [
      "data/own/t/test.csv: has no rows; need a header and at least one row"),
     ({"train.csv": TWO},
      "test has 0 rows; train has none to spare because it keeps a text of every label: give more rows"),
+]  # fmt: skip
+
+GROUPED = b"text,label,group\n" + b"".join(b"t%d,%c,g%d\n" % (row, b"xy"[row % 2], row // 4) for row in range(40))
+TIMED = b"text,label,time\n" + b"".join(
+    b"t%d,%c,2024-05-%02d\n" % (row, b"xy"[row % 2], row // 4 + 1) for row in range(40)
+)
+LATER = b"text,label,time\na,x,%b\nb,y,%b\n"
+# Params of the splits, all files of data/own/t, and the complete message.
+SPLIT_ERRORS = [
+    ({"fold": 2}, {"train.csv": FORTY}, "params.yaml fold: got 2 with folds: 0; need 1, or folds: 2 or more"),
+    ({"folds": 5, "fold": 6}, {"train.csv": FORTY}, "params.yaml fold: got 6 with folds: 5; need from 1 to 5"),
+    ({"folds": 50}, {"train.csv": FORTY},
+     "36 rows cannot be divided into 50 splits or folds, because equal texts stay together, which leaves 36; "
+     "give more rows, or set fewer folds"),
+    ({"folds": 12, "split_by": "group", "test_share": 0.0}, {"train.csv": GROUPED},
+     "40 rows cannot be divided into 12 splits or folds, because equal texts and groups stay together, which leaves "
+     "10; give more rows, or set fewer folds"),
+    ({"folds": 5, "split_by": "time"}, {"train.csv": TIMED},
+     "params.yaml split_by, folds: got time and 5, but folds mix old and new rows; need folds: 0"),
+    ({"task": "movie_stars", "split_by": "group"}, {},
+     "params.yaml split_by: got group, but only own data (task: own/NAME) has a column group; need random"),
+    ({"split_by": "time"}, {"train.csv": TIMED, "validation.csv": LATER % (b"2024-06-01", b"2024-06-02")},
+     "params.yaml split_by: got time with a file for validation and none for test, which must be later; add a test "
+     "file, or set test_share: 0"),
+    ({"split_by": "group"}, {"train.csv": FORTY},
+     "data/own/t/train.csv: column 'group' not found; columns are: text, label; params.yaml split_by: group needs it; "
+     "add it, or use split_by: random"),
+    ({"split_by": "group"}, {"train.csv": GROUPED + b"t,x,\n"},
+     "data/own/t/train.csv line 42: group is empty; fill it in or remove the row"),
+    ({"split_by": "group"},
+     {"train.jsonl": b'{"text": "a", "label": "x", "group": [1]}\n{"text": "b", "label": "y", "group": 2}'},
+     "data/own/t/train.jsonl line 1: group is [1]; need a text or a number"),
+    ({"split_by": "group"}, {"train.csv": GROUPED, "test.csv": b"text,label,group\nz,x,g10\na,x,g9\n"},
+     "data/own/t/test.csv: group 'g9' is in train.csv, too; put its rows into one file"),
+    ({"split_by": "time"}, {"train.csv": TIMED, "test.csv": LATER % (b"2024-05-10", b"2024-05-09 23:59")},
+     "data/own/t/test.csv: has the time 2024-05-09 23:59:00, which is before 2024-05-10 00:00:00 in train.csv; with "
+     "split_by: time need the rows of train before those of validation, and those of test last"),
+    ({"split_by": "time"}, {"train.csv": LATER % (b"2024-05-10", b"yesterday")},
+     "data/own/t/train.csv line 3: time is 'yesterday'; need 2024-05-31, 2024-05-31T12:30:00, or a number"),
+    ({"split_by": "time"}, {"train.csv": TIMED, "test.csv": LATER % (b"2024-06-01", b"2024")},
+     "data/own/t/test.csv line 3: time is 2024 (a number), but data/own/t/train.csv line 2: time is 2024-05-01 (a date "
+     "without a time zone); write all times alike"),
+    ({"split_by": "time"}, {"train.csv": LATER % (b"2024-05-10", b"2024-05-10T00:00Z")},
+     "data/own/t/train.csv line 3: time is 2024-05-10T00:00Z (a date with a time zone), but data/own/t/train.csv line "
+     "2: time is 2024-05-10 (a date without a time zone); write all times alike"),
+    ({"split_by": "time"}, {"train.csv": LATER % (b"nan", b"5")},
+     "data/own/t/train.csv line 2: time is 'nan'; need 2024-05-31, 2024-05-31T12:30:00, or a number"),
+    ({"split_by": "time"}, {"train.csv": LATER % (b"5", b"5")},
+     "split_by: time: train has one time only, so no rows are the latest; use split_by: random"),
 ]  # fmt: skip
 
 
@@ -243,6 +295,20 @@ def test_a_mistake_between_files_is_explained(content: dict[str, bytes], message
     for file, given in content.items():
         (own / file).write_bytes(given)
     assert download_error() == message
+
+
+@pytest.mark.parametrize(("changes", "content", "message"), SPLIT_ERRORS)
+def test_splits_that_cannot_be_made_are_refused(
+    changes: dict[str, object], content: dict[str, bytes], message: str, own: Path
+) -> None:
+    """Prevents splits that leak although `split_by` promises that they do not, and params without effect."""
+    for file, given in content.items():
+        (own / file).write_bytes(given)
+    chosen = DOWNLOAD.model_copy(update=changes)
+    with pytest.raises((ParamsError, DataError)) as raised:
+        dataset.write(chosen, task_registry.find(chosen.task), paths.RAW)
+    assert str(raised.value) == message
+    assert not paths.RAW.exists()
 
 
 def test_leaks_and_contradictions_are_reported(own: Path, capfd: pytest.CaptureFixture[str]) -> None:

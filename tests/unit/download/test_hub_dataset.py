@@ -21,7 +21,9 @@ from pathlib import Path
 from refit import params
 from refit.download import dataset, task_registry
 for task in sys.argv[2:]:
-    chosen = params.Download(task=task, validation_share=0.1, test_share=0.1, split_seed=1)
+    chosen = params.Download(
+        task=task, validation_share=0.1, test_share=0.1, split_seed=1, split_by="random", folds=0, fold=1
+    )
     dataset.write(chosen, task_registry.find(task), Path(sys.argv[1], task))
 """
 HUB_TASKS = [name for name, task in TASKS.items() if task.source.kind == "hub"]
