@@ -23,7 +23,8 @@ examples:
   python -m refit.compare origin/main --md --fail-if-worse      check and comment of a pull request
   python -m refit.compare --fail-under 0.55       minimum for the task's main score (on test if it has labels)
 
-Runs that differ only in `seed` are pooled: their score is the mean and standard deviation.
+Runs that differ only in `seed` are pooled: their score is the mean and standard deviation. So are runs that differ only
+in `fold`; on validation they are scored as one run, which has predicted every row once.
 The workspace is not changed; predictions come from DVC's cache or its remote.
 
 exit codes: 0 success; 1 a --fail option is not met; 2 and 64 wrong arguments; 65 the runs cannot be compared;
@@ -34,7 +35,8 @@ def main() -> None:
     """Print the comparison; exit with code 1 if a --fail option is not met."""
     chosen = _parser().parse_args()
     read = [runs.read(revision) for revision in resolve(chosen.revisions)]
-    compared = comparison.compare(read, runs.read_baseline(read[-1]))
+    baselines = map(runs.read_baseline, comparison.last_folds(read))
+    compared = comparison.compare(read, [baseline for baseline in baselines if baseline])
     print(chosen.write(compared, flips.between(read) if chosen.flips else None), flush=True)
     _refuse_where_nothing_was_compared(compared)
     failures = _under(compared, chosen.fail_under) if chosen.fail_under is not None else []

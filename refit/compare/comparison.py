@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from refit import paths
+from refit.compare import cross_validation
 from refit.compare.runs import Run
 from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
@@ -22,7 +23,7 @@ REFUSED = "not compared"  # the examples are not the same
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One run, or several that differ only in `seed`."""
+    """One run, or several that differ only in `seed` and `fold`."""
 
     runs: list[Run]
 
@@ -30,16 +31,26 @@ class Group:
     def name(self) -> str:
         """The name of the first run, and the number of others."""
         others = len(self.runs) - 1
-        return self.runs[0].name + (f" and {others} other seed{'s' * (others > 1)}" if others else "")
+        what = " and ".join(name + "s" * (others > 1) for name in self.varied)
+        return self.runs[0].name + (f" and {others} other {what}" if others else "")
+
+    @property
+    def varied(self) -> list[str]:
+        """The params in which the runs differ."""
+        return [name for name in ("seed", "fold") if len({run.params.get(name) for run in self.runs}) > 1]
+
+    def of(self, split: str) -> list[Run]:
+        """The runs to score on a split; the folds of a cross-validation are one run on validation."""
+        return cross_validation.pooled(self.runs) if split == "validation" else self.runs
 
 
 @dataclass(frozen=True)
 class Line:
     """One score of one group on one split, and its difference to the first group of the task.
 
-    `deviation` is the standard deviation over the seeds of a group, `interval` a single run's 95% interval. `against`
-    is the first group, or None if this is it. `corrected` is the p-value of `test` after Holm's correction over all
-    lines. Unavailable values are None; `reason` says why there is no test.
+    `deviation` is the standard deviation over the seeds of a group (on test over its folds, too), `interval` a single
+    run's 95% interval. `against` is the first group, or None if this is it. `corrected` is the p-value of `test` after
+    Holm's correction over all lines. Unavailable values are None; `reason` says why there is no test.
     """
 
     task: str
@@ -88,38 +99,57 @@ class Comparison:
         return next(found, None)
 
 
-def compare(runs: Sequence[Run], baseline: Run | None = None) -> Comparison:
-    """Group the runs, then compare every group with the first one of its task, and the last one with the baseline."""
+def compare(runs: Sequence[Run], baselines: Sequence[Run] = ()) -> Comparison:
+    """Group the runs, then compare every group with the first one of its task, and the last one with its baseline.
+
+    `baselines` are those of `last_folds`.
+    """
     groups = grouped(runs)
     lines: list[Line] = []
     for task in dict.fromkeys(run.task_name for run in runs):
         lines += _lines([group for group in groups if group.runs[0].task_name == task])
-    last = next(group for group in groups if runs[-1] in group.runs)
+    last = _last(groups, runs)
     return Comparison(
         groups=groups,
         lines=_judged(lines),
         last=last,
-        baseline=[line for line in _judged(_lines([Group([baseline]), last])) if line.test] if baseline else [],
+        baseline=[line for line in _judged(_lines([Group([*baselines]), last])) if line.test] if baselines else [],
         params=_params_that_differ(groups),
         inputs=_inputs_that_differ(runs),
         notes=list(_notes(runs, groups)),
     )
 
 
+def last_folds(runs: Sequence[Run]) -> list[Run]:
+    """The last run, with the other folds of its cross-validation."""
+    return [run for run in _last(grouped(runs), runs).runs if run.params.get("seed") == runs[-1].params.get("seed")]
+
+
 def grouped(runs: Sequence[Run]) -> list[Group]:
-    """Pool runs that differ only in `seed`; every other run, and a second one of the same seed, is its own group."""
+    """Pool runs that differ only in `seed` and `fold`; every other run, and a repeated one, is its own group."""
     pools: dict[str, dict[Any, Run]] = {}
     for place, run in enumerate(runs):
-        others = sorted((name, value) for name, value in run.params.items() if name != "seed")
+        others = sorted((name, value) for name, value in run.params.items() if name not in ("seed", "fold"))
         key, seed = repr((run.task_name, others, run.inputs)), run.params.get("seed")
-        if run.inputs is None or seed is None or seed in pools.get(key, {}):
+        seed_and_fold = seed, run.params.get("fold")
+        if run.inputs is None or seed is None or seed_and_fold in pools.get(key, {}):
             key = f"run {place}"
-        pools.setdefault(key, {})[seed] = run
+        pools.setdefault(key, {})[seed_and_fold] = run
     return [Group(list(pool.values())) for pool in pools.values()]
+
+
+def _last(groups: list[Group], runs: Sequence[Run]) -> Group:
+    return next(group for group in groups if runs[-1] in group.runs)
 
 
 def why_not(first: Run, second: Run, split: str) -> str | None:
     """Why the scores of two runs that have predictions are not comparable on a split; None if they are."""
+    if first.folds or second.folds:
+        these, those = (", ".join(str(fold.params["fold"]) for fold in run.folds) or "none" for run in (first, second))
+        if these != those:
+            return f"other folds: {these} and {those}"
+        pairs = zip(first.folds, second.folds, strict=True)
+        return next((why for pair in pairs if (why := why_not(*pair, split))), None)
     assert first.task is not None
     assert second.task is not None
     if first.task.labels != second.task.labels:
@@ -146,8 +176,9 @@ def _lines(groups: list[Group]) -> Iterator[Line]:
 
 
 def _line(split: str, name: str, group: Group) -> Line:
-    run = group.runs[0]
-    values = [of.scores[split][name] for of in group.runs]
+    runs = group.of(split)
+    run = runs[0]
+    values = [of.scores[split][name] for of in runs]
     line = Line(run.task_name, split, name, int(run.scores[split]["rows"]), group, float(np.mean(values)))
     if len(values) > 1:
         return replace(line, deviation=float(np.std(values, ddof=1)))
@@ -160,7 +191,7 @@ def _line(split: str, name: str, group: Group) -> Line:
 def _compared(line: Line, first: Group) -> Line:
     """The line with a significance test of its difference to the first group, or the reason why there is none."""
     line = replace(line, against=first)
-    runs = [*first.runs, *line.group.runs]
+    runs = [*first.of(line.split), *line.group.of(line.split)]
     missing = next((run.missing for run in runs if run.missing), None)
     if missing:
         return replace(line, verdict=UNKNOWN, reason=missing)
@@ -168,7 +199,9 @@ def _compared(line: Line, first: Group) -> Line:
     if refused:
         return replace(line, verdict=REFUSED, reason=f"{line.group.name} against {first.name}, {line.split}: {refused}")
     labels = runs[0].predicted[line.split].labels
-    before, after = ([run.predicted[line.split].predictions for run in group.runs] for group in (first, line.group))
+    before, after = (
+        [run.predicted[line.split].predictions for run in group.of(line.split)] for group in (first, line.group)
+    )
     if len(runs) > 2:
         return replace(line, test=significance.group_difference(line.score, labels, before, after))
     test = significance.difference(line.score, labels, before[0], after[0])
@@ -210,5 +243,10 @@ def _notes(runs: Sequence[Run], groups: list[Group]) -> Iterator[str]:
         yield from run.notes
         if run.missing:
             yield f"{run.missing}. Intervals and differences need the predictions"
+    for group in groups:
+        for run in group.of("validation"):
+            if 1 < len(run.folds) < run.params["folds"]:
+                yield f"{group.name}: {len(run.folds)} of {run.params['folds']} folds; validation has only their rows"
     if len(groups) == 1 and len(runs) > 1:
-        yield "These runs differ only in their seed: there is nothing to compare; their spread is due to chance"
+        varied = " and ".join(groups[0].varied)
+        yield f"These runs differ only in their {varied}: there is nothing to compare; their spread is due to chance"

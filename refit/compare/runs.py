@@ -34,9 +34,10 @@ class Run:
     """The run of one revision.
 
     `scores` maps split → score → value, including `rows`. `params` are those that the scores were computed with.
-    `inputs` maps path → md5 for all code and data that do not depend on `seed`; None without a dvc.lock. `task` is
-    data/raw/task.json, `predicted` the predictions on each split; if they are None and empty, `missing` says why.
-    `notes` are warnings about these numbers.
+    `inputs` maps path → md5 for all code and data that do not depend on `seed`, and for a fold of a cross-validation
+    not on `fold`; None without a dvc.lock. `task` is data/raw/task.json, `predicted` the predictions on each split; if
+    they are None and empty, `missing` says why. `notes` are warnings about these numbers. `folds` are the runs that
+    were pooled to this one.
     """
 
     revision: Revision
@@ -48,6 +49,7 @@ class Run:
     predicted: dict[str, Predicted]
     missing: str
     notes: list[str]
+    folds: "tuple[Run, ...]" = ()
 
     @property
     def name(self) -> str:
@@ -99,13 +101,14 @@ def read_baseline(run: Run) -> Run | None:
 
 
 def inputs(stages: dict[str, Any]) -> dict[str, str]:
-    """The hashes in dvc.lock of everything that stages read, except outputs that depend on the param `seed`."""
+    """The hashes in dvc.lock of everything that stages read, except outputs that depend on `seed`, or on a `fold`."""
+    varied = {"seed", "fold"} if any(_stage_params(stage).get("folds") for stage in stages.values()) else {"seed"}
     made: set[str] = set()  # these outputs
     while True:
         outs = {
             out["path"]
             for stage in stages.values()
-            if "seed" in _stage_params(stage) or any(_within(dep["path"], made) for dep in stage.get("deps", []))
+            if varied & _stage_params(stage).keys() or any(_within(dep["path"], made) for dep in stage.get("deps", []))
             for out in stage.get("outs", [])
         }
         if outs == made:

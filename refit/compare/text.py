@@ -24,7 +24,7 @@ MOST_FLIPS = 40_000  # characters of flips in Markdown; GitHub allows 65,536 in 
 TESTS = {
     significance.MCNEMAR: "McNemar's exact test (accuracy)",
     significance.RANDOMIZATION: f"a randomization test of {significance.DRAWS:,} draws (other scores)",
-    significance.WELCH: "Welch's t test with the variance over seeds and rows (groups of seeds)",
+    significance.WELCH: "Welch's t test with the variance over seeds and rows (groups of runs)",
 }
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -37,8 +36,6 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
             is_labelled = split not in hidden
-            if is_labelled and loaded.labels and (unknown := _unknown(table, loaded)):
-                print(f"download: labels of {split} that train lacks: {', '.join(unknown)}", file=sys.stderr)
             splits[split] = SplitRecord(rows=table.num_rows, is_labelled=is_labelled, sha256=files.sha256(path))
         record = _record(params.task, task, loaded, splits)
         record.write(folder / paths.TASK.name)
@@ -61,12 +58,6 @@ def _check(params: Download, task: Task) -> None:
         raise ParamsError(f"params.yaml {problem}")
 
 
-def _unknown(table: pa.Table, loaded: Loaded) -> list[str]:
-    """The labels of a split that no training row has, as after a division by time: a model cannot learn them."""
-    found, known = (np.unique(of["label"].to_numpy()) for of in (table, loaded.splits["train"]))
-    return [loaded.labels[label] for label in np.setdiff1d(found, known)]
-
-
 def _load(task: Task, split_by: SplitBy) -> Loaded:
     source = task.source
     if source.kind == "hub":
@@ -83,10 +74,7 @@ def _load(task: Task, split_by: SplitBy) -> Loaded:
 
 
 def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
-    """Hold the missing splits out of train, or make validation one of `folds` parts of train and validation.
-
-    Both shares are of the rows that train has before.
-    """
+    """Hold the missing splits out of train, with shares of all its rows; with folds, take validation from train."""
     splits = dict(loaded.splits)
     shares = {"test": params.test_share, "validation": params.validation_share}
     if params.folds:
@@ -104,21 +92,10 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
             "leaves no rows to train on; need a sum below 1"
         )
     for split, share in shares.items():
-        train, wanted = splits["train"], max(1, round(share * rows))
-        if params.split_by == "random":
-            splits["train"], splits[split] = hold_out(train, wanted, params.split_seed, stratified=stratified)
-        elif params.split_by == "time":
-            splits["train"], splits[split] = divided(train, folds.latest(train, wanted))
-        else:
-            sizes = [max(1, train.num_rows - wanted), wanted]
-            part = folds.parts(train, sizes, params.split_seed, stratified=stratified)
-            splits["train"], splits[split] = divided(train, part == 1)
+        wanted = max(1, round(share * rows))
+        splits["train"], splits[split] = _held_out(splits["train"], wanted, params, stratified)
     if params.folds:
-        if several := [name for name in splits if name.startswith("validation_")]:
-            raise ParamsError(f"params.yaml folds: got {params.folds}, but the task has {', '.join(several)}; need 0")
-        train = pa.concat_tables(splits[split] for split in ("train", "validation") if split in splits)
-        part = folds.parts(train, [1] * params.folds, params.split_seed, stratified=stratified)
-        splits["train"], splits["validation"] = divided(train, part == params.fold - 1)
+        splits["train"], splits["validation"] = _fold(splits, params, stratified)
     if "validation" not in splits:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
     for split, table in splits.items():
@@ -129,6 +106,26 @@ def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
     if params.split_by != "random":
         splits = {split: table.drop_columns(params.split_by) for split, table in splits.items()}
     return replace(loaded, splits={name: splits[name] for name in in_order(splits)})
+
+
+def _held_out(train: pa.Table, wanted: int, params: Download, stratified: bool) -> tuple[pa.Table, pa.Table]:
+    """The rest of the training rows and about `wanted` that are held out, as `split_by` says."""
+    if params.split_by == "random":
+        return hold_out(train, wanted, params.split_seed, stratified=stratified)
+    if params.split_by == "time":
+        return divided(train, folds.latest(train, wanted))
+    sizes = [max(1, train.num_rows - wanted), wanted]
+    return divided(train, folds.parts(train, sizes, params.split_seed, stratified=stratified) == 1)
+
+
+def _fold(splits: dict[str, pa.Table], params: Download, stratified: bool) -> tuple[pa.Table, pa.Table]:
+    """The training rows and the validation rows of a fold, of both together."""
+    given = [name for name in splits if name.startswith("validation")]
+    if len(given) > 1:
+        raise ParamsError(f"params.yaml folds: got {params.folds}, but the task has {' and '.join(given)}; need 0")
+    rows = pa.concat_tables(splits[name] for name in ("train", "validation") if name in splits)
+    part_of = folds.parts(rows, [1] * params.folds, params.split_seed, stratified=stratified)
+    return divided(rows, part_of == params.fold - 1)
 
 
 def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord]) -> TaskRecord:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from refit.data import checks
 from refit.errors import DataError
@@ -34,14 +36,11 @@ def parts(table: pa.Table, sizes: Sequence[int], seed: int, *, stratified: bool)
     largest first, to the part for which Σ (rows - due)² / due, over all rows and those of each label, remains lowest.
     Raises DataError if there are fewer pieces than parts.
     """
-    from scipy.sparse import coo_array
-
     piece_of = _pieces(table)
     rows_of = np.bincount(piece_of)
     if len(rows_of) < len(sizes):
-        what = "equal texts and groups" if "group" in table.column_names else "equal texts"
         raise DataError(
-            f"{table.num_rows:,} rows cannot be divided into {len(sizes)} splits or folds, because {what} stay "
+            f"{table.num_rows:,} rows cannot be divided into {len(sizes)} splits or folds: equal texts and groups stay "
             f"together, which leaves {len(rows_of)}; give more rows, or set fewer folds"
         )
     labels = np.unique(table["label"].to_numpy(), return_inverse=True)[1] if stratified else np.zeros_like(piece_of)
@@ -64,7 +63,6 @@ def parts(table: pa.Table, sizes: Sequence[int], seed: int, *, stratified: bool)
 def _pieces(table: pa.Table) -> Column:
     """A number for each row, the same for rows with the same text or group, and for rows that others connect."""
     from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
     texts = np.unique(checks.hashed(table.to_batches(), labelled=False).hashes, return_inverse=True)[1]
     if "group" not in table.column_names:

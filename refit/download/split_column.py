@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from refit.errors import DataError
 
@@ -19,7 +18,7 @@ def groups(files: Mapping[Path, Cells]) -> list[pa.Array]:
     """The groups of each file, as text. Raises DataError for a value that is no group, or a group in two files."""
     columns, file_of = [], dict[str, Path]()
     for path, cells in files.items():
-        columns.append(pa.array([_group(where, value) for where, value in cells], pa.string()))
+        columns.append(pa.array([_group(where, value) for where, value in cells]))
         for group in columns[-1].unique().to_pylist():
             if file_of.setdefault(group, path) != path:
                 raise DataError(f"{path}: group {group!r} is in {file_of[group].name}, too; put its rows into one file")
@@ -29,26 +28,26 @@ def groups(files: Mapping[Path, Cells]) -> list[pa.Array]:
 def times(files: Mapping[Path, Cells]) -> list[pa.Array]:
     """The times of each file, as numbers or timestamps; `files` is in the order train, validation, test.
 
-    Raises DataError for a value that is no time, times of two kinds, and files that are not in the order of time.
+    Raises DataError for a value that is no time, times of two kinds, and a file with earlier times than the one before.
     """
-    columns, kinds = [], dict[str, str]()  # kind → the first cell of this kind
+    columns: list[list[Any]] = []
+    kinds: dict[str, str] = {}  # with the first cell of each
     for cells in files.values():
-        found = [_time(where, value) for where, value in cells]
-        for (where, value), time in zip(cells, found, strict=True):
-            kinds.setdefault(_kind(time), f"{where}: time is {value}")
-        columns.append(found)
+        columns.append([])
+        for where, value in cells:
+            kind, time = _time(where, value)
+            kinds.setdefault(kind, f"{where}: time is {value} ({kind})")
+            columns[-1].append(time)
     if len(kinds) > 1:
-        (kind, cell), (other, place), *_ = kinds.items()
-        raise DataError(f"{place} ({other}), but {cell} ({kind}); write all times alike")
-    columns = [pa.array(found) for found in columns]
+        first, second, *_ = kinds.values()
+        raise DataError(f"{second}, but {first}; write all times alike")
     for (path, before), (later, after) in pairwise(zip(files, columns, strict=True)):
-        first, last = pc.min(after).as_py(), pc.max(before).as_py()
-        if first < last:
+        if min(after) < max(before):
             raise DataError(
-                f"{later}: has the time {first}, which is before {last} in {path.name}; with split_by: time need the "
-                "rows of train before those of validation, and those of test last"
+                f"{later}: has the time {min(after)}, which is before {max(before)} in {path.name}; with split_by: "
+                "time need the rows of train before those of validation, and those of test last"
             )
-    return columns
+    return [pa.array(column) for column in columns]
 
 
 def _group(where: str, value: Any) -> str:
@@ -58,22 +57,17 @@ def _group(where: str, value: Any) -> str:
     return str(value).strip().removesuffix(".0")
 
 
-def _time(where: str, value: Any) -> float | datetime:
+def _time(where: str, value: Any) -> tuple[str, float | datetime]:
+    """The kind of a time, and its value."""
     text = str(value).strip()
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if math.isfinite(number):
-        return number
+        return "a number", number
     try:
         time = datetime.fromisoformat(text)
-        return time.astimezone(UTC) if time.tzinfo else time
+        return ("a date with a zone", time.astimezone(UTC)) if time.tzinfo else ("a date without a zone", time)
     except (ValueError, OverflowError):
         raise DataError(f"{where}: time is {text!r:.40}; need 2024-05-31, 2024-05-31T12:30:00, or a number") from None
-
-
-def _kind(time: float | datetime) -> str:
-    if isinstance(time, float):
-        return "a number"
-    return "a date with a time zone" if time.tzinfo else "a date without a time zone"

@@ -132,10 +132,10 @@ SPLIT_ERRORS = [
     ({"fold": 2}, {"train.csv": FORTY}, "params.yaml fold: got 2 with folds: 0; need 1, or folds: 2 or more"),
     ({"folds": 5, "fold": 6}, {"train.csv": FORTY}, "params.yaml fold: got 6 with folds: 5; need from 1 to 5"),
     ({"folds": 50}, {"train.csv": FORTY},
-     "36 rows cannot be divided into 50 splits or folds, because equal texts stay together, which leaves 36; "
+     "36 rows cannot be divided into 50 splits or folds: equal texts and groups stay together, which leaves 36; "
      "give more rows, or set fewer folds"),
     ({"folds": 12, "split_by": "group", "test_share": 0.0}, {"train.csv": GROUPED},
-     "40 rows cannot be divided into 12 splits or folds, because equal texts and groups stay together, which leaves "
+     "40 rows cannot be divided into 12 splits or folds: equal texts and groups stay together, which leaves "
      "10; give more rows, or set fewer folds"),
     ({"folds": 5, "split_by": "time"}, {"train.csv": TIMED},
      "params.yaml split_by, folds: got time and 5, but folds mix old and new rows; need folds: 0"),
@@ -161,10 +161,10 @@ SPLIT_ERRORS = [
      "data/own/t/train.csv line 3: time is 'yesterday'; need 2024-05-31, 2024-05-31T12:30:00, or a number"),
     ({"split_by": "time"}, {"train.csv": TIMED, "test.csv": LATER % (b"2024-06-01", b"2024")},
      "data/own/t/test.csv line 3: time is 2024 (a number), but data/own/t/train.csv line 2: time is 2024-05-01 (a date "
-     "without a time zone); write all times alike"),
+     "without a zone); write all times alike"),
     ({"split_by": "time"}, {"train.csv": LATER % (b"2024-05-10", b"2024-05-10T00:00Z")},
-     "data/own/t/train.csv line 3: time is 2024-05-10T00:00Z (a date with a time zone), but data/own/t/train.csv line "
-     "2: time is 2024-05-10 (a date without a time zone); write all times alike"),
+     "data/own/t/train.csv line 3: time is 2024-05-10T00:00Z (a date with a zone), but data/own/t/train.csv line "
+     "2: time is 2024-05-10 (a date without a zone); write all times alike"),
     ({"split_by": "time"}, {"train.csv": LATER % (b"nan", b"5")},
      "data/own/t/train.csv line 2: time is 'nan'; need 2024-05-31, 2024-05-31T12:30:00, or a number"),
     ({"split_by": "time"}, {"train.csv": LATER % (b"5", b"5")},

@@ -110,6 +110,79 @@ def test_p_values_are_corrected_for_all_comparisons() -> None:
     assert [line.corrected for line in lines if line.test] == [min(1, 2 * line.test.p) for line in lines if line.test]
 
 
+def cross_validated(name: str, share: float = 0.7, folds: tuple[int, ...] = (1, 2, 3), **changes: Any) -> list[Run]:
+    """The runs of a cross-validation, the last fold first, each with other validation rows."""
+    runs = []
+    for fold in reversed(folds):
+        validation = splits({"validation": 200}, sha256=f"fold {fold}")
+        params = {"lr": 1, "seed": 1, "folds": 3, "fold": fold} | changes
+        task = task_record(splits=validation | splits({"test": 200}))
+        run = made(f"{name}-{fold}", share, task=task, params=params)
+        other = made(f"{name}-{fold}", share, labels=np.roll(LABELS, fold))
+        for of_run, of_other in ((run.predicted, other.predicted), (run.scores, other.scores)):
+            of_run["validation"] = of_other["validation"]  # type: ignore[index]
+        runs.append(run)
+    return runs
+
+
+def test_folds_are_one_run_on_validation_and_like_seeds_on_test() -> None:
+    """Prevents the mean of the folds' scores in place of the score of all rows, and folds that are called seeds."""
+    runs = cross_validated("a")
+    compared = compare([*runs, *cross_validated("b", 0.9, lr=2)])
+    assert [group.name for group in compared.groups] == ["a-3 and 2 other folds", "b-3 and 2 other folds"]
+    test, validation = (line for line in compared.lines if line.group is compared.groups[0])
+    assert (validation.rows, validation.deviation, test.rows) == (600, None, 200)
+    right = [run.predicted["validation"].labels == run.predicted["validation"].predictions for run in runs]
+    assert validation.value == pytest.approx(np.mean(right))
+    assert validation.interval is not None
+    assert test.deviation is not None
+    welch, mcnemar = (line.test.test for line in compared.lines if line.test)
+    assert welch.startswith("Welch")
+    assert mcnemar.startswith("McNemar")
+    assert not compared.notes
+
+
+@pytest.mark.parametrize(
+    ("others", "reason"),
+    [
+        (cross_validated("b", lr=2, folds=(1, 3)), "other folds: 1, 2, 3 and 1, 3"),
+        ([made("b", params={"lr": 2, "seed": 1})], "other folds: 1, 2, 3 and none"),
+        ([*cross_validated("b", lr=2)[:2], made("b", params={"lr": 2, "seed": 1, "folds": 3, "fold": 1})],
+         "other data: the validation rows have the sha256 fold 1… and 1…"),
+    ],
+)  # fmt: skip
+def test_sets_of_folds_are_compared_only_fold_by_fold(others: list[Run], reason: str) -> None:
+    """Prevents a paired test in which rows of two folds are paired."""
+    compared = compare([*cross_validated("a"), *others])
+    (refused,) = (line for line in compared.lines if line.verdict == comparison.REFUSED)
+    assert refused.reason.endswith(f", validation: {reason}")
+    assert all(line.test for line in lines_of(compared, others[0].name) if line.split == "test")
+
+
+def test_a_cross_validation_may_have_seeds_and_lack_folds() -> None:
+    """Prevents a row that counts twice, and missing folds that nobody notices."""
+    compared = compare([*cross_validated("a"), *cross_validated("s", seed=2)])
+    assert [group.name for group in compared.groups] == ["a-3 and 5 other seeds and folds"]
+    (validation,) = (line for line in compared.lines if line.split == "validation")
+    assert (validation.rows, validation.deviation is None) == (600, False)
+    (note, _) = compare(cross_validated("a", folds=(1, 2))).notes
+    assert note == "a-2 and 1 other fold: 2 of 3 folds; validation has only their rows"
+    lost = cross_validated("b", lr=2)
+    lost[1] = made("lost", params=lost[1].params, task=None, predicted={}, missing="lost: cannot be fetched")
+    lines = lines_of(compare([*cross_validated("a"), *lost]), "b-3")
+    assert {line.verdict for line in lines} == {comparison.UNKNOWN}
+
+
+def test_all_folds_are_compared_with_their_baselines() -> None:
+    """Prevents a baseline of one fold in place of all."""
+    runs = cross_validated("a", 0.9)
+    assert comparison.last_folds([made("z"), *cross_validated("s", seed=2), *runs]) == runs
+    compared = compare(runs, cross_validated("TF-IDF", 0.5))
+    assert [(line.split, line.verdict) for line in compared.baseline] == [
+        ("test", comparison.REAL), ("validation", comparison.REAL)
+    ]  # fmt: skip
+
+
 def test_numbers_cannot_flip() -> None:
     """Prevents a traceback where nothing can flip."""
     runs = [made(name, task=task_record(problem_type="regression", labels=[])) for name in "ab"]
@@ -143,7 +216,7 @@ def test_a_hostile_text_is_inert_in_every_format() -> None:
 
 def test_the_last_run_is_compared_with_its_baseline() -> None:
     """Prevents a gain over an older run from looking good where a linear model is as good."""
-    compared = compare([made("a"), made("b", share=0.9)], made("TF-IDF", share=0.5))
+    compared = compare([made("a"), made("b", share=0.9)], [made("TF-IDF", share=0.5)])
     assert {(line.group.name, line.split, line.verdict) for line in compared.baseline} == {
         ("b", "test", comparison.REAL), ("b", "validation", comparison.REAL)
     }  # fmt: skip

@@ -19,6 +19,11 @@ def test_what_follows_from_the_seed_is_not_an_input_and_all_else_is() -> None:
     assert [name for name in found if name.startswith(("models/finetuned", "metrics/"))] == ["metrics/baseline"]
     assert {"data/raw", "data/sampled", "models/base", "refit/training", "stages/evaluate.py"} <= found.keys()
     assert all(found.values())
+    folds = copy.deepcopy(STAGES)
+    folds["download"]["params"]["params.yaml"] |= {"folds": 5, "fold": 1}
+    assert found.keys() - runs.inputs(folds).keys() == {
+        "data/raw", "data/raw/task.json", "data/sampled", "data/tokenized", "metrics/baseline",
+    }  # fmt: skip
     edited = copy.deepcopy(STAGES)
     (dependency,) = (dep for dep in edited["train"]["deps"] if dep["path"] == "refit/training")
     dependency["md5"] = "0" * 32

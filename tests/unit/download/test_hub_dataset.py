@@ -40,6 +40,19 @@ def raw(hub_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_folds_of_a_hub_task_are_of_train_and_validation(raw: Path, tmp_path: Path) -> None:
+    """Prevents folds that leave the source's validation rows out, and MNLI's two genres in one fold."""
+    env = environment(HF_HOME=str(raw / "cache"), HF_HUB_OFFLINE="1")
+    program = PROGRAM.replace("folds=0", "folds=4")
+    done = run(sys.executable, "-c", program, tmp_path, "stsb", "mnli", cwd=ROOT, env=env, check=False)
+    assert done.stderr.splitlines()[-1].endswith(
+        "folds: got 4, but the task has validation and validation_mismatched; need 0"
+    )
+    before, after = (TaskRecord.read(folder / "stsb/task.json").splits for folder in (raw, tmp_path))
+    assert after["validation"].rows == pytest.approx((before["train"].rows + before["validation"].rows) / 4, abs=1)
+    assert after["test"].sha256 == before["test"].sha256
+
+
 @pytest.mark.parametrize("name", HUB_TASKS)
 def test_every_hub_task_loads_with_its_columns_and_hidden_labels(raw: Path, name: str) -> None:
     """Prevents a row of the task table that names a split, column or configuration which is not there."""
