@@ -29,7 +29,10 @@ from refit.repo import Revision, parse_yaml
 from refit.stage import run
 from refit.storage import files
 
-ADVICE = "for all rows, first run: dvc exp run --queue -S folds=5 -S 'fold=range(1,6)' and dvc queue start"
+CROSS_VALIDATION = dict.fromkeys(("folds", "fold", "eval_rows"))  # the params that it changes
+ADVICE = (
+    "for all rows: dvc exp run --queue -n cv -S folds=5 -S 'fold=range(1,6)' -S eval_rows=all, then dvc queue start"
+)
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _folds_of_head() -> list[Revision]:
     listed = repo.git("for-each-ref", "--format=%(refname:lstrip=4)", f"refs/exps/{head[:2]}/{head[2:]}")
     for revision in map(repo.single, listed.split()):
         given = parse_yaml(revision.from_git(paths.PARAMS) or b"{}")
-        if given.get("folds") and given | {"folds": 0, "fold": 0} == wanted | {"folds": 0, "fold": 0}:
+        if given.get("folds") and given | CROSS_VALIDATION == wanted | CROSS_VALIDATION:
             found.append(revision)
     return found
 

@@ -17,7 +17,8 @@ def test_the_queued_folds_of_head_are_found_and_their_planted_errors_listed(tmp_
     run("dvc", "repro", "--quiet", cwd=project)
     run("git", "add", "--all", cwd=project)
     run("git", "commit", "--quiet", "--message", "a first run", cwd=project)
-    run("dvc", "exp", "run", "--queue", "--name", "fold", "-S", "folds=2", "-S", "fold=range(1,3)", cwd=project)
+    folds = ("-S", "folds=2", "-S", "fold=range(1,3)", "-S", "eval_rows=900")
+    run("dvc", "exp", "run", "--queue", "--name", "fold", *folds, cwd=project)
     run("dvc", "exp", "run", "--queue", "-S", "folds=2", "-S", "lr=1e-3", cwd=project)  # of another cross-validation
     run("dvc", "queue", "start", cwd=project)
     wait_for_queue(project)
