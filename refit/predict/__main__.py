@@ -3,6 +3,7 @@
 python -m refit.predict "text" ["its pair"]
 python -m refit.predict --file in.csv --out out.parquet
 python -m refit.predict --split test
+python -m refit.predict --file pool.csv --most-uncertain 200 --out to_label.json
 """
 
 import argparse
@@ -29,6 +30,10 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--file", type=Path, help="csv, tsv, jsonl or parquet: column text (and text_pair)")
     parser.add_argument("--split", help="a split of the run's task: test writes GLUE's and CLUE's submission files")
     parser.add_argument("--out", type=Path, help=".parquet file for the predictions; folder for a submission")
+    parser.add_argument(
+        "--most-uncertain", type=int, metavar="N",
+        help="write only the N rows that the model is least sure of, for Label Studio: --out FILE.json or .jsonl",
+    )  # fmt: skip
     parser.add_argument("--model", type=os.path.expanduser, help="folder, revision or experiment (the workspace's)")
     chosen = parser.parse_args(given)
     if bool(chosen.text) + bool(chosen.file) + bool(chosen.split) != 1 or len(chosen.text) > 2:
@@ -37,6 +42,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         )
     if (chosen.file is not None and chosen.out is None) or (chosen.text and chosen.out is not None):
         raise ParamsError("--file needs --out, the .parquet file for the predictions; for a text they are printed")
+    if chosen.most_uncertain is not None and (chosen.most_uncertain < 1 or chosen.out is None):
+        raise ParamsError("--most-uncertain: need a whole number >= 1, --file or --split, and --out FILE.json")
     return chosen
 
 
@@ -44,13 +51,16 @@ def main() -> None:
     """Predict what the command line names."""
     chosen = arguments()
     with heavy_imports():
-        from refit.predict import batch, model_source
+        from refit.predict import batch, model_source, to_label
         from refit.predict.predictor import Predictor
 
     with model_source.find(chosen.model, chosen.split) as model:
         predictor = Predictor(model)
         if chosen.split is not None:
-            _predict_split(predictor, chosen.split, chosen.out)
+            _predict_split(predictor, chosen.split, chosen.out, chosen.most_uncertain)
+        elif chosen.most_uncertain is not None:
+            rows = to_label.write(predictor, chosen.file, chosen.most_uncertain, chosen.out)
+            print(f"{rows:,} rows to label, predicted by {model.name}: {chosen.out}")
         elif chosen.file is not None:
             rows = batch.write_file(predictor, chosen.file, chosen.out)
             print(f"{rows:,} rows, labelled by {model.name}: {chosen.out}")
@@ -78,17 +88,20 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
         print(f"{label:<{width}}  {probabilities[index]:.4f}{'  predicted' if is_predicted else ''}")
 
 
-def _predict_split(predictor: "Predictor", split: str, out: Path | None) -> None:
-    """Write the predictions for a split's raw examples: as a leaderboard's files for test, otherwise as parquet."""
+def _predict_split(predictor: "Predictor", split: str, out: Path | None, most_uncertain: int | None) -> None:
+    """Write the predictions for a split's raw examples: as a leaderboard's files for test, otherwise as parquet.
+
+    With `most_uncertain`, write only so many, as tasks to label.
+    """
     from refit.download.task_registry import TASKS
-    from refit.predict import batch, leaderboard
+    from refit.predict import batch, leaderboard, to_label
 
     task, raw = predictor.model.task, predictor.model.raw
     if task is None or raw is None:
         raise ParamsError("--split: a model folder alone has no data; need a revision, an experiment or the workspace")
     if split not in task.splits:
         raise ParamsError(f"--split {split}: the task {task.name} has {', '.join(task.splits)}")
-    board = TASKS[task.name].leaderboard if split == "test" and task.name in TASKS else None
+    board = TASKS[task.name].leaderboard if split == "test" and task.name in TASKS and not most_uncertain else None
     sources = {name: raw / f"{name}.parquet" for name in (board.files if board else [split])}
     for source in sources.values():
         if not source.is_file():
@@ -99,6 +112,9 @@ def _predict_split(predictor: "Predictor", split: str, out: Path | None) -> None
         leaderboard.write(board, predicted, predictor.labels, folder)
     elif out is None:
         raise ParamsError(f"--split {split}: need --out, the .parquet file for the predictions")
+    elif most_uncertain is not None:
+        rows = to_label.write(predictor, sources[split], most_uncertain, out, is_split=True)
+        print(f"{rows:,} rows of {split} to label, predicted by {predictor.model.name}: {out}")
     else:
         rows = batch.write_split(predictor, sources[split], out)
         print(f"{rows:,} rows of {split}, labelled by {predictor.model.name}: {out}")

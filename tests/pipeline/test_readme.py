@@ -63,7 +63,7 @@ def test_the_example_of_own_data_runs(project: Path) -> None:
     assert scores["own/weather"]["validation"]["rows"] > 0
 
 
-@pytest.mark.parametrize("command", ["compare", "doctor", "glue", "predict", "search", "summary"])
+@pytest.mark.parametrize("command", ["compare", "doctor", "glue", "label_errors", "predict", "search", "summary"])
 def test_the_options_of_a_command_are_documented(command: str) -> None:
     """Prevents options that no document mentions, and documented ones that are gone."""
     text = run("python", "-m", f"refit.{command}", "--help", cwd=ROOT).stdout

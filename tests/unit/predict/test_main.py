@@ -21,6 +21,9 @@ from refit.predict.predictor import Predictor
         (["a", "--split", "test"], "need one of"),
         (["--file", "in.csv"], "--file needs --out"),
         (["a", "--out", "out.parquet"], "for a text they are printed"),
+        (["a", "--most-uncertain", "5"], "--most-uncertain: need a whole number >= 1, --file or --split"),
+        (["--split", "train", "--most-uncertain", "5"], "--most-uncertain: need .* and --out"),
+        (["--file", "in.csv", "--out", "out.json", "--most-uncertain", "0"], "--most-uncertain: need a whole"),
     ],
 )
 def test_bad_command_lines_are_named(given: list[str], said: str) -> None:

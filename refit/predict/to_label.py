@@ -1,0 +1,77 @@
+"""The rows that a model is least sure of, as Label Studio's tasks: texts to label, with the model's predictions.
+
+Label Studio's Import button reads a JSON array (.json), its source storages one task a line as well (.jsonl).
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from refit import paths, targets
+from refit.data import parquet
+from refit.errors import ParamsError, UsageError
+from refit.predict import batch
+from refit.predict.predictor import Predictor, Row
+from refit.storage import files
+
+MADE_BY = '{"predictions": [{"model_version": "refit: '  # how the first task begins
+
+
+def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split: bool = False) -> int:
+    """Write a task for each of the `most` rows of a file that the model is least sure of; returns their number.
+
+    `is_split`: the file is a split's in data/raw. It is predicted as by `batch.write_file`: memory does not grow with
+    it, a killed run resumes. Raises ParamsError for a regression, UsageError for an `out` that is the user's.
+    """
+    if predictor.is_regression:
+        raise ParamsError("--most-uncertain: the model predicts a number without probabilities; need one with labels")
+    target = checked_out(out)
+    predict, read = (batch.write_split, batch.split_rows) if is_split else (batch.write_file, batch.file_rows)
+    name = hashlib.sha256(str(target).encode()).hexdigest()[:16]
+    predicted = paths.state_folder() / "to_label" / f"{name}.parquet"
+    try:
+        predict(predictor, source, predicted)
+        chosen = least_sure(predicted, most)
+    finally:
+        predicted.unlink(missing_ok=True)
+    places = {row for row, _, _ in chosen}
+    texts = {place: row for place, row in enumerate(read(source)) if place in places}
+    lines = [task(texts[row], label, highest, predictor.model.name) for row, label, highest in chosen]
+    text = "\n".join(lines) if out.suffix == ".jsonl" else "[\n" + ",\n".join(lines) + "\n]"
+    files.write_text(target, text + "\n")
+    return len(chosen)
+
+
+def least_sure(predicted: Path, most: int) -> list[tuple[int, str, float]]:
+    """The (row, label, its probability) of the `most` rows whose highest probability is lowest, the lowest first.
+
+    This is 1 - the probability of a wrong label if the model is calibrated, and the score by which Label Studio sorts.
+    """
+    kept: list[tuple[int, str, float]] = []
+    for part in parquet.batches(predicted):
+        highest = np.array(part.column("probabilities").to_pylist()).max(axis=1)
+        found = zip(part.column("row").to_pylist(), part.column("label").to_pylist(), highest.tolist(), strict=True)
+        kept = sorted([*kept, *found], key=lambda one: (one[2], one[0]))[:most]
+    return kept
+
+
+def task(texts: Row, label: str, probability: float, model: str) -> str:
+    """A task of Label Studio as a line of JSON, for a labelling config with a Text `text` and Choices `label`."""
+    value = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+    prediction = {"model_version": f"refit: {model}", "score": probability, "result": [value]}
+    data = dict(zip(("text", "text_pair"), texts, strict=False))
+    return json.dumps({"predictions": [prediction], "data": data}, ensure_ascii=False)
+
+
+def checked_out(given: Path) -> Path:
+    """The file that --out names. Raises UsageError if it exists and is not of this command."""
+    if given.suffix not in (".json", ".jsonl"):
+        raise UsageError(f"--out {given}: need a name that ends in .json or .jsonl with --most-uncertain")
+    return targets.checked("--out", given, _is_ours)
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(len(MADE_BY) + 2).removeprefix("[\n").startswith(MADE_BY)
