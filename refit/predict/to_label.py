@@ -6,6 +6,7 @@ Label Studio's Import button reads a JSON array (.json), its source storages one
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split:
     predicted = paths.state_folder() / "to_label" / f"{name}.parquet"
     try:
         predict(predictor, source, predicted)
-        chosen = least_sure(predicted, most)
+        chosen = least_sure(predicted, most, is_multi_label=predictor.problem_type == "multi_label")
     finally:
         predicted.unlink(missing_ok=True)
     places = {row for row, _, _ in chosen}
@@ -44,22 +45,29 @@ def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split:
     return len(chosen)
 
 
-def least_sure(predicted: Path, most: int) -> list[tuple[int, str, float]]:
+def least_sure(predicted: Path, most: int, *, is_multi_label: bool = False) -> list[tuple[int, Any, float]]:
     """The (row, label, its probability) of the `most` rows whose highest probability is lowest, the lowest first.
 
     This is 1 - the probability of a wrong label if the model is calibrated, and the score by which Label Studio sorts.
+    Multi-label: the same for the label of the row that the model is least sure to be there, or not to be there.
     """
-    kept: list[tuple[int, str, float]] = []
+    kept: list[tuple[int, Any, float]] = []
     for part in parquet.batches(predicted):
-        highest = np.array(part.column("probabilities").to_pylist()).max(axis=1)
-        found = zip(part.column("row").to_pylist(), part.column("label").to_pylist(), highest.tolist(), strict=True)
+        chances = np.array(part.column("probabilities").to_pylist())
+        sure = np.maximum(chances, 1 - chances).min(axis=1) if is_multi_label else chances.max(axis=1)
+        found = zip(part.column("row").to_pylist(), part.column("label").to_pylist(), sure.tolist(), strict=True)
         kept = sorted([*kept, *found], key=lambda one: (one[2], one[0]))[:most]
     return kept
 
 
-def task(texts: Row, label: str, probability: float, model: str) -> str:
+def task(texts: Row, label: Any, probability: float, model: str) -> str:
     """A task of Label Studio as a line of JSON, for a labelling config with a Text `text` and Choices `label`."""
-    value = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}
+    value = {
+        "from_name": "label",
+        "to_name": "text",
+        "type": "choices",
+        "value": {"choices": label if isinstance(label, list) else [label]},
+    }
     prediction = {"model_version": f"refit: {model}", "score": probability, "result": [value]}
     data = dict(zip(("text", "text_pair"), texts, strict=False))
     return json.dumps({"predictions": [prediction], "data": data}, ensure_ascii=False)

@@ -13,6 +13,7 @@ from conftest import write_csv
 from refit import params, paths
 from refit.errors import ParamsError, UsageError
 from refit.predict import batch, to_label
+from refit.predict.predictor import Predictor
 
 # The logit of the label "yes" for each text; that of "no" is 0.
 LOGITS = {"sure": 9.0, "torn, \"and\" 'quoted'": 0.01, "unsure": -0.5, "rather": 2.0, "no": -4.0, "": 0.0}
@@ -25,11 +26,13 @@ def predictor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(batch, "WINDOW_ROWS", 2)
     write_csv(Path("pool.csv"), ["text"], [(text,) for text in LOGITS if text])
     settings = params.Evaluate(eval_batch_size=8, precision="fp32", threads=1)
-    return SimpleNamespace(
-        is_regression=False, labels=["no", "yes"], max_length=8, number="fp32",
-        model=SimpleNamespace(name="a-run", task=None, folder=tmp_path, settings=settings),
+    made = object.__new__(Predictor)  # without a model
+    vars(made).update(
+        problem_type="classification", labels=["no", "yes"], thresholds=[], max_length=8, number="fp32",
+        model=SimpleNamespace(name="a-run", task=None, folder=tmp_path, settings=settings, long_texts="head"),
         logits=lambda rows, _=None: np.array([[0, LOGITS[row[0]]] for row in rows], dtype=np.float32),
     )  # fmt: skip
+    return made
 
 
 @pytest.mark.parametrize("name", ["to_label.json", "to_label.jsonl"])
@@ -48,6 +51,15 @@ def test_the_least_sure_rows_are_tasks_with_the_models_label(predictor: Any, nam
         {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["no"]}}
     ]
     assert not list((paths.state_folder() / "to_label").iterdir())
+
+
+def test_of_several_labels_the_least_sure_one_counts(predictor: Any) -> None:
+    """Prevents rows with a label that is there for certain from counting as certain, or one label of several as a
+    word.""" predictor.problem_type = "multi_label" to_label.write(predictor, Path("pool.csv"), 9, Path("out.json"))
+    tasks = json.loads(Path("out.json").read_text()) assert [task["predictions"][0]["score"] for task in tasks] ==
+    pytest.approx([0.5] * 5)  # the logit of "no" is 0 choices = {task["data"]["text"]:
+    task["predictions"][0]["result"][0]["value"]["choices"] for task in tasks} assert (choices["sure"], choices["no"])
+    == (["yes"], [])
 
 
 def test_a_split_and_more_rows_than_there_are(predictor: Any) -> None:
