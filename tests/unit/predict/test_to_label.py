@@ -54,12 +54,13 @@ def test_the_least_sure_rows_are_tasks_with_the_models_label(predictor: Any, nam
 
 
 def test_of_several_labels_the_least_sure_one_counts(predictor: Any) -> None:
-    """Prevents rows with a label that is there for certain from counting as certain, or one label of several as a
-    word.""" predictor.problem_type = "multi_label" to_label.write(predictor, Path("pool.csv"), 9, Path("out.json"))
-    tasks = json.loads(Path("out.json").read_text()) assert [task["predictions"][0]["score"] for task in tasks] ==
-    pytest.approx([0.5] * 5)  # the logit of "no" is 0 choices = {task["data"]["text"]:
-    task["predictions"][0]["result"][0]["value"]["choices"] for task in tasks} assert (choices["sure"], choices["no"])
-    == (["yes"], [])
+    """Prevents a row with one certain label from counting as certain, and labels that are not a list of choices."""
+    predictor.problem_type = "multi_label"
+    to_label.write(predictor, Path("pool.csv"), 9, Path("out.json"))
+    tasks = json.loads(Path("out.json").read_text())
+    assert [task["predictions"][0]["score"] for task in tasks] == pytest.approx([0.5] * 5)  # the logit of "no" is 0
+    choices = {task["data"]["text"]: task["predictions"][0]["result"][0]["value"]["choices"] for task in tasks}
+    assert (choices["sure"], choices["no"]) == (["yes"], [])
 
 
 def test_a_split_and_more_rows_than_there_are(predictor: Any) -> None:
