@@ -16,8 +16,9 @@ ELSEWHERE = {"make repro", "source .venv/bin/activate"}
 
 
 def commands() -> list[str]:
-    """Every line of the README's bash blocks that is run here."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
+    """Every line of the README's bash blocks that is run here; the five folds are two."""
+    text = README.replace("folds=5", "folds=2").replace("range(1,6)", "range(1,3)").replace("cv-{1..5}", "cv-{1..2}")
+    blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line and line not in ELSEWHERE]
 
@@ -49,7 +50,7 @@ def test_every_command_of_the_readme_runs(tmp_path: Path, tiny_model: Path) -> N
             assert not re.search(r"data/|models/|metrics/|refit/|stages/", head), head
         if command == "dvc queue start":
             wait_for_queue(project)
-            queued += 4 if queued == 0 else 5
+            queued += 2 if queued else 4
             assert run("dvc", "queue", "status", cwd=project).stdout.count("Success") == queued
     untracked = run("git", "ls-files", "--others", "--exclude-standard", "--directory", cwd=project).stdout.split()
     assert set(untracked) <= {"predictions.parquet", "data/own/NAME/"}
