@@ -216,10 +216,7 @@ Fields = TypeVar("Fields", bound=Params)
 
 
 def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
-    """Check all of params.yaml, then return the params of one stage.
-
-    Raises ParamsError, naming every problem.
-    """
+    """Check all of params.yaml, then return the params of one stage. Raises ParamsError, naming every problem."""
     return stage(**_checked(path))
 
 

@@ -33,6 +33,7 @@ BASELINE_KEY = "tf-idf"  # in BASELINE_SCORES, so that the columns of `dvc exp s
 BASELINE = Path("metrics/baseline")
 BASELINE_PREDICTIONS = BASELINE / "predictions.parquet"
 LOCAL_SPEED = Path(".refit/speed")
+EVALUATIONS = "REFIT_EVALUATIONS"  # the variable that names a file: training appends a line for each evaluation
 
 
 def state_folder() -> Path:

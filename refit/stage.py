@@ -65,8 +65,8 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
     except SystemExit:  # of argparse, for --help
         _flush()
         raise
-    except BrokenPipeError:
-        discard_output()
+    except BrokenPipeError:  # the reader of the output, such as `head`, has exited
+        _flush()
         sys.exit(128 + signal.SIGPIPE)
     except (Exception, KeyboardInterrupt) as error:
         _flush()
@@ -90,12 +90,7 @@ def _flush() -> None:
     try:
         print(end="", flush=True)
     except OSError:
-        discard_output()
-
-
-def discard_output() -> None:
-    """Discard further output: its reader, such as `head`, has exited."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(stage: str, error: BaseException) -> NoReturn:
@@ -124,15 +119,10 @@ def _expected(error: BaseException) -> RefitError | None:
     if isinstance(error, FileNotFoundError):
         fix = COMMANDS.get(str(error.filename), "run: dvc repro")
         return DataError(f"{error.filename or error} is missing; {fix}")
-    return _disk_error(error)
-
-
-def _disk_error(error: BaseException) -> DiskError | None:
-    """The error if it is the disk's, or None; safetensors and pyarrow give the error number in their text only."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        inside = re.search(r"\((?:os error|errno) (\d+)\)|\[errno (\d+)\]", str(error), re.IGNORECASE)
-        number = int(inside[1] or inside[2]) if inside else None
+    # safetensors and pyarrow give the error number in their text only.
+    if number is None and (inside := re.search(r"[(\[](?:os error|errno) (\d+)[)\]]", str(error), re.IGNORECASE)):
+        number = int(inside[1])
     if number is None:
         return None
     path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"

@@ -49,19 +49,9 @@ def read_json(path: Path) -> Any:
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new folder to fill: it replaces `target` when the block ends, or is removed if the block raises."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = _temporary(target)
-    staging.mkdir()
-    try:
+    with replaced_file(target) as staging:
+        staging.mkdir()
         yield staging
-        for file in sorted(staging.rglob("*")):
-            flush_to_disk(file)
-        flush_to_disk(staging)
-        shutil.rmtree(target, ignore_errors=True)
-        os.rename(staging, target)
-        flush_to_disk(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextmanager
@@ -71,11 +61,22 @@ def replaced_file(target: Path) -> Iterator[Path]:
     temporary = _temporary(target)
     try:
         yield temporary
-        flush_to_disk(temporary)
+        for path in (*sorted(temporary.rglob("*")), temporary):
+            flush_to_disk(path)
+        if temporary.is_dir():
+            remove(target)
         os.replace(temporary, target)
         flush_to_disk(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def damaged(path: Path, what: str) -> DataError:
@@ -105,5 +106,5 @@ def _temporary(target: Path) -> Path:
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         process = left.name.split(".")[-2]
         if process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            remove(left)
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -135,15 +135,12 @@ class Run:
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
-    """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to.
+    """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to."""
 
-    `score` picks the best evaluation; `resumed_from` is the checkpoint that the run starts from, if any.
-    """
-
-    def __init__(self, run: Run, trainer: ClassifierTrainer, score: str, resumed_from: Path | None) -> None:
+    def __init__(self, run: Run, trainer: ClassifierTrainer, resumed_from: Path | None) -> None:
         self.run = run
         self.trainer = trainer
-        self.score = score
+        self.score = trainer.task.best_score
         self.resumed_from = resumed_from
         self.is_stop_asked = False
 
