@@ -37,11 +37,7 @@ EVALUATIONS = "REFIT_EVALUATIONS"  # the variable that names a file: training ap
 
 
 def state_folder() -> Path:
-    """The untracked folder of resumable state and timings, in the main repository.
-
-    DVC deletes a stage's outs before it runs the stage, and runs queued experiments in a temporary copy; DVC_ROOT is
-    the main repository in both cases.
-    """
+    """The untracked folder of resumable state and timings, in the main repository also for DVC's temporary copies."""
     root = os.environ.get("DVC_ROOT")
     home = Path(root) if root and (Path(root) / ".dvc").is_dir() else Path.cwd()
     return home / ".refit"

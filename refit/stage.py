@@ -43,9 +43,8 @@ COMMANDS = {"dvc": "activate the environment: source .venv/bin/activate", "git":
 def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool = False, record: bool = True) -> None:
     """Run the main function of a stage or command, and exit with its exit code.
 
-    `main` returns the stage's own figures (rows, tokens …) for the timing record, or None. With `record` this process
-    is the stage's only writer and records its time; processes that a stage has started itself do neither. Expected
-    failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
+    With `record` this process is the stage's only writer, and records its time with the figures that `main` returns.
+    Expected failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are 20 times slower on a shared machine
@@ -139,11 +138,8 @@ def without_secrets(text: str) -> str:
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has held.
-
-    On Linux, ru_maxrss includes the memory of the parent that started this process; VmHWM is this process's own.
-    """
-    status = Path("/proc/self/status")
+    """The most bytes of memory that this process has held."""
+    status = Path("/proc/self/status")  # ru_maxrss includes the memory of the parent that started this process
     if status.is_file() and (own := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
         return int(own[1]) * 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -152,11 +148,7 @@ def peak_memory() -> int:
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Import torch and transformers inside of this.
-
-    The garbage collector then walks the half a million objects that they create neither during the import nor at exit,
-    which takes 2.5 s of CPU time instead of 4.2 s.
-    """
+    """Import torch and transformers inside of this: without garbage collection it takes 2.5 s instead of 4.2 s."""
     gc.disable()
     try:
         yield

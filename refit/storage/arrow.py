@@ -59,8 +59,7 @@ class Rows:
     """Tokenized examples, all of a file or a selection of them, as numpy arrays.
 
     The token ids of each record batch stay on disk, as `buffers`; the ids of row i are the `length[i]` ids from
-    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row); `label` is
-    as `labels` returns it.
+    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row).
     """
 
     buffers: Sequence[npt.NDArray[np.int32]]

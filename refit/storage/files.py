@@ -1,11 +1,13 @@
 """Atomic file writes: a reader sees the old file or the new one, never a part of it."""
 
+import csv
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Replace a JSON file in one step: sorted keys, a newline at the end, and no NaN, which JSON does not have."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Replace a CSV file in one step; numbers in full, so that reading them gives the same numbers."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
 
 
 def read_json(path: Path) -> Any:
@@ -80,12 +89,8 @@ def remove(path: Path) -> None:
 
 
 def damaged(path: Path, what: str) -> DataError:
-    """The error for a file between stages that is missing or differs from what was written, with the fix that works.
-
-    `dvc repro` alone does not: it restores the file from DVC's cache, whose copy may be damaged, too. So the doctor
-    checks the cache first. If the folder is missing, `dvc repro` creates it.
-    """
-    folder = path.parent
+    """The error for a file between stages that is missing or differs from what was written, with the fix that works."""
+    folder = path.parent  # `dvc repro` alone would restore the file from DVC's cache, whose copy may be damaged, too
     fix = f"python -m refit.doctor --fix, rm -r {folder}, and then: dvc repro" if folder.exists() else "dvc repro"
     return DataError(f"{path} {what}; run: {fix}")
 

@@ -57,7 +57,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 def check_model(folder: Path, names: Iterable[str] | None = None) -> None:
     """Check the files of a downloaded model, or the named ones, against its record; raises DataError."""
     recorded: dict[str, str] = read_record(folder / paths.MODEL_RECORD)["files"]
-    for name in sorted(recorded) if names is None else names:
+    for name in names or sorted(recorded):
         if name in recorded:
             check(folder / name, recorded[name])
 

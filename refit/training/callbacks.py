@@ -40,12 +40,26 @@ class Progress(TrainerCallback):  # type: ignore[misc]
         newest = state.log_history[-1]
         if "loss" in newest:
             self.loss = curves.train_loss(state.log_history)
-            self.bar.set_postfix_str(self.figures(args, state, newest["learning_rate"]))
+            scores = list(curves.scores(state.log_history, self.score).values())
+            score = f", {self.score} {scores[-1]:.3f}" if scores else ""
+            rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            speed = f"{(self.bar.format_dict['rate'] or 0) * rows:.0f} rows/s, lr {newest['learning_rate']:.1e}"
+            # The most useful first, because a narrow terminal cuts the end off.
+            epoch = f"epoch {state.epoch:.2f} of {state.num_train_epochs:g}"
+            self.bar.set_postfix_str(f"{epoch}, loss {self.loss:.3f}{score}, {speed}")
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Print a line for this evaluation, and append its number and score to the file of a search."""
         if state.is_world_process_zero:
-            tqdm.write(self.line(state), file=sys.stderr)
+            measured = state.log_history[-1]
+            is_best = curves.best_step(state.log_history, self.score) == state.global_step
+            loss = "" if self.loss is None else f"loss {self.loss:.4f}  "
+            line = (
+                f"epoch {state.epoch:.3g} of {state.num_train_epochs:g}  step {state.global_step}  {loss}"
+                f"validation loss {measured['eval_loss']:.4f}  {self.score} {measured[f'eval_{self.score}']:.4f}"
+                f"{'  best so far' if is_best else ''}"
+            )
+            tqdm.write(line, file=sys.stderr)
             if path := os.environ.get(paths.EVALUATIONS):
                 scores = list(curves.scores(state.log_history, self.score).values())
                 with Path(path).open("a") as file:
@@ -54,26 +68,3 @@ class Progress(TrainerCallback):  # type: ignore[misc]
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the bar."""
         self.bar.close()
-
-    def line(self, state: TrainerState) -> str:
-        """The last evaluation in one line, marked if it is the best so far."""
-        measured = state.log_history[-1]
-        is_best = curves.best_step(state.log_history, self.score) == state.global_step
-        loss = "" if self.loss is None else f"loss {self.loss:.4f}  "
-        return (
-            f"epoch {state.epoch:.3g} of {state.num_train_epochs:g}  step {state.global_step}  {loss}"
-            f"validation loss {measured['eval_loss']:.4f}  {self.score} {measured[f'eval_{self.score}']:.4f}"
-            f"{'  best so far' if is_best else ''}"
-        )
-
-    def figures(self, args: TrainingArguments, state: TrainerState, rate: float) -> str:
-        """The text after the bar: the most useful first, because a narrow terminal cuts the end off."""
-        scores = list(curves.scores(state.log_history, self.score).values())
-        steps_per_second = self.bar.format_dict["rate"] or 0
-        rows = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        best_first = [
-            f"epoch {state.epoch:.2f} of {state.num_train_epochs:g}, loss {self.loss:.3f}",
-            *(f"{self.score} {value:.3f}" for value in scores[-1:]),
-            f"{steps_per_second * rows:.0f} rows/s, lr {rate:.1e}",
-        ]
-        return ", ".join(best_first)
