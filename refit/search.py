@@ -76,10 +76,7 @@ def study_name(fixed: dict[str, Any], search: Search) -> str:
 
 
 def train_rows(task: str, given: int | str, share: float) -> int | str:
-    """The `train_rows` of a trial: a fraction of those that params.yaml asks for, or of all if there are fewer.
-
-    Raises DataError if it is a fraction of all, and the task has not been downloaded.
-    """
+    """The `train_rows` of a trial: a fraction of params.yaml's, or of all if there are fewer. Raises DataError."""
     if share == 1:
         return given
     record = files.read_json(paths.TASK) if paths.TASK.is_file() else {}

@@ -25,13 +25,8 @@ Ints = npt.NDArray[Any]
 
 def schema(label: pa.DataType, *, is_pair: bool) -> pa.Schema:
     """The columns of a tokenized file, with labels of the given type."""
-    fields = [
-        pa.field("input_ids", pa.list_(pa.int32())),
-        pa.field("label", label),
-        pa.field("length", pa.int32()),
-        pa.field("row", pa.int32()),
-    ]
-    return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
+    fields = [("input_ids", pa.list_(pa.int32())), ("label", label), ("length", pa.int32()), ("row", pa.int32())]
+    return pa.schema([*fields, ("first_length", pa.int32())] if is_pair else fields)
 
 
 def open_batches(path: Path) -> list[pa.RecordBatch]:

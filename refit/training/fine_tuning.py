@@ -135,10 +135,7 @@ def _trainer(
 
 
 def _run_loop(fitting: ClassifierTrainer, checkpoints: checkpoint.Checkpoints) -> TrainerState:
-    """Train, from a checkpoint if there is one; returns the last state.
-
-    Raises InterruptedRunError if the run was asked to stop, and TrainingDivergedError.
-    """
+    """Train, from a checkpoint if there is one; returns the last state. Raises InterruptedRunError if asked to stop."""
     resumed = checkpoints.resumed_from
     if resumed is not None:
         state = TrainerState.load_from_json(str(resumed / checkpoint.STATE))
@@ -158,10 +155,7 @@ def _run_loop(fitting: ClassifierTrainer, checkpoints: checkpoint.Checkpoints) -
 
 
 def _export(checkpoint_folder: Path, max_length: int) -> None:
-    """Write models/finetuned: the best checkpoint's weights and config, and the tokenizer.
-
-    The tokenizer's limit becomes the length that was trained with, so that its users truncate as training did.
-    """
+    """Write models/finetuned: weights, config, and the tokenizer, whose limit becomes that of training."""
     weights = [checkpoint_folder / name for name in checkpoint.MODEL]
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
         for path in [*weights, *paths.BASE_MODEL.glob("tokenizer*")]:
