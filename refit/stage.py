@@ -60,7 +60,9 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
         with locking.only_writer(stage, parent) if record else nullcontext():
             figures = main() or {}
             if record:
-                _record(stage, time.perf_counter() - start, figures)
+                seconds, memory = round(time.perf_counter() - start, 2), round(peak_memory() / 2**20)
+                used = {"seconds": seconds, "peak_memory_mb": memory}
+                files.write_json(paths.LOCAL_SPEED / f"{stage}.json", used | figures)
     except SystemExit:  # of argparse, for --help
         _flush()
         raise
@@ -76,12 +78,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raise KeyboardInterrupt so that cleanup runs; ignore further signals while it does."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _record(stage: str, seconds: float, figures: dict[str, Any]) -> None:
-    """Record the stage's time and memory for refit.summary; never in an out, which must be the same on every run."""
-    record = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory() / 2**20), **figures}
-    files.write_json(paths.LOCAL_SPEED / f"{stage}.json", record)
 
 
 def _flush() -> None:

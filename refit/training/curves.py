@@ -49,13 +49,13 @@ def best_step(log: Log, name: str) -> int | None:
 
 def train_loss(log: Log) -> float:
     """The mean training loss since the last evaluation of a log."""
-    start = next((place for place in range(len(log), 0, -1) if "eval_loss" in log[place - 1]), 0)
-    since = last = log[start - 1]["step"] if start else 0
-    total = 0.0
-    for entry in log[start:]:
+    total, since, last = 0.0, 0, 0
+    for entry in log:
         if "loss" in entry:  # the mean since the entry before it
             total += entry["loss"] * (entry["step"] - last)
             last = entry["step"]
+        elif "eval_loss" in entry:
+            total, since, last = 0.0, entry["step"], entry["step"]
     return total / (last - since)
 
 
