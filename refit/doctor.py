@@ -41,12 +41,6 @@ class Problem:
     fix: Callable[[], object] | None
 
 
-def diagnose() -> list[Problem]:
-    """Every problem of the project in the current folder."""
-    checks = (setup, lock_file, read_write_lock, site_database, cache_objects, experiment_refs, temporary_folders)
-    return [problem for check in checks for problem in check()]
-
-
 def setup() -> Iterator[Problem]:
     """What the user has to set up: a git repository, a git identity, and the Python that DVC starts stages with."""
     try:
@@ -157,7 +151,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m refit.doctor", description="Find and fix what is broken.")
     parser.add_argument("--fix", action="store_true", help="fix what is found")
     arguments = parser.parse_args()
-    problems, left = diagnose(), []
+    checks = (setup, lock_file, read_write_lock, site_database, cache_objects, experiment_refs, temporary_folders)
+    problems, left = [problem for check in checks for problem in check()], []
     for problem in problems:
         if problem.fix and arguments.fix:
             problem.fix()

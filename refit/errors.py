@@ -34,8 +34,6 @@ class NetworkError(RefitError):
 class TrainingDivergedError(RefitError):
     """The loss or the gradient is NaN or infinite."""
 
-    exit_code = 70
-
 
 class DiskError(RefitError):
     """A file could not be written or read."""

@@ -7,8 +7,6 @@ C. Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labe
 """
 
 import argparse
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -140,11 +138,9 @@ def _checked_out(given: Path) -> Path:
 
 def _write(errors: Sequence[LabelError], out: Path) -> None:
     """Write the errors as CSV; texts are exactly those of the data, so that a corrected label finds its row."""
-    text = io.StringIO()
     columns = ("text", "text_pair")[: len(errors[0].texts) if errors else 1]
     rows = ([*error.texts, error.label, error.predicted, error.probability] for error in errors)
-    csv.writer(text, lineterminator="\n").writerows([[*columns, "label", "predicted", "probability"], *rows])
-    files.write_text(out, text.getvalue())
+    files.write_csv(out, [*columns, "label", "predicted", "probability"], rows)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """One writer at a time: a stage ends when its parent does, and a second run of the same stage waits for the first.
 
-If `dvc` alone is killed, its stage keeps running, and DVC would start the next run in parallel with it. So the kernel
-is asked to end a stage with its parent, and the process writing a stage's outputs holds a lock, which the kernel
-releases when the process exits.
+Otherwise a stage whose `dvc` was killed would keep running, and the next `dvc repro` would start another in parallel.
 """
 
 import ctypes
@@ -32,8 +30,7 @@ def die_with_parent() -> int:
 def only_writer(stage: str, parent: int) -> Iterator[None]:
     """Hold the lock of a stage's outputs in this folder, waiting for another process that holds it.
 
-    Raises InterruptedRunError when `parent`, the process that started this one, has ended in the meantime: a newer run
-    with other params may be writing.
+    Raises InterruptedRunError when `parent` has ended meanwhile: a newer run with other params may be writing.
     """
     place = hashlib.sha256(str(Path.cwd()).encode()).hexdigest()[:16]
     folder = paths.state_folder() / "locks"

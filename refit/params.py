@@ -1,8 +1,7 @@
 """Typed view of params.yaml: one class per stage, with exactly the params that the stage may read.
 
-The fields of a class are the `params:` of its stage in dvc.yaml (a test compares them), so DVC reruns a stage when, and
-only when, one of its params has changed. Nothing has a default here: every value comes from params.yaml, so
-`dvc params diff` shows every change.
+The fields of a class are the `params:` of its stage in dvc.yaml (a test compares them). Nothing has a default here:
+every value comes from params.yaml, so that `dvc params diff` shows every change.
 """
 
 import difflib
@@ -96,10 +95,6 @@ class Sample(Params):
     stratify: Flag
 
 
-class Baseline(Params):
-    """None: the baseline follows from the sampled examples."""
-
-
 class Train(Params):
     """How the model is fine-tuned."""
 
@@ -151,7 +146,7 @@ STAGES: dict[str, type[Params]] = {
     "download_model": DownloadModel,
     "tokenize": Tokenize,
     "sample": Sample,
-    "baseline": Baseline,
+    "baseline": Params,  # none: it follows from the sampled examples
     "train": Train,
     "evaluate": Evaluate,
 }
@@ -169,10 +164,9 @@ Choices = Annotated[list[int | float | str | bool], Field(min_length=1)]
 
 
 class Search(Params, extra="forbid"):
-    """What `python -m refit.search` tries; no stage but report, which shows all of params.yaml, depends on it.
+    """What `python -m refit.search` tries; only the report stage, which shows all of params.yaml, depends on it.
 
-    The defaults are the tutorials' search: ten trials on a tenth of the training examples, in the space of
-    transformers' default_hp_space_optuna. They are used if params.yaml has no `search:`.
+    The defaults are the tutorials' search, in the space of transformers' default_hp_space_optuna.
     """
 
     trials: Positive = 10
@@ -216,10 +210,7 @@ Fields = TypeVar("Fields", bound=Params)
 
 
 def load(stage: type[Fields], path: Path = paths.PARAMS) -> Fields:
-    """Check all of params.yaml, then return the params of one stage.
-
-    Raises ParamsError, naming every problem.
-    """
+    """Check all of params.yaml, then return the params of one stage. Raises ParamsError, naming every problem."""
     return stage(**_checked(path))
 
 
@@ -293,10 +284,8 @@ def _wanted(key: str) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The keys with their values, and the line of each key.
-
-    Read as YAML 1.2 by DVC's own library: PyYAML reads the 2e-05 that `dvc exp run -S lr=2e-5` writes as text.
-    """
+    """The keys with their values, and the line of each key. Raises ParamsError."""
+    # DVC's own library for YAML 1.2: PyYAML reads the 2e-05 that `dvc exp run -S lr=2e-5` writes as text.
     yaml = YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(path.read_bytes().decode("utf-8-sig"))

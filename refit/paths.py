@@ -33,14 +33,11 @@ BASELINE_KEY = "tf-idf"  # in BASELINE_SCORES, so that the columns of `dvc exp s
 BASELINE = Path("metrics/baseline")
 BASELINE_PREDICTIONS = BASELINE / "predictions.parquet"
 LOCAL_SPEED = Path(".refit/speed")
+EVALUATIONS = "REFIT_EVALUATIONS"  # the variable that names a file: training appends a line for each evaluation
 
 
 def state_folder() -> Path:
-    """The untracked folder of resumable state and timings, in the main repository.
-
-    DVC deletes a stage's outs before it runs the stage, and runs queued experiments in a temporary copy; DVC_ROOT is
-    the main repository in both cases.
-    """
+    """The untracked folder of resumable state and timings, in the main repository also for DVC's temporary copies."""
     root = os.environ.get("DVC_ROOT")
     home = Path(root) if root and (Path(root) / ".dvc").is_dir() else Path.cwd()
     return home / ".refit"

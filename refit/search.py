@@ -16,8 +16,6 @@ import re
 import secrets
 import sys
 import time
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +76,7 @@ def study_name(fixed: dict[str, Any], search: Search) -> str:
 
 
 def train_rows(task: str, given: int | str, share: float) -> int | str:
-    """The `train_rows` of a trial: a fraction of those that params.yaml asks for, or of all if there are fewer.
-
-    Raises DataError if it is a fraction of all, and the task has not been downloaded.
-    """
+    """The `train_rows` of a trial: a fraction of params.yaml's, or of all if there are fewer. Raises DataError."""
     if share == 1:
         return given
     record = files.read_json(paths.TASK) if paths.TASK.is_file() else {}
@@ -100,29 +95,25 @@ def open_study(name: str, storage: str, search: Search) -> optuna.Study:
         journal.parent.mkdir(parents=True, exist_ok=True)
         place = optuna.storages.JournalStorage(JournalFileBackend(str(journal)))
     pruner = optuna.pruners.MedianPruner(STARTUP_TRIALS) if search.prune else optuna.pruners.NopPruner()
-    create = partial(
-        optuna.create_study,
-        study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True,
-    )  # fmt: skip
-    try:
-        # If several machines create the tables of a database at the same time, all but one fail and have to retry.
-        for pause in (1, 2, 3):
-            with suppress(SQLAlchemyError):
-                return create()
-            time.sleep(pause)
-        return create()
-    except (ImportError, optuna.exceptions.OptunaError, ValueError, SQLAlchemyError) as error:
-        raise ParamsError(f"--storage {storage}: cannot be opened ({str(error).splitlines()[0]})") from None
+    # If several machines create the tables of a database at the same time, all but one fail and have to retry.
+    for pause in (1, 2, 3, 0):
+        try:
+            return optuna.create_study(
+                study_name=name, storage=place, pruner=pruner, direction="maximize", load_if_exists=True
+            )
+        except (ImportError, optuna.exceptions.OptunaError, ValueError, SQLAlchemyError) as error:
+            reason = str(error).splitlines()[0]
+            if not isinstance(error, SQLAlchemyError):
+                break
+        time.sleep(pause)
+    raise ParamsError(f"--storage {storage}: cannot be opened ({reason})")
 
 
 def propose(trial: Trial, search: Search, *, is_random: bool = False) -> dict[str, Any]:
     """The values of a trial, which depend only on the seed, the trial's number and the study's history."""
     seed = (search.seed * 1_000_003 + trial.number) % 2**32
-    trial.study.sampler = (
-        optuna.samplers.RandomSampler(seed)
-        if is_random
-        else optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
-    )
+    startup = sys.maxsize if is_random else STARTUP_TRIALS
+    trial.study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
     values: dict[str, Any] = {}
     for key, space in search.space.items():
         if not isinstance(space, Range):

@@ -43,9 +43,8 @@ COMMANDS = {"dvc": "activate the environment: source .venv/bin/activate", "git":
 def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool = False, record: bool = True) -> None:
     """Run the main function of a stage or command, and exit with its exit code.
 
-    `main` returns the stage's own figures (rows, tokens …) for the timing record, or None. With `record` this process
-    is the stage's only writer and records its time; processes that a stage has started itself do neither. Expected
-    failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
+    With `record` this process is the stage's only writer, and records its time with the figures that `main` returns.
+    Expected failures become one line on stderr; anything else is a bug in refit and keeps its traceback.
     """
     os.environ.update(QUIET_ENVIRONMENT)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads are 20 times slower on a shared machine
@@ -61,12 +60,14 @@ def run(stage: str, main: Callable[[], dict[str, Any] | None], *, network: bool 
         with locking.only_writer(stage, parent) if record else nullcontext():
             figures = main() or {}
             if record:
-                _record(stage, time.perf_counter() - start, figures)
+                seconds, memory = round(time.perf_counter() - start, 2), round(peak_memory() / 2**20)
+                used = {"seconds": seconds, "peak_memory_mb": memory}
+                files.write_json(paths.LOCAL_SPEED / f"{stage}.json", used | figures)
     except SystemExit:  # of argparse, for --help
         _flush()
         raise
-    except BrokenPipeError:
-        discard_output()
+    except BrokenPipeError:  # the reader of the output, such as `head`, has exited
+        _flush()
         sys.exit(128 + signal.SIGPIPE)
     except (Exception, KeyboardInterrupt) as error:
         _flush()
@@ -79,23 +80,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _record(stage: str, seconds: float, figures: dict[str, Any]) -> None:
-    """Record the stage's time and memory for refit.summary; never in an out, which must be the same on every run."""
-    record = {"seconds": round(seconds, 2), "peak_memory_mb": round(peak_memory() / 2**20), **figures}
-    files.write_json(paths.LOCAL_SPEED / f"{stage}.json", record)
-
-
 def _flush() -> None:
     """Write out what has been printed; if that fails, drop it, or Python would complain once more when it exits."""
     try:
         print(end="", flush=True)
     except OSError:
-        discard_output()
-
-
-def discard_output() -> None:
-    """Discard further output: its reader, such as `head`, has exited."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(stage: str, error: BaseException) -> NoReturn:
@@ -124,15 +114,10 @@ def _expected(error: BaseException) -> RefitError | None:
     if isinstance(error, FileNotFoundError):
         fix = COMMANDS.get(str(error.filename), "run: dvc repro")
         return DataError(f"{error.filename or error} is missing; {fix}")
-    return _disk_error(error)
-
-
-def _disk_error(error: BaseException) -> DiskError | None:
-    """The error if it is the disk's, or None; safetensors and pyarrow give the error number in their text only."""
     number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        inside = re.search(r"\((?:os error|errno) (\d+)\)|\[errno (\d+)\]", str(error), re.IGNORECASE)
-        number = int(inside[1] or inside[2]) if inside else None
+    # safetensors and pyarrow give the error number in their text only.
+    if number is None and (inside := re.search(r"[(\[](?:os error|errno) (\d+)[)\]]", str(error), re.IGNORECASE)):
+        number = int(inside[1])
     if number is None:
         return None
     path = (isinstance(error, OSError) and (error.filename2 or error.filename)) or "a file"
@@ -149,11 +134,8 @@ def without_secrets(text: str) -> str:
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has held.
-
-    On Linux, ru_maxrss includes the memory of the parent that started this process; VmHWM is this process's own.
-    """
-    status = Path("/proc/self/status")
+    """The most bytes of memory that this process has held."""
+    status = Path("/proc/self/status")  # ru_maxrss includes the memory of the parent that started this process
     if status.is_file() and (own := re.search(r"VmHWM:\s+(\d+) kB", status.read_text())):
         return int(own[1]) * 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -162,11 +144,7 @@ def peak_memory() -> int:
 
 @contextmanager
 def heavy_imports() -> Iterator[None]:
-    """Import torch and transformers inside of this.
-
-    The garbage collector then walks the half a million objects that they create neither during the import nor at exit,
-    which takes 2.5 s of CPU time instead of 4.2 s.
-    """
+    """Import torch and transformers inside of this: without garbage collection it takes 2.5 s instead of 4.2 s."""
     gc.disable()
     try:
         yield

@@ -66,7 +66,7 @@ class TaskRecord(BaseModel):
     def read(cls, path: Path) -> "TaskRecord":
         """Read a task.json, checked against its own hash.
 
-        Raises FileNotFoundError when it is missing and DataError when it is damaged or of another version of refit.
+        Raises DataError when it is missing, damaged or of another version of refit.
         """
         return cls.parse(manifest.read_record(path), str(path))
 

@@ -1,12 +1,8 @@
 """Score a fine-tuned model on every labelled split: scores, their details, predictions and the files DVC plots."""
 
-import csv
-import io
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,13 +148,7 @@ def _write_plots(task: TaskRecord, validation: SplitResult) -> None:
     names = [csv_cell(name) for name in task.labels]
     is_regression = task.is_regression
     classes = [] if task.problem_type != "classification" else [[names[index] for index in column] for column in pairs]
-    _write_csv(paths.CONFUSION, ("actual", "predicted"), zip(*classes, strict=True))
-    _write_csv(paths.SCATTER, ("actual", "predicted"), zip(*(pairs if is_regression else []), strict=True))
+    files.write_csv(paths.CONFUSION, ("actual", "predicted"), zip(*classes, strict=True))
+    files.write_csv(paths.SCATTER, ("actual", "predicted"), zip(*(pairs if is_regression else []), strict=True))
     bins = [(part.confidence, part.accuracy, part.confidence, part.rows) for part in validation.calibration_bins]
-    _write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), bins)
-
-
-def _write_csv(path: Path, header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    files.write_text(path, text.getvalue())
+    files.write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), bins)

@@ -12,7 +12,7 @@ from typing import Any
 from refit import locking, paths
 from refit.data.task_record import TaskRecord
 from refit.errors import RefitError
-from refit.experiments import evaluations, workcopy
+from refit.experiments import workcopy
 from refit.params import formatted
 from refit.repo import Revision, experiment
 
@@ -47,6 +47,12 @@ def scores(name: str) -> tuple[dict[str, Any], TaskRecord]:
     return json.loads(finished.from_git(paths.SCORES) or b"{}")[task.name], task
 
 
+def evaluations(file: Path) -> list[dict[str, Any]]:
+    """The evaluations of a running training so far: the number of each, counted over resumed runs, and its score."""
+    lines = file.read_text().splitlines(keepends=True) if file.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
 def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hopeless: Poll | None) -> bool:
     file = (folder / f"{name}.evaluations").resolve()
     file.unlink(missing_ok=True)
@@ -55,41 +61,33 @@ def _run(name: str, changes: Mapping[str, Any], folder: Path, lock: int, is_hope
     with log.open("w") as output:
         process = subprocess.Popen(
             ["dvc", "exp", "run", "--name", name, *settings],
-            cwd=workcopy.make(name), env={**os.environ, evaluations.VARIABLE: str(file)},
+            cwd=workcopy.make(name), env={**os.environ, paths.EVALUATIONS: str(file)},
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             pass_fds=[lock],  # so that the lock is held as long as the run lives
             process_group=0,
         )  # fmt: skip
-        must_stop = True
-        try:
-            must_stop = _watch(process, file, is_hopeless)
-        finally:
-            if must_stop:  # hopeless, or this command was interrupted
-                os.killpg(process.pid, signal.SIGINT)  # DVC leaves it to its stage, which saves its state and exits
-                process.wait()
+    seen, must_stop = 0, True
+    try:
+        while must_stop := (process.poll() is None):
+            time.sleep(0.5)
+            found = evaluations(file)
+            if is_hopeless and len(found) > seen and is_hopeless(found):
+                break
+            seen = len(found)
+    finally:
+        if must_stop:  # hopeless, or this command was interrupted
+            os.killpg(process.pid, signal.SIGINT)  # DVC leaves it to its stage, which saves its state and exits
+            process.wait()
     if must_stop and process.returncode:
         return False
     if process.returncode:
-        reason = _reason(log.read_text(errors="replace")) or f"dvc exp run ended with code {process.returncode}"
-        raise ExperimentFailedError(f"{reason} (full log: {log})")
+        raise ExperimentFailedError(f"{_reason(process.returncode, log.read_text(errors='replace'))} (full log: {log})")
     workcopy.fetch(name)
     return True
 
 
-def _reason(log: str) -> str:
-    """The line of a log that says why the run failed; empty if there is none."""
+def _reason(code: int, log: str) -> str:
+    """The line of a log that says why the run failed."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     found = [line for line in lines if line.startswith("refit ")] or [line for line in lines if "ERROR" in line]
-    return (found or lines or [""])[-1]
-
-
-def _watch(process: "subprocess.Popen[bytes]", file: Path, is_hopeless: Poll | None) -> bool:
-    """Wait until the process ends, or is hopeless: then returns True."""
-    seen = 0
-    while process.poll() is None:
-        time.sleep(0.5)
-        found = evaluations.read(file)
-        if is_hopeless and len(found) > seen and is_hopeless(found):
-            return True
-        seen = len(found)
-    return False
+    return (found or lines or [f"dvc exp run ended with code {code}"])[-1]

@@ -1,8 +1,7 @@
 """A temporary clone of the repository in which one experiment runs.
 
-`dvc exp run` edits the folder that it is called in, even with `--temp`: it stashes uncommitted changes, writes the
-params, and resets. A kill in these seconds, or a user who edits a file meanwhile, would lose work. So the experiment
-runs in a clone that shares the cache and the saved training states; its result is fetched and the clone is removed.
+`dvc exp run` edits the folder that it is called in for some seconds, even with `--temp`: a kill, or a user who edits a
+file meanwhile, would lose work. The clone shares the cache and the saved training states.
 """
 
 import os

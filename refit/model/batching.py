@@ -1,6 +1,7 @@
 """Padded batches of tensors from rows of token ids, and the order of rows in training and inference."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,11 +15,11 @@ Example = tuple[npt.NDArray[np.int32], Any, int]  # token ids, label, how many o
 GROUP_BATCHES = 50  # batches whose rows are sorted by length together
 
 
+@dataclass(frozen=True, eq=False)
 class Examples(Dataset[Example]):
     """Rows as a torch dataset, for the Trainer's data loaders."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    rows: Rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -29,21 +30,17 @@ class Examples(Dataset[Example]):
         return ids, self.rows.label[index], first
 
 
+@dataclass(frozen=True, kw_only=True)
 class Collator:
-    """Pads examples to the same length and builds the tensors that a model's forward takes.
+    """Pads examples to `width` tokens, or to the longest of a batch, and builds a model's (rows, width) int64 tensors.
 
-    `width` is the number of tokens to pad every batch to, or `longest` for the longest example of the batch. It is
-    rounded up to a multiple of `multiple` (8 suits a GPU's tensor cores). input_ids, attention_mask and
-    token_type_ids are (rows, width) int64.
+    The width is rounded up to a multiple of `multiple`: 8 suits a GPU's tensor cores.
     """
 
-    def __init__(
-        self, *, pad_id: int, token_types: bool, width: int | Literal["longest"] = "longest", multiple: int = 1
-    ) -> None:
-        self.pad_id = pad_id
-        self.token_types = token_types
-        self.width = width
-        self.multiple = multiple
+    pad_id: int
+    token_types: bool
+    width: int | Literal["longest"] = "longest"
+    multiple: int = 1
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """The tensors of a batch: input_ids, attention_mask, token_type_ids if the model takes them, and labels."""
@@ -60,23 +57,22 @@ class Collator:
             types = ((positions >= first[:, None]) & mask).astype(np.int64)
             batch["token_type_ids"] = torch.from_numpy(types)
         labels = np.stack([label for _, label, _ in examples])
-        batch["labels"] = torch.from_numpy(labels)
-        return batch
+        return {**batch, "labels": torch.from_numpy(labels)}
 
 
+@dataclass(eq=False)
 class LengthGroupedSampler(Sampler[int]):
     """Batches of similar lengths in random order, which depends only on the seed and the epoch.
 
-    Rows are shuffled and split into groups of fifty batches; each group is sorted by length and split into batches,
-    which are shuffled again. An incomplete batch comes last, so that the data loader splits at the same rows. The
-    Trainer's own sampler for similar lengths has no seed and no epoch, so that a resumed run gets another order.
+    Rows are shuffled and split into groups of fifty batches; each group is sorted by length, and all batches are
+    shuffled again. An incomplete one comes last, so that the data loader splits at the same rows. The Trainer's own
+    sampler has no seed and no epoch, so that a resumed run gets another order.
     """
 
-    def __init__(self, lengths: npt.NDArray[np.int64], batch_size: int, seed: int) -> None:
-        self.lengths = lengths
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
+    lengths: npt.NDArray[np.int64]
+    batch_size: int
+    seed: int
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch; the data loader calls this before it starts one."""

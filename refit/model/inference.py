@@ -1,7 +1,5 @@
 """Logits of a model for many examples: longest first, without gradients, returned in the order of the examples.
 
-The logits of a text in windows are the mean over its windows.
-
 On a CPU several batches are computed in parallel, with one or a few threads each. One batch at a time on all threads
 takes 1.25 times as long on two cores, because the threads wait for each other after every product.
 """
@@ -48,8 +46,7 @@ class Inference:
             del tensors["labels"]
             with torch.inference_mode(), device.autocast(self.number):
                 output = model(**{name: tensor.to(place, non_blocking=True) for name, tensor in tensors.items()})
-            found: Values = output.logits.float().cpu().numpy()
-            return found
+            return output.logits.float().cpu().numpy()  # type: ignore[no-any-return]
 
         result = np.empty((len(rows), model.config.num_labels), dtype=np.float32)
         threads = torch.get_num_threads()
@@ -71,5 +68,4 @@ def mean_of_windows(logits: Values, starts: npt.NDArray[np.int64]) -> Values:
     if len(starts) == len(logits):
         return logits
     sums = np.add.reduceat(logits.astype(np.float64), starts, axis=0)
-    mean: Values = (sums / np.diff(starts, append=len(logits))[:, None]).astype(np.float32)
-    return mean
+    return (sums / np.diff(starts, append=len(logits))[:, None]).astype(np.float32)

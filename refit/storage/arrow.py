@@ -25,13 +25,8 @@ Ints = npt.NDArray[Any]
 
 def schema(label: pa.DataType, *, is_pair: bool) -> pa.Schema:
     """The columns of a tokenized file, with labels of the given type."""
-    fields = [
-        pa.field("input_ids", pa.list_(pa.int32())),
-        pa.field("label", label),
-        pa.field("length", pa.int32()),
-        pa.field("row", pa.int32()),
-    ]
-    return pa.schema([*fields, pa.field("first_length", pa.int32())] if is_pair else fields)
+    fields = [("input_ids", pa.list_(pa.int32())), ("label", label), ("length", pa.int32()), ("row", pa.int32())]
+    return pa.schema([*fields, ("first_length", pa.int32())] if is_pair else fields)
 
 
 def open_batches(path: Path) -> list[pa.RecordBatch]:
@@ -59,8 +54,7 @@ class Rows:
     """Tokenized examples, all of a file or a selection of them, as numpy arrays.
 
     The token ids of each record batch stay on disk, as `buffers`; the ids of row i are the `length[i]` ids from
-    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row); `label` is
-    as `labels` returns it.
+    `begin[i]` on in `buffers[buffer[i]]`. The columns are in memory (28 bytes a row).
     """
 
     buffers: Sequence[npt.NDArray[np.int32]]

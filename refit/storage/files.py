@@ -1,11 +1,13 @@
 """Atomic file writes: a reader sees the old file or the new one, never a part of it."""
 
+import csv
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_csv(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Replace a CSV file in one step; numbers in full, so that reading them gives the same numbers."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())
+
+
 def read_json(path: Path) -> Any:
     """The value in a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -49,19 +58,9 @@ def read_json(path: Path) -> Any:
 @contextmanager
 def replaced_folder(target: Path) -> Iterator[Path]:
     """A new folder to fill: it replaces `target` when the block ends, or is removed if the block raises."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = _temporary(target)
-    staging.mkdir()
-    try:
+    with replaced_file(target) as staging:
+        staging.mkdir()
         yield staging
-        for file in sorted(staging.rglob("*")):
-            flush_to_disk(file)
-        flush_to_disk(staging)
-        shutil.rmtree(target, ignore_errors=True)
-        os.rename(staging, target)
-        flush_to_disk(target.parent)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextmanager
@@ -71,20 +70,27 @@ def replaced_file(target: Path) -> Iterator[Path]:
     temporary = _temporary(target)
     try:
         yield temporary
-        flush_to_disk(temporary)
+        for path in (*sorted(temporary.rglob("*")), temporary):
+            flush_to_disk(path)
+        if temporary.is_dir():
+            remove(target)
         os.replace(temporary, target)
         flush_to_disk(target.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def damaged(path: Path, what: str) -> DataError:
-    """The error for a file between stages that is missing or differs from what was written, with the fix that works.
-
-    `dvc repro` alone does not: it restores the file from DVC's cache, whose copy may be damaged, too. So the doctor
-    checks the cache first. If the folder is missing, `dvc repro` creates it.
-    """
-    folder = path.parent
+    """The error for a file between stages that is missing or differs from what was written, with the fix that works."""
+    folder = path.parent  # `dvc repro` alone would restore the file from DVC's cache, whose copy may be damaged, too
     fix = f"python -m refit.doctor --fix, rm -r {folder}, and then: dvc repro" if folder.exists() else "dvc repro"
     return DataError(f"{path} {what}; run: {fix}")
 
@@ -105,5 +111,5 @@ def _temporary(target: Path) -> Path:
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         process = left.name.split(".")[-2]
         if process.isdigit() and (int(process) == os.getpid() or not psutil.pid_exists(int(process))):
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            remove(left)
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -45,10 +45,7 @@ FSDP_KEYS = {
 
 
 def training_arguments(params: Train, folder: Path, rows: int, number: device.Format) -> TrainingArguments:
-    """The Trainer's arguments for a run in `folder` on `rows` training rows, with those under `trainer:`.
-
-    Raises ParamsError for a combination that transformers refuses.
-    """
+    """The Trainer's arguments for a run in `folder` on `rows` training rows, with those under `trainer:`."""
     others = copy.deepcopy(params.trainer)  # TrainingArguments changes the mappings that it is given
     with refusals_named():
         if deepspeed := others.get("deepspeed"):
@@ -69,10 +66,7 @@ def refusals_named() -> Iterator[None]:
 
 
 def check(trainer: dict[str, Any]) -> None:
-    """Check the names and the types of the values under `trainer:`.
-
-    Raises ParamsError, naming every name that is unknown or set by refit and every value of a wrong type.
-    """
+    """Raise ParamsError, naming every name under `trainer:` that is unknown or set by refit and every wrong value."""
     types = get_type_hints(TrainingArguments)
     types["fsdp"] |= bool  # as its documentation says
     problems = [problem for name, value in trainer.items() if (problem := _problem(name, value, types))]
@@ -119,10 +113,7 @@ def is_resumable(params: Train) -> bool:
 
 
 def values(params: Train, rows: int, number: device.Format, place: torch.device) -> dict[str, Any]:
-    """The arguments that refit sets for a device, under the names of transformers 5; epochs are counted in steps.
-
-    On a GPU, matrices are multiplied in TF32 where they are not in 16 bits, batches are pinned and made by workers.
-    """
+    """The arguments that refit sets for a device, under the names of transformers 5; epochs are counted in steps."""
     on_gpu = place.type == "cuda"
     has_tf32 = on_gpu and torch.cuda.get_device_capability() >= (8, 0)
     epoch_steps = max(1, math.ceil(math.ceil(rows / params.batch_size) / params.grad_accum))

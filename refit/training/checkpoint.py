@@ -135,29 +135,22 @@ class Run:
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]
-    """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to.
+    """Commits the checkpoints that the Trainer saves, keeps the best, stops early, and stops when asked to."""
 
-    `score` picks the best evaluation; `resumed_from` is the checkpoint that the run starts from, if any.
-    """
-
-    def __init__(self, run: Run, trainer: ClassifierTrainer, score: str, resumed_from: Path | None) -> None:
+    def __init__(self, run: Run, trainer: ClassifierTrainer, resumed_from: Path | None) -> None:
         self.run = run
         self.trainer = trainer
-        self.score = score
+        self.score = trainer.task.best_score
         self.resumed_from = resumed_from
         self.is_stop_asked = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Let SIGTERM and Ctrl-C end the run after the current step; a second Ctrl-C ends it immediately.
-
-        Some signals come several times but mean one request: a parent with several threads sends SIGTERM once per
-        thread when it dies, and torchrun forwards a Ctrl-C that its processes have already received.
-        """
+        """Let SIGTERM and Ctrl-C end the run after the current step; a second Ctrl-C ends it immediately."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.is_stop_asked = True
-            if number == signal.SIGINT and distributed.count() == 1:
+            if number == signal.SIGINT and distributed.count() == 1:  # torchrun forwards a Ctrl-C a second time
                 signal.signal(number, signal.SIG_DFL)
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -177,11 +170,8 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]
             self.trainer.restore_loss_sums(files.read_json(self.resumed_from / LOOP))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Log with every evaluation, so that each has its training loss; save and stop when asked to.
-
-        The last step is always evaluated: it may be the best, and a run needs at least one evaluation.
-        """
-        if state.global_step >= state.max_steps:
+        """Log with every evaluation, so that each has its training loss; save and stop when asked to."""
+        if state.global_step >= state.max_steps:  # it may be the best, and a run needs at least one evaluation
             control.should_evaluate = True
         if control.should_evaluate:
             control.should_log = True

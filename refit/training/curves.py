@@ -1,7 +1,5 @@
 """What the Trainer's log says: the curves as the CSV files that DVC plots, and the best evaluation."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +25,14 @@ def steps(log: Log) -> list[dict[str, Any]]:
 
 
 def evaluations(log: Log, best_score: str) -> list[dict[str, Any]]:
-    """The rows of history.csv, one per evaluation: step, epoch, train_loss, validation_loss and the scores.
-
-    The score that picks the best epoch comes last: DVC plots the last column, whatever the task calls it.
-    """
+    """The rows of history.csv, one per evaluation; the score that picks the best epoch comes last: DVC plots it."""
     rows = []
     for end, entry in enumerate(log):
         if "eval_loss" in entry:
-            scores = {
-                f"validation_{name.removeprefix('eval_')}": value
-                for name, value in sorted(entry.items(), key=lambda item: (item[0] == f"eval_{best_score}", item[0]))
-                if name.startswith("eval_") and name != "eval_loss"
-            }
+            names = sorted(name for name in entry if name.startswith("eval_") and name != "eval_loss")
+            names.sort(key=f"eval_{best_score}".__eq__)
             row = {"step": entry["step"], "epoch": entry["epoch"], "train_loss": train_loss(log[:end])}
-            rows.append({**row, "validation_loss": entry["eval_loss"], **scores})
+            rows.append(row | {name.replace("eval_", "validation_", 1): entry[name] for name in ["eval_loss", *names]})
     return rows
 
 
@@ -57,20 +49,16 @@ def best_step(log: Log, name: str) -> int | None:
 
 def train_loss(log: Log) -> float:
     """The mean training loss since the last evaluation of a log."""
-    start = next((place for place in range(len(log), 0, -1) if "eval_loss" in log[place - 1]), 0)
-    since = last = log[start - 1]["step"] if start else 0
-    total = 0.0
-    for entry in log[start:]:
+    total, since, last = 0.0, 0, 0
+    for entry in log:
         if "loss" in entry:  # the mean since the entry before it
             total += entry["loss"] * (entry["step"] - last)
             last = entry["step"]
+        elif "eval_loss" in entry:
+            total, since, last = 0.0, entry["step"], entry["step"]
     return total / (last - since)
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write rows as CSV; numbers in full, so that reading them gives the same numbers."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(path, text.getvalue())
+    """Write rows, which have the same columns, as CSV."""
+    files.write_csv(path, rows[0], [row.values() for row in rows])

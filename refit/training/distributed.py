@@ -38,10 +38,7 @@ def must_launch(wanted: int) -> bool:
 
 
 def check(params: "Train", *, launches: bool) -> None:
-    """Check that as many processes can run here and that they share a batch evenly; `launches`: none has started yet.
-
-    Raises ParamsError.
-    """
+    """Raise ParamsError if so many processes cannot run or share a batch evenly; `launches`: none has started yet."""
     total = count()
     if launches:
         nodes = os.environ.get("PET_NNODES", "1")
@@ -81,15 +78,10 @@ def launch(wanted: int, module: str) -> dict[str, Any]:
     except ChildFailedError as error:
         # One failure makes the other processes fail: prefer an error that a user can fix, then the earliest.
         failed = min(error.failures.values(), key=lambda one: (one.error_file == NO_MESSAGE, one.timestamp))
-        if failed.error_file != NO_MESSAGE:
-            failure = RefitError(failed.message)
-        elif failed.exitcode > 0:
-            failure = RefitError(f"process {failed.local_rank} of {wanted} failed, see the lines above")
-        else:
-            failure = InterruptedRunError(
-                f"process {failed.local_rank} of {wanted} was killed by {failed.signal_name()} and the others were "
-                "stopped; run the same command to resume from the last checkpoint"
-            )
+        killed = f"was killed by {failed.signal_name()} and the others were stopped; run the same command to resume"
+        how = "failed, see the lines above" if failed.exitcode > 0 else killed
+        left_message = failed.error_file != NO_MESSAGE
+        failure = RefitError(failed.message if left_message else f"process {failed.local_rank} of {wanted} {how}")
         failure.exit_code = failed.exitcode if failed.exitcode > 0 else InterruptedRunError.exit_code
         raise failure from None
     except SignalException:

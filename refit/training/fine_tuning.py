@@ -23,8 +23,6 @@ from refit.storage.arrow import Rows
 from refit.training import arguments, callbacks, checkpoint, curves, distributed, fingerprint, trackers
 from refit.training.trainer import ClassifierTrainer
 
-MOST_LABELS = 20  # named in an error line
-
 
 def train(params: Train) -> dict[str, Any]:
     """Fine-tune models/base on data/sampled into models/finetuned, and write the curves; returns the run's figures.
@@ -62,23 +60,17 @@ def train(params: Train) -> dict[str, Any]:
 
 def _check(params: Train, task: TaskRecord) -> None:
     """Raise ParamsError for params that this task cannot have."""
-    kind = "a regression" if task.is_regression else "multi-label" if task.is_multi_label else "of classes"
-    if params.label_smoothing > 0 and kind != "of classes":
+    kind = task.problem_type.replace("_", "-")
+    if params.label_smoothing > 0 and kind != "classification":
         given = f"params.yaml label_smoothing: got {params.label_smoothing}"
-        raise ParamsError(f"{given}, but this task is {kind}, whose labels cannot be smoothed; need 0")
-    if params.threshold == "best" and (kind != "of classes" or len(task.labels) != 2):
-        has = "always chooses thresholds" if task.is_multi_label else f"has {len(task.labels)} classes"
-        raise ParamsError(
-            f"params.yaml threshold: got best, but only tasks of two classes can have it, and {task.name} {has}; "
-            "need argmax"
-        )
-    if not isinstance(params.class_weights, str):
-        unknown = sorted({formatted(label) for label in params.class_weights} - set(task.labels))
-        if unknown:
-            labels = ", ".join(task.labels[:MOST_LABELS]) or "no labels, because it is a regression"
-            raise ParamsError(
-                f"params.yaml class_weights: {unknown[0]!r} is not a label of {task.name}; it has {labels}"
-            )
+        raise ParamsError(f"{given}, but this is a {kind} task, whose labels cannot be smoothed; need 0")
+    if params.threshold == "best" and (kind != "classification" or len(task.labels) != 2):
+        what = f"a {kind} task of {len(task.labels)} labels"
+        raise ParamsError(f"params.yaml threshold: got best, which needs two classes, but this is {what}; need argmax")
+    weights = {} if isinstance(params.class_weights, str) else params.class_weights
+    if unknown := sorted({formatted(label) for label in weights} - set(task.labels)):
+        labels = ", ".join(task.labels[:20]) or "no labels"
+        raise ParamsError(f"params.yaml class_weights: {unknown[0]!r} is not a label of {task.name}; it has {labels}")
 
 
 def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Format) -> dict[str, Any]:
@@ -89,7 +81,7 @@ def _fit(params: Train, task: TaskRecord, run: checkpoint.Run, number: device.Fo
     files.need_space(run.folder, 4 * 3 * weights, "training")
     fitting = _trainer(params, task, run.folder, rows, number)
     resumed = distributed.from_main(run.newest)
-    checkpoints = checkpoint.Checkpoints(run, fitting, task.best_score, resumed)
+    checkpoints = checkpoint.Checkpoints(run, fitting, resumed)
     fitting.add_callback(checkpoints)
     start = time.perf_counter()
     with checkpoints.listening():
@@ -116,8 +108,6 @@ def _trainer(
 ) -> ClassifierTrainer:
     """The Trainer with the model that it fits."""
     given = arguments.training_arguments(params, folder, len(rows["train"]), number)
-    if distributed.is_main():
-        files.write_text(folder / "training_args.json", given.to_json_string() + "\n")
     set_seed(params.seed)  # the new head is drawn before the Trainer sets the seed
     model = classifier.new(paths.BASE_MODEL, task, params.attention_dropout)
     cpu_bf16.speed_up(model, number)
@@ -145,10 +135,7 @@ def _trainer(
 
 
 def _run_loop(fitting: ClassifierTrainer, checkpoints: checkpoint.Checkpoints) -> TrainerState:
-    """Train, from a checkpoint if there is one; returns the last state.
-
-    Raises InterruptedRunError if the run was asked to stop, and TrainingDivergedError.
-    """
+    """Train, from a checkpoint if there is one; returns the last state. Raises InterruptedRunError if asked to stop."""
     resumed = checkpoints.resumed_from
     if resumed is not None:
         state = TrainerState.load_from_json(str(resumed / checkpoint.STATE))
@@ -168,10 +155,7 @@ def _run_loop(fitting: ClassifierTrainer, checkpoints: checkpoint.Checkpoints) -
 
 
 def _export(checkpoint_folder: Path, max_length: int) -> None:
-    """Write models/finetuned: the best checkpoint's weights and config, and the tokenizer.
-
-    The tokenizer's limit becomes the length that was trained with, so that its users truncate as training did.
-    """
+    """Write models/finetuned: weights, config, and the tokenizer, whose limit becomes that of training."""
     weights = [checkpoint_folder / name for name in checkpoint.MODEL]
     with files.replaced_folder(paths.FINETUNED_MODEL) as folder:
         for path in [*weights, *paths.BASE_MODEL.glob("tokenizer*")]:

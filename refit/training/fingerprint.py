@@ -1,7 +1,6 @@
 """The fingerprint of a training run: one hash of everything that can change its weights.
 
-A run resumes from a checkpoint only if the fingerprint is the same, so that new params, data, code, versions or threads
-never continue old weights; after a return to the old ones, the old checkpoints are found again.
+A run resumes from a checkpoint only if the fingerprint is the same.
 """
 
 import hashlib

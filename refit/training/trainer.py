@@ -25,7 +25,6 @@ from refit.model.inference import Inference, mean_of_windows
 from refit.params import Train, formatted
 from refit.stage import bar
 from refit.storage import files
-from refit.storage.arrow import Rows
 from refit.training import arguments, checkpoint_io
 from refit.training.checkpoint_io import SCALER, SCHEDULER
 
@@ -33,10 +32,9 @@ from refit.training.checkpoint_io import SCALER, SCHEDULER
 class ClassifierTrainer(Trainer):  # type: ignore[misc]
     """A Trainer for sequence classification and regression.
 
-    `params` weigh the loss of each class and smooth its labels. Both shape the training loss alone, so that validation
-    losses can be compared. `inference` computes the logits of validation as the evaluate stage does; without it, the
-    Trainer's own loop does. Each evaluation chooses thresholds, if the task has any, which are saved with the model.
-    Raises TrainingDivergedError at a loss, gradient or validation loss that is NaN or infinite, before it reaches the
+    Class weights and label smoothing shape the training loss alone, so that validation losses can be compared.
+    `inference` computes the logits of validation as the evaluate stage does; without it, the Trainer's own loop does.
+    Raises TrainingDivergedError at a loss, gradient or validation loss that is not finite, before it reaches the
     weights; the Trainer's own filter would only hide such a loss in the log.
     """
 
@@ -84,28 +82,24 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
 
     def evaluation_loop(self, dataloader: DataLoader[Example], *args: Any, **kwargs: Any) -> EvalLoopOutput:
         """Score a dataset; the loss is that of all texts, also if some are repeated to fill the processes' batches."""
-        prefix = kwargs.get("metric_key_prefix", "eval")
         rows = cast(Examples, dataloader.dataset).rows
         texts = rows.texts()
         if self.inference is not None:
             with bar(total=len(texts), desc="validation") as progress:
-                output = self._scored(self.inference.logits(rows, progress), texts, prefix)
+                logits = self.inference.logits(rows, progress)
         else:
-            output = super().evaluation_loop(dataloader, *args, **kwargs)
-            if len(texts) < len(rows):
-                logits = np.empty_like(output.predictions)
-                logits[by_length(rows)] = output.predictions  # in the order of _get_eval_sampler
-                output = self._scored(mean_of_windows(logits, rows.text_starts()), texts, prefix)
-        logits = torch.from_numpy(np.asarray(output.predictions, dtype=np.float32))
-        loss = self._loss(logits, torch.from_numpy(np.asarray(output.label_ids)), training=False)
-        output.metrics[f"{prefix}_loss"] = loss.item()
-        return output
+            longest_first = super().evaluation_loop(dataloader, *args, **kwargs).predictions
+            logits = np.empty(longest_first.shape, np.float32)
+            logits[by_length(rows)] = longest_first
+            logits = mean_of_windows(logits, rows.text_starts())
+        measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=texts.label))
+        measured["loss"] = self._loss(torch.from_numpy(logits), torch.from_numpy(texts.label), training=False).item()
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        metrics = {f"{prefix}_{name}": value for name, value in measured.items()}
+        return EvalLoopOutput(predictions=logits, label_ids=texts.label, metrics=metrics, num_samples=len(texts))
 
     def loss_sums(self) -> dict[str, float]:
-        """The sums from which the next logged loss is computed, which the Trainer loses when it resumes.
-
-        Every process has to call this; it waits until all have written their part of a checkpoint.
-        """
+        """The sums of the next logged loss, which a resuming Trainer loses; waits until every process calls this."""
         return {
             "loss": self.accelerator.reduce(self._tr_loss, "mean").item(),
             "total_loss": self._total_loss_scalar,
@@ -132,11 +126,6 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             self.model.config.update({decisions.KEY: decisions.to_config(thresholds, task.labels)})
         return hf_evaluate.compute(task.scores, labels, decisions.predictions(logits, task.problem_type, thresholds))
 
-    def _scored(self, logits: npt.NDArray[np.float32], texts: Rows, prefix: str) -> EvalLoopOutput:
-        measured = self.compute_metrics(EvalPrediction(predictions=logits, label_ids=texts.label))
-        found = {f"{prefix}_{name}": value for name, value in measured.items()}
-        return EvalLoopOutput(predictions=logits, label_ids=texts.label, metrics=found, num_samples=len(texts))
-
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, *, training: bool) -> torch.Tensor:
         if self.task.is_regression:
             return functional.mse_loss(logits.squeeze(-1), labels.float())
@@ -160,12 +149,10 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
             raise TrainingDivergedError(f"training diverged at step {step}: {what} is {value} (lr {rate:g})")
 
     def _get_train_sampler(self, train_dataset: Examples | None = None) -> Sampler[int] | None:
-        examples = train_dataset if train_dataset is not None else self.train_dataset
-        if self.params.sampling == "length" and isinstance(examples, Examples):
-            return LengthGroupedSampler(
-                examples.rows.length, self.args.train_batch_size * self.args.world_size, self.args.seed
-            )
-        return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]
+        if self.params.sampling == "random":
+            return super()._get_train_sampler(train_dataset)  # type: ignore[no-any-return]
+        batch_size = self.args.train_batch_size * self.args.world_size
+        return LengthGroupedSampler(self.train_dataset.rows.length, batch_size, self.args.seed)
 
     def _get_eval_sampler(self, eval_dataset: Examples) -> list[int]:
         longest_first: list[int] = by_length(eval_dataset.rows).tolist()
@@ -200,9 +187,8 @@ class ClassifierTrainer(Trainer):  # type: ignore[misc]
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if checkpoint is not None:
-            checkpoint_io.restore_generators(
-                files.read_json(Path(checkpoint) / f"rng_state_{self.args.process_index}.json")
-            )
+            name = f"rng_state_{self.args.process_index}.json"
+            checkpoint_io.restore_generators(files.read_json(Path(checkpoint) / name))
 
 
 def class_weights(chosen: str | Mapping[Any, float], labels: npt.NDArray[Any], names: Sequence[str]) -> torch.Tensor:

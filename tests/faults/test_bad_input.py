@@ -41,8 +41,6 @@ ADDED = [
     ("learning_rate: 1", "N unknown key learning_rate; did you mean lr?"),
     ("num_train_epochs: 1", "N unknown key num_train_epochs; did you mean epochs?"),
     ("banana: 1", "N unknown key banana; remove it"),
-    ("fsdp: true", "N unknown key fsdp;"),
-    ("deepspeed: {}", "N unknown key deepspeed;"),
     ("lr: 1", 'N:1 is not YAML in UTF-8 (found duplicate key "lr" '),
     ("\tlr: 1", "N:1 is not YAML in UTF-8 (found character '\\t'"),
     ("a: b: c", "N:5 is not YAML in UTF-8 ("),

@@ -6,7 +6,8 @@ import signal
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -151,7 +152,7 @@ def test_early_stopping_stops_at_the_same_step(
 def test_a_ctrl_c_that_torchrun_forwards_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents a Ctrl-C from ending several processes in mid-step, because each of them gets it twice."""
     monkeypatch.setenv("WORLD_SIZE", "2")
-    idle = Checkpoints(checkpoint.Run(Path(), {}), cast(Any, None), "accuracy", None)
+    idle = Checkpoints(checkpoint.Run(Path(), {}), Mock(), None)
     with idle.listening():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)

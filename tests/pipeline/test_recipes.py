@@ -51,7 +51,6 @@ SETTINGS: dict[str, dict[str, object]] = {
     "yelp_full_sharded.yaml": {
         "processes": 2, "batch_size": 12, "lr": 2e-5,
         "trainer": {"fsdp": True, "fsdp_config": {"transformer_layer_cls_to_wrap": ["BertLayer"]}}},
-    "mrpc.yaml": {"task": "mrpc"},
     "afqmc.yaml": {"model": "google-bert/bert-base-chinese", "lr": 1e-5, "batch_size": 4, "epochs": 3},
     **{f"glue/{task}.yaml": {"task": task, **GLUE_SETTINGS} for task in sorted(GLUE_TASKS)},
 }  # fmt: skip

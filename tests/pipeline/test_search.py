@@ -58,10 +58,9 @@ def test_trials_are_experiments_and_predict_takes_one(tmp_path: Path, tiny_model
     assert set(names) <= set(shown)
     assert all("-lr-" in name and "-seed-" in name for name in names)
     assert run("git", "status", "--porcelain", cwd=folder).stdout == ""
-    assert f"dvc exp apply {study.best_trial.user_attrs['experiment']}" in done.stdout
-    again = run("python", "-m", "refit.search", cwd=folder)
-    assert "\ntrial" not in again.stdout
     best = study.best_trial.user_attrs["experiment"]
+    assert f"dvc exp apply {best}" in done.stdout
+    assert "\ntrial" not in run("python", "-m", "refit.search", cwd=folder).stdout
     asked = ("--model", best, "--split", "validation", "--out", "out.parquet")
     run("python", "-m", "refit.predict", *asked, cwd=folder)
     run("dvc", "exp", "apply", best, cwd=folder)

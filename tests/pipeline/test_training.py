@@ -1,4 +1,4 @@
-"""Training through DVC: the notebook's numbers, the card, and trackers inside an experiment."""
+"""Training through DVC: the notebook's numbers, the curve, and trackers inside an experiment."""
 
 import csv
 import json
@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, environment, reviews, run, tiny_project, write_csv
-from huggingface_hub import metadata_load
 
 from refit.storage import files
 from refit.training import curves
@@ -50,15 +49,9 @@ def test_with_the_notebooks_settings_its_numbers_come_out(trained: Path, tmp_pat
     assert float(last["validation_accuracy"]) == pytest.approx(expected["metrics"]["eval_accuracy"], abs=5e-5)
 
 
-def test_card_and_curve_have_the_scores_that_evaluate_finds(trained: Path) -> None:
-    """Prevents two different numbers for the same model and examples, one of them on the hub."""
+def test_the_curve_has_the_scores_that_evaluate_finds(trained: Path) -> None:
+    """Prevents two different numbers for the same model and examples."""
     scores = json.loads((trained / "metrics/scores.json").read_text())["own/tiny"]["validation"]
-    metadata = metadata_load(trained / "metrics/model_card.md")
-    assert metadata is not None
-    results = metadata["model-index"][0]["results"]
-    (result,) = (of for of in results if of["dataset"]["split"] == "validation")
-    by_name = {metric["name"]: metric["value"] for metric in result["metrics"]}
-    assert by_name == pytest.approx({"Accuracy": scores["accuracy"], "Macro F1": scores["macro_f1"]}, abs=1e-6)
     done = files.read_json(next((trained / ".refit/runs").glob("*/DONE.json")))
     (best,) = (entry for entry in done["log"] if entry["step"] == done["best_step"] and "eval_loss" in entry)
     assert scores["accuracy"] == round(best["eval_accuracy"], 6)

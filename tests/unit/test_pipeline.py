@@ -18,7 +18,7 @@ STAGES: dict[str, Any] = PIPELINE["stages"]
 # They decide what a user sees, where files are and what is refused, but no byte of an output.
 WITHOUT_EFFECT = {
     ROOT / f"refit/{name}.py"
-    for name in ("errors", "experiments/evaluations", "locking", "params", "paths", "stage", "training/callbacks",
+    for name in ("errors", "locking", "params", "paths", "stage", "training/callbacks",
                  "training/trackers")
 }  # fmt: skip
 ENTRY = {"download": ("download", "download"), "download_model": ("download", "download_model")}
@@ -173,5 +173,5 @@ def test_search_and_glue_do_not_load_torch(command: str) -> None:
     """Prevents seconds of start-up in commands that only start experiments."""
     done = run(sys.executable, "-X", "importtime", "-m", f"refit.{command}", "--help", cwd=ROOT)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "refit.experiments.evaluations" in loaded
+    assert "refit.experiments.runner" in loaded
     assert not loaded & {"torch", "transformers"}

@@ -46,6 +46,9 @@ def test_names_are_what_git_and_dvc_say(commits: list[str]) -> None:
     assert found(*names) == list(zip(names, commits, strict=True))
     assert found("v1", "lone-wolf")[1] == ("lone-wolf", commits[2])
     assert found("v1", "twice")[1] == ("twice", commits[2])  # of two with this name, the one that is based on HEAD
+    # What fetches a missing file: a plain `dvc push` uploads one commit's files only.
+    assert repo.single("v1").push == "dvc push --all-commits"
+    assert repo.single("twice").push == "dvc exp push origin twice"
 
 
 def test_one_name_or_none_is_set_against_the_workspace(commits: list[str]) -> None:

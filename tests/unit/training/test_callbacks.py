@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from refit.experiments import evaluations
+from refit import paths
+from refit.experiments import runner
 from refit.training import callbacks
 
 
@@ -73,7 +74,7 @@ def test_the_process_that_started_the_run_can_read_its_evaluations(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prevents a search that cannot prune because it sees no evaluations of a running trial."""
-    monkeypatch.setenv(evaluations.VARIABLE, str(tmp_path / "evaluations"))
+    monkeypatch.setenv(paths.EVALUATIONS, str(tmp_path / "evaluations"))
     drive(callbacks.Progress("accuracy"), tmp_path)
-    found = evaluations.read(tmp_path / "evaluations")
+    found = runner.evaluations(tmp_path / "evaluations")
     assert [(entry["number"], entry["score"]) for entry in found] == [(1, 0.65), (2, 0.8)]

@@ -132,11 +132,12 @@ def test_accumulated_batches_train_as_one_large_batch(tiny_model: Path, tmp_path
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_balanced_weights_are_those_of_scikit_learn() -> None:
-    """Prevents another meaning of a well-known word."""
+def test_balanced_weights_are_those_of_scikit_learn_and_sqrt_is_half_way() -> None:
+    """Prevents another meaning of a well-known word, and weights that are not between none and balanced."""
     labels = np.array([0, 0, 0, 1, 1, 2])
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
     assert trainer.class_weights("balanced", labels, ["a", "b", "c"]).tolist() == pytest.approx(expected.tolist())
+    assert trainer.class_weights("sqrt", labels, ["a", "b", "c"]).tolist() == pytest.approx(np.sqrt(expected).tolist())
     assert trainer.class_weights("balanced", labels, ["a", "b", "c", "d"])[3] == 1.0, "a class without examples"
 
 
@@ -150,13 +151,6 @@ def test_given_weights_are_used_by_name() -> None:
     """Prevents weights of the wrong class; a label that is a number in YAML is meant by its name."""
     found = trainer.class_weights({"spam": 5, 1: 0.5}, np.array([0, 1]), ["1", "ham", "spam"])
     assert found.tolist() == [0.5, 1.0, 5.0]
-
-
-def test_sqrt_is_half_way_to_balanced(tiny_model: Path, tmp_path: Path) -> None:
-    """Prevents weights that are not between none and balanced."""
-    given = [make(tiny_model, tmp_path / kind, params={"class_weights": kind}) for kind in ("balanced", "sqrt")]
-    balanced, root = (fitting.class_weights for fitting in given)
-    assert root.tolist() == pytest.approx([weight**0.5 for weight in balanced.tolist()])
 
 
 def test_the_best_threshold_is_saved_with_the_model(tiny_model: Path, tmp_path: Path) -> None:
