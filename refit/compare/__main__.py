@@ -6,9 +6,8 @@ python -m refit.compare [REV ...]
 import argparse
 import sys
 
-from refit.compare import comparison, data_changes, data_text, flips, runs
+from refit.compare import common_rows, comparison, data_changes, flips, output, runs, text
 from refit.compare.comparison import Comparison
-from refit.compare.text import machine, p_value, pull_request, terminal
 from refit.errors import DataError, NetworkError, UsageError
 from refit.repo import resolve
 from refit.stage import run
@@ -21,7 +20,7 @@ examples:
   python -m refit.compare main~10..main           every commit of the range that changed the scores
   python -m refit.compare main --flips            the examples that became right or wrong
   python -m refit.compare --data v1 v2            the rows added, removed, relabelled or moved between splits
-  python -m refit.compare v1 v2 --common-rows     scores on the rows that both have, where the data differ
+  python -m refit.compare v1 v2 --common-rows     scores on the rows that both have, where data differ
   python -m refit.compare origin/main --md --fail-if-worse      check and comment of a pull request
   python -m refit.compare --fail-under 0.55       minimum for the task's main score (on test if it has labels)
 
@@ -36,18 +35,20 @@ exit codes: 0 success; 1 a --fail option is not met; 2 and 64 wrong arguments; 6
 def main() -> None:
     """Print the comparison; exit with code 1 if a --fail option is not met."""
     chosen = _parser().parse_args()
-    write_scores, write_data = chosen.write
     revisions = resolve(chosen.revisions)
     if chosen.data:
         _check_data_options(chosen, len(revisions))
-        print(write_data(data_changes.between(*revisions)), flush=True)
+        first, second = revisions
+        changes = data_changes.output(first.name, second.name, data_changes.between(first, second))
+        print(chosen.write(changes), flush=True)
         return
     read = [runs.read(revision) for revision in revisions]
-    found = map(runs.read_baseline, comparison.last_folds(read))
-    baselines = [baseline for baseline in found if baseline]
-    compared = comparison.compare(read, baselines, on_common_rows=chosen.common_rows)
-    flipped = flips.between(read, on_common_rows=chosen.common_rows) if chosen.flips else None
-    print(write_scores(compared, flipped), flush=True)
+    if chosen.common_rows:
+        compared = comparison.compare(read := common_rows.restricted(read))
+    else:
+        compared = comparison.compare(read, runs.read_baseline)
+    flipped = flips.between(read) if chosen.flips else None
+    print(chosen.write(text.output(compared, flipped)), flush=True)
     _refuse_where_nothing_was_compared(compared)
     failures = _under(compared, chosen.fail_under) if chosen.fail_under is not None else []
     if chosen.fail_if_worse:
@@ -71,18 +72,16 @@ def _parser() -> argparse.ArgumentParser:
         "workspace (default: HEAD)",
     )  # fmt: skip
     form = parser.add_mutually_exclusive_group()
-    for option, write, text in (
-        ("--md", (pull_request, data_text.pull_request), "print Markdown, for a comment"),
-        ("--json", (machine, data_text.machine), "print JSON, for programs"),
+    for option, write, about in (
+        ("--md", output.pull_request, "print Markdown, for a comment"),
+        ("--json", output.machine, "print JSON, for programs"),
     ):
-        form.add_argument(option, dest="write", action="store_const", const=write, help=text)
-    parser.set_defaults(write=(terminal, data_text.terminal))
+        form.add_argument(option, dest="write", action="store_const", const=write, help=about)
+    parser.set_defaults(write=output.terminal)
     parser.add_argument(
         "--data", action="store_true", help="compare the data instead: rows added, removed, relabelled or moved"
     )
-    parser.add_argument(
-        "--common-rows", action="store_true", help="compare scores on the rows that both revisions have"
-    )
+    parser.add_argument("--common-rows", action="store_true", help="compare scores on the rows that all revisions have")
     parser.add_argument(
         "--flips", action="store_true", help="list the examples that only one of two revisions gets right"
     )
@@ -127,8 +126,6 @@ def _under(compared: Comparison, bar: float) -> list[str]:
 
 
 def _worse(compared: Comparison) -> list[str]:
-    if len(compared.runs) < 2:
-        raise UsageError("--fail-if-worse: got one revision, need two")
     worse = []
     for line in compared.lines:
         if line.group is not compared.last or line.against is None:
@@ -139,7 +136,7 @@ def _worse(compared: Comparison) -> list[str]:
         if line.verdict == comparison.REAL and line.test.value < 0:
             worse.append(
                 f"{line.group.name} is really worse than {line.against.name}: {line.score} on {line.split} "
-                f"{line.test.value:+.4f} (p {p_value(line)})"
+                f"{line.test.value:+.4f} (p {text.p_value(line)})"
             )
     return worse
 

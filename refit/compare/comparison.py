@@ -1,6 +1,6 @@
 """Compare runs with the first of them: which are comparable, what differs, and which differences are real."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,8 +51,6 @@ class Line:
     `deviation` is the standard deviation over the seeds of a group (on test over its folds, too), `interval` a single
     run's 95% interval. `against` is the first group, or None if this is it. `corrected` is the p-value of `test` after
     Holm's correction over all lines. Unavailable values are None; `reason` says why there is no test.
-    `on_common_rows`: all numbers are of the rows that `group` (or that which is compared with it) and the first group
-    both have.
     """
 
     task: str
@@ -68,7 +66,6 @@ class Line:
     corrected: float | None = None
     verdict: str = ""
     reason: str = ""
-    on_common_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,31 +99,23 @@ class Comparison:
         return next(found, None)
 
 
-def compare(runs: Sequence[Run], baselines: Sequence[Run] = (), *, on_common_rows: bool = False) -> Comparison:
-    """Group the runs, then compare every group with the first one of its task, and the last one with its baseline.
-
-    `baselines` are those of `last_folds`.
-    """
+def compare(runs: Sequence[Run], baseline_of: Callable[[Run], Run | None] = lambda run: None) -> Comparison:
+    """Group the runs, then compare every group with the first one of its task, and the last one with its baseline."""
     groups = grouped(runs)
-    lines: list[Line] = []
-    for task in dict.fromkeys(run.task_name for run in runs):
-        of_task = [group for group in groups if group.runs[0].task_name == task]
-        lines += _lines_on_common_rows(of_task) if on_common_rows and len(of_task) > 1 else _lines(of_task)
-    last = _last(groups, runs)
+    tasks = dict.fromkeys(run.task_name for run in runs)
+    lines = (line for task in tasks for line in _lines([of for of in groups if of.runs[0].task_name == task]))
+    last = next(group for group in groups if runs[-1] in group.runs)
+    folds = (run for run in last.runs if run.params.get("seed") == runs[-1].params.get("seed"))
+    baselines = [baseline for run in folds if (baseline := baseline_of(run))]
     return Comparison(
         groups=groups,
         lines=_judged(lines),
         last=last,
-        baseline=[line for line in _judged(_lines([Group([*baselines]), last])) if line.test] if baselines else [],
-        params=_params_that_differ(groups),
-        inputs=_inputs_that_differ(runs),
+        baseline=[line for line in _judged(_lines([Group(baselines), last])) if line.test] if baselines else [],
+        params=params_that_differ(groups),
+        inputs=inputs_that_differ(runs),
         notes=list(_notes(runs, groups)),
     )
-
-
-def last_folds(runs: Sequence[Run]) -> list[Run]:
-    """The last run, with the other folds of its cross-validation."""
-    return [run for run in _last(grouped(runs), runs).runs if run.params.get("seed") == runs[-1].params.get("seed")]
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
@@ -142,8 +131,22 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return [Group(list(pool.values())) for pool in pools.values()]
 
 
-def _last(groups: list[Group], runs: Sequence[Run]) -> Group:
-    return next(group for group in groups if runs[-1] in group.runs)
+def params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
+    """Each param with more than one value: one text per group, which lists all seeds of the group."""
+    names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
+    values = {
+        name: [", ".join(dict.fromkeys(formatted(run.params.get(name, "-")) for run in group.runs)) for group in groups]
+        for name in names
+    }
+    return {name: of for name, of in values.items() if len(set(of)) > 1}
+
+
+def inputs_that_differ(runs: Sequence[Run]) -> list[str]:
+    """The code and data that differ between the runs, without what the pipeline computes from them."""
+    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
+    known = [run.inputs for run in runs if run.inputs is not None]
+    names = sorted({name for of in known for name in of if not name.startswith(computed)})
+    return [name for name in names if len({of.get(name) for of in known}) > 1]
 
 
 def why_not(first: Run, second: Run, split: str) -> str | None:
@@ -164,23 +167,14 @@ def why_not(first: Run, second: Run, split: str) -> str | None:
 
 def _lines(groups: list[Group]) -> Iterator[Line]:
     """Every score of the groups of one task: on test first, because no model was chosen on it."""
-    scores = [(split, name) for group in groups for split, of in group.runs[0].scores.items() for name in of]
-    for split, name in sorted({(split, name) for split, name in scores if name in SCORES}):
+    scores = {(split, name) for group in groups for split, of in group.runs[0].scores.items() for name in of}
+    for split, name in sorted(scores):
+        if name not in SCORES:  # the loss, the number of rows
+            continue
         having = [group for group in groups if name in group.runs[0].scores.get(split, {})]
         for group in having:
             line = _line(split, name, group)
             yield line if group is having[0] else _compared(line, having[0])
-
-
-def _lines_on_common_rows(groups: list[Group]) -> Iterator[Line]:
-    """The scores of the first group and each other one on the rows that these two have."""
-    for group in groups[1:]:
-        first, other = (Group(runs) for runs in common_rows.restricted(groups[0].runs, group.runs))
-        for line in _lines([first, other]):
-            pair = (group, groups[0]) if line.group is other else (groups[0], None)
-            yield replace(line, group=pair[0], against=pair[1], on_common_rows=True)
-        lost = {*groups[0].runs[0].scores, *group.runs[0].scores} - first.runs[0].scores.keys()
-        yield from (line for line in (_lines([groups[0], group]) if lost else ()) if line.split in lost)
 
 
 def _line(split: str, name: str, group: Group) -> Line:
@@ -228,33 +222,15 @@ def _judged(lines: Iterable[Line]) -> list[Line]:
     return judged
 
 
-def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
-    """Each param with more than one value: one text per group, which lists all seeds of the group."""
-    names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
-    values = {
-        name: [", ".join(dict.fromkeys(formatted(run.params.get(name, "-")) for run in group.runs)) for group in groups]
-        for name in names
-    }
-    return {name: of for name, of in values.items() if len(set(of)) > 1}
-
-
-def _inputs_that_differ(runs: Sequence[Run]) -> list[str]:
-    """The code and data that differ between the runs, without what the pipeline computes from them."""
-    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
-    known = [run.inputs for run in runs if run.inputs is not None]
-    names = sorted({name for of in known for name in of if not name.startswith(computed)})
-    return [name for name in names if len({of.get(name) for of in known}) > 1]
-
-
 def _notes(runs: Sequence[Run], groups: list[Group]) -> Iterator[str]:
     for run in runs:
         yield from run.notes
         if run.missing:
             yield f"{run.missing}. Intervals and differences need the predictions"
     for group in groups:
-        for run in group.of("validation"):
-            if 1 < len(run.folds) < run.params["folds"]:
-                yield f"{group.name}: {len(run.folds)} of {run.params['folds']} folds; validation has only their rows"
+        found, folds = len({run.params.get("fold") for run in group.runs}), group.runs[0].params.get("folds") or 0
+        if 1 < found < folds:
+            yield f"{group.name}: {found} of {folds} folds; validation has only their rows"
     if len(groups) == 1 and len(runs) > 1:
         varied = " and ".join(groups[0].varied)
         yield f"These runs differ only in their {varied}: there is nothing to compare; their spread is due to chance"

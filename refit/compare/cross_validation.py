@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from refit.compare.runs import Predicted, Run
-from refit.evaluation.metrics import score
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:
@@ -25,12 +24,10 @@ def _pooled(runs: list[Run]) -> Run:
     folds = sorted(runs, key=lambda run: int(run.params["fold"]))
     scores = [run.scores["validation"] for run in folds]
     values = {name: float(np.mean([of[name] for of in scores])) for name in scores[0]}
-    predicted, task, missing = {}, folds[0].task, next((run.missing for run in folds if run.missing), "")
-    if task and not missing:
-        parts = [run.predicted["validation"] for run in folds]
-        columns = zip(*((part.rows, part.labels, part.predictions) for part in parts), strict=True)
-        rows, labels, predictions = map(np.concatenate, columns)
-        predicted = {"validation": Predicted(rows, labels, predictions)}
-        values |= {name: score(name, labels, predictions) for name in task.scores}
     values["rows"] = sum(of["rows"] for of in scores)
+    predicted, missing = {}, next((run.missing for run in folds if run.missing), "")
+    if folds[0].task and not missing:
+        columns = zip(*(vars(run.predicted["validation"]).values() for run in folds), strict=True)
+        predicted["validation"] = Predicted(*map(np.concatenate, columns))
+        values |= predicted["validation"].scores(folds[0].task)
     return replace(folds[0], scores={"validation": values}, predicted=predicted, missing=missing, folds=tuple(folds))

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from refit.compare import common_rows
 from refit.compare.comparison import why_not
-from refit.compare.runs import Run
+from refit.compare.runs import Run, texts
 from refit.errors import DataError, NetworkError, UsageError
 from refit.evaluation.metrics import is_right
 
@@ -25,7 +24,7 @@ class Flip:
     texts: list[str]
 
 
-def between(runs: Sequence[Run], *, on_common_rows: bool = False) -> list[Flip]:
+def between(runs: Sequence[Run]) -> list[Flip]:
     """The examples that flipped between two runs, those that became wrong first.
 
     Raises UsageError if there are not two runs, DataError if they are not comparable example by example, NetworkError
@@ -41,8 +40,6 @@ def between(runs: Sequence[Run], *, on_common_rows: bool = False) -> list[Flip]:
     if first.task.is_regression:
         raise DataError(f"--flips: {first.task_name} predicts numbers; only classes can flip")
     names, flips = first.task.labels, []
-    if on_common_rows:
-        (first,), (second,) = common_rows.restricted([first], [second])
     for split in first.predicted.keys() & second.predicted.keys():
         reason = why_not(first, second, split)
         if reason:
@@ -50,16 +47,13 @@ def between(runs: Sequence[Run], *, on_common_rows: bool = False) -> list[Flip]:
         rows, labels = first.predicted[split].rows, first.predicted[split].labels
         before, after = first.predicted[split].predictions, second.predicted[split].predictions
         flipped = np.flatnonzero(is_right(labels, before) != is_right(labels, after))
-        for place, texts in zip(flipped, first.texts(split, rows[flipped]), strict=True):
+        for place, of_row in zip(flipped, texts(first.revision, split, rows[flipped]), strict=True):
             label, was, now = (_named(column[place], names) for column in (labels, before, after))
-            flips.append(Flip(split, int(rows[place]), label, was, now, texts))
+            flips.append(Flip(split, int(rows[place]), label, was, now, of_row))
     return sorted(flips, key=lambda flip: (flip.split, flip.after == flip.label, flip.row))
 
 
 def _named(label: Any, names: Sequence[str]) -> str:
     """The name of a label, or the names of all labels that a row of a multi-label task has."""
-    return (
-        names[int(label)]
-        if np.ndim(label) == 0
-        else " | ".join(names[int(index)] for index in np.flatnonzero(label > 0))
-    )
+    ids = [label] if np.ndim(label) == 0 else np.flatnonzero(label > 0)
+    return " | ".join(names[int(place)] for place in ids)

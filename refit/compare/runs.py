@@ -1,19 +1,24 @@
 """Read the run of a revision: scores and params from git, predictions from DVC's cache or remote."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from refit import paths
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError, RefitError
 from refit.evaluation.against_baseline import LINEAR_MODEL
 from refit.evaluation.metrics import score
-from refit.evaluation.predictions import arrays
+from refit.evaluation.predictions import arrays, probabilities
 from refit.repo import Revision, parse_yaml
 
 LOCK = Path("dvc.lock")
@@ -23,11 +28,23 @@ Column = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """The predictions on one split, sorted by row of the raw data; labels and predictions as metrics takes them."""
+    """The predictions on one split, sorted by row of the raw data; labels and predictions as metrics takes them.
+
+    `probabilities` are those of each label; a regression has none, and no columns.
+    """
 
     rows: Column
     labels: Column
     predictions: Column
+    probabilities: Column
+
+    def scores(self, task: TaskRecord) -> dict[str, float]:
+        """The number of rows and the scores of the task."""
+        return {"rows": len(self.rows)} | {name: score(name, self.labels, self.predictions) for name in task.scores}
+
+    def take(self, places: Column) -> "Predicted":
+        """The predictions at some places."""
+        return Predicted(*(column[places] for column in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +74,26 @@ class Run:
         """The name of the revision."""
         return self.revision.name
 
-    def texts(self, split: str, rows: Column) -> list[list[str]]:
-        """The text, and text_pair if there is one, of rows of data/raw. Raises NetworkError."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        content = self.revision.from_dvc(paths.RAW / f"{split}.parquet")
-        table = pq.ParquetFile(pa.BufferReader(content)).read().drop_columns("label").take(pa.array(rows))
-        return [list(of_row.values()) for of_row in table.to_pylist()]
+def task_record(revision: Revision) -> TaskRecord:
+    """The data/raw/task.json of a revision. Raises NetworkError or DataError."""
+    where = f"{revision.name}: {paths.TASK}"
+    try:
+        return TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), where)
+    except (ValueError, AttributeError):
+        raise DataError(f"{where} is not what this version of refit writes; run dvc repro") from None
+
+
+def texts(revision: Revision, split: str, rows: Sequence[int] | Column) -> list[list[str]]:
+    """The text, and text_pair if there is one, of rows of data/raw. Raises NetworkError."""
+    chosen = _texts(revision, split).take(pa.array(rows, pa.int64()))
+    return [list(of_row.values()) for of_row in chosen.to_pylist()]
+
+
+@lru_cache(maxsize=1)  # rows are asked for split by split
+def _texts(revision: Revision, split: str) -> pa.Table:
+    content = revision.from_dvc(paths.RAW / f"{split}.parquet")
+    return pq.ParquetFile(pa.BufferReader(content)).read().drop_columns("label")
 
 
 def read(revision: Revision) -> Run:
@@ -78,7 +107,7 @@ def read(revision: Revision) -> Run:
         notes.append(f"{revision.name}: these scores were made with another {', '.join(stale)} than params.yaml has")
     task, predicted, missing = None, {}, ""
     try:
-        record = TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
+        record = task_record(revision)
         predicted = _predicted(revision, paths.PREDICTIONS, record, scores)
         task = record
     except RefitError as error:
@@ -105,16 +134,13 @@ def inputs(stages: dict[str, Any]) -> dict[str, str]:
     """The hashes in dvc.lock of everything that stages read, except outputs that depend on `seed`, or on a `fold`."""
     varied = {"seed", "fold"} if any(_stage_params(stage).get("folds") for stage in stages.values()) else {"seed"}
     made: set[str] = set()  # these outputs
-    while True:
-        outs = {
+    for _ in stages:  # no chain of stages is longer
+        made |= {
             out["path"]
             for stage in stages.values()
             if varied & _stage_params(stage).keys() or any(_within(dep["path"], made) for dep in stage.get("deps", []))
             for out in stage.get("outs", [])
         }
-        if outs == made:
-            break
-        made = outs
     found = {f"the command of {name}": str(stage["cmd"]) for name, stage in stages.items()}
     for stage in stages.values():
         found |= {dep["path"]: dep.get("md5", "") for dep in stage.get("deps", []) if not _within(dep["path"], made)}
@@ -154,24 +180,19 @@ def _predicted(
     revision: Revision, path: Path, task: TaskRecord, scores: dict[str, dict[str, float]]
 ) -> dict[str, Predicted]:
     """The predictions on each split. Raises DataError unless they give these scores."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     content = revision.from_dvc(path)
-    columns = ["split", "row", "label", "prediction", *(["probabilities"] if task.is_multi_label else [])]
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)
+        table = pq.ParquetFile(pa.BufferReader(content)).read().sort_by("row")
     except pa.ArrowException:
         raise DataError(f"{path} is not what this version of refit writes; run dvc repro") from None
-    table = table.sort_by("row")
     found = {}
     for split in scores:
         of_split = table.filter(pc.equal(table["split"], split))
-        labels, predictions = arrays(of_split)
-        found[split] = Predicted(of_split["row"].to_numpy(), labels, predictions)
-        values = {name: score(name, labels, predictions) for name in task.scores}
-        if any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in values.items()):
+        rows, known = of_split["row"].to_numpy(), "probabilities" in table.column_names
+        chances = probabilities(of_split) if known else np.empty((len(rows), 0))
+        found[split] = Predicted(rows, *arrays(of_split), chances)
+        values = found[split].scores(task)
+        if any(abs(values[name] - scores[split].get(name, np.inf)) > TOLERANCE for name in task.scores):
             raise DataError(
                 f"{revision.name}: {path} does not give the scores in {paths.SCORES}: they are of two runs; run "
                 "dvc repro and commit both together"
