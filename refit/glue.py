@@ -88,14 +88,14 @@ def average(scores: Mapping[str, Scores]) -> float | None:
 def table(results: Mapping[Key, Scores | str]) -> str:
     """One line per task and score (mean and standard deviation over the seeds), and one per failed run."""
     lines: list[tuple[str, ...]] = []
-    finished: dict[int, dict[str, Scores]] = {seed: {} for _, seed in results}
+    finished: dict[int, dict[str, Scores]] = {}
     for task in dict.fromkeys(task for task, _ in results):
         of_scores: dict[str, list[float]] = {}
         for seed, result in ((seed, result) for (name, seed), result in results.items() if name == task):
             if isinstance(result, str):
                 lines.append((task, f"seed {seed}", "", result))
                 continue
-            finished[seed][task] = result
+            finished.setdefault(seed, {})[task] = result
             for score, value in _flat(result).items():
                 of_scores.setdefault(score, []).append(100 * value)
         lines += [(task, score, str(len(values)), _mean(values)) for score, values in of_scores.items()]

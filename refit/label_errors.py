@@ -17,11 +17,9 @@ import numpy as np
 
 from refit import paths, repo, targets
 from refit.compare import comparison, runs
-from refit.compare.comparison import Group
 from refit.compare.output import table
 from refit.compare.runs import Run
 from refit.errors import DataError, NetworkError, UsageError
-from refit.escaping import one_line
 from refit.repo import Revision, parse_yaml
 from refit.stage import run
 from refit.storage import files
@@ -46,17 +44,19 @@ def main() -> None:
     revisions = [repo.single(name) for name in chosen.revisions] or _folds_of_head() or [repo.single(repo.WORKSPACE)]
     examined = pooled([runs.read(revision) for revision in revisions])
     errors = find(examined)
-    columns = COLUMNS if examined.task and examined.task.is_pair else COLUMNS[:-1]
-    print(table(columns, [[one_line(cell, 100) for cell in row] for row in errors[: max(1, chosen.top)]]))
+    if errors:
+        print(table(errors[: max(1, chosen.top)]) + "\n")
     rows = len(examined.predicted["validation"].rows)
-    print(f"\n{len(errors):,} of {rows:,} rows are likely to have a wrong label" + (f": {chosen.out}" if out else ""))
+    print(f"{len(errors):,} of {rows:,} rows are likely to have a wrong label" + (f": {chosen.out}" if out else ""))
     folds = examined.params.get("folds", 0)
     if len(examined.folds) < max(folds, 2):
         part = f"the rows of {len(examined.folds)} of {folds} folds" if folds else "the validation rows"
         print(f"label_errors: only {part} were examined; {ADVICE}", file=sys.stderr)
     if out:
         text = io.StringIO()  # texts are exactly those of the data, so that a corrected label finds its row
-        csv.writer(text, lineterminator="\n").writerows([columns, *errors])
+        writer = csv.DictWriter(text, list(errors[0]) if errors else COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(errors)
         files.write_text(out, text.getvalue())
 
 
@@ -68,19 +68,13 @@ def pooled(of_folds: Sequence[Run]) -> Run:
     groups = comparison.grouped(of_folds)
     found = groups[0].of("validation")
     if len(groups) > 1 or len(found) > 1:
-        differ = [
-            *comparison.params_that_differ([Group([of_fold]) for of_fold in of_folds]),
-            *comparison.inputs_that_differ(of_folds),
-        ]
-        names = " and ".join(of_fold.name for of_fold in of_folds)
-        raise UsageError(
-            f"{names} differ in {', '.join(differ) or 'nothing'}; need one run of each fold, all else equal"
-        )
+        names = " ".join(of_fold.name for of_fold in of_folds)
+        raise UsageError(f"{names}: need one run of each fold, all else equal; see: python -m refit.compare {names}")
     return found[0]
 
 
-def find(examined: Run) -> list[list[str]]:
-    """The likely label errors in the validation rows of a run, the most likely first, with the columns of COLUMNS.
+def find(examined: Run) -> list[dict[str, str]]:
+    """The likely label errors in the validation rows of a run, the most likely first: {column: value}.
 
     Raises UsageError if cleanlab is missing, DataError for a task without classes, NetworkError if the predictions
     cannot be fetched.
@@ -104,10 +98,12 @@ def find(examined: Run) -> list[list[str]]:
         for of_row in runs.texts(fold.revision, "validation", fold.predicted["validation"].rows)
     ]
     best = of.probabilities.argmax(axis=1)
-    return [
-        [task.labels[of.labels[row]], task.labels[best[row]], f"{of.probabilities[row, best[row]]:.4f}", *texts[row]]
-        for row in ranked
-    ]
+    errors = []
+    for row in ranked:
+        names = task.labels[of.labels[row]], task.labels[best[row]]
+        values = (*names, f"{of.probabilities[row, best[row]]:.4f}", *texts[row])
+        errors.append(dict(zip(COLUMNS, values, strict=False)))
+    return errors
 
 
 def _folds_of_head() -> list[Revision]:

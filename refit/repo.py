@@ -39,9 +39,10 @@ class Revision:
 
     def from_git(self, path: Path) -> bytes | None:
         """The content of a file in git, or on disk for the workspace; None if there is no such file."""
-        if self.commit is not None:
-            return file_at(self.commit, path.as_posix())
-        return path.read_bytes() if path.is_file() else None
+        if self.commit is None:
+            return path.read_bytes() if path.is_file() else None
+        done = subprocess.run(["git", "show", f"{self.commit}:{path.as_posix()}"], capture_output=True, check=False)
+        return done.stdout if done.returncode == 0 else None
 
     def from_dvc(self, path: Path) -> bytes:
         """The content of a DVC-tracked file. Raises NetworkError if neither cache nor remote has it."""
@@ -100,12 +101,6 @@ def try_git(*arguments: str | Path) -> str | None:
     return None
 
 
-def file_at(commit: str, path: str) -> bytes | None:
-    """The content of a file in a commit, or None if the commit has no such file."""
-    done = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
 def parse_yaml(content: bytes | str) -> Any:
     """The value of a YAML 1.2 document, in which 2e-05 is a number. Raises ValueError if it is not YAML.
 
@@ -149,17 +144,15 @@ def single(name: str) -> Revision:
     """The revision with this name. Raises UsageError."""
     check_repository()
     if name == WORKSPACE:
-        return Revision(name=WORKSPACE, commit=None, title="the files as they are now")
-    commit = _commit(name)
-    if commit is not None:
-        return Revision(name=name, commit=commit, title=_title(commit))
+        return Revision(name, None, "the files as they are now")
+    if found := try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"):
+        return Revision(name, found.strip(), _title(found.strip()))
     commit = experiment(name)
     if commit is None:
         raise UsageError(
             f"{name}: no commit, branch, tag or experiment of this name here; see: git log --oneline, dvc exp show"
         )
-    title = f"an experiment on: {_title(f'{commit}^')}"
-    return Revision(name=name, commit=commit, title=title, push=f"dvc exp push origin {name}")
+    return Revision(name, commit, f"an experiment on: {_title(f'{commit}^')}", push=f"dvc exp push origin {name}")
 
 
 def experiment(name: str) -> str | None:
@@ -173,20 +166,16 @@ def experiment(name: str) -> str | None:
     return commits.get(f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}") or next(iter(commits.values()), None)
 
 
-def _commit(name: str) -> str | None:
-    found = try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    return found.strip() if found else None
-
-
 def _range(name: str) -> list[Revision]:
     try:
         log = git("log", "--reverse", "--format=%H", "--end-of-options", name, "--", paths.SCORES)
     except CommandFailedError as error:
         raise UsageError(f"{name}: need a range of commits, such as main~5..main ({error})") from None
-    changed = [commit for commit in log.split() if file_at(commit, paths.SCORES.as_posix()) is not None]
-    if not changed:
+    changed = [Revision(commit[:7], commit, _title(commit)) for commit in log.split()]
+    found = [revision for revision in changed if revision.from_git(paths.SCORES) is not None]
+    if not found:
         raise UsageError(f"{name}: no commit in this range changed {paths.SCORES}; give a wider range")
-    return [Revision(name=commit[:7], commit=commit, title=_title(commit)) for commit in changed]
+    return found
 
 
 def _title(commit: str) -> str:

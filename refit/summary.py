@@ -78,16 +78,12 @@ def timings() -> str:
     for stage in (*STAGES, "report"):
         path = paths.LOCAL_SPEED / f"{stage}.json"
         if path.is_file():
-            figures = files.read_json(path)
-            speeds = (_per_second(figures, unit) for unit in ("rows", "tokens"))
-            rows.append((stage, f"{figures['seconds']:.2f}", *speeds, f"{figures['peak_memory_mb']:,} MB"))
+            of = files.read_json(path)
+            seconds = of.get("loop_seconds", of["seconds"])  # rounded: of a short stage 0.0
+            speeds = (f"{of[unit] / seconds:,.0f}" if unit in of and seconds else "" for unit in ("rows", "tokens"))
+            rows.append((stage, f"{of['seconds']:.2f}", *speeds, f"{of['peak_memory_mb']:,} MB"))
     head = ["stage", "seconds", "rows/s", "tokens/s", "peak memory"]
     return _table(head, rows, ["left", *["right"] * 4]) if rows else ""
-
-
-def _per_second(figures: dict[str, Any], unit: str) -> str:
-    seconds = figures.get("loop_seconds", figures["seconds"])  # seconds are rounded, so a short stage took 0.0
-    return f"{figures[unit] / seconds:,.0f}" if unit in figures and seconds else ""
 
 
 def _table(head: list[str], rows: Iterable[Sequence[str]], colalign: Sequence[str] | None = None) -> str:

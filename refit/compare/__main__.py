@@ -5,6 +5,7 @@ python -m refit.compare [REV ...]
 
 import argparse
 import sys
+from collections.abc import Iterator
 
 from refit.compare import common_rows, comparison, data_changes, flips, output, runs, text
 from refit.compare.comparison import Comparison
@@ -50,9 +51,7 @@ def main() -> None:
     flipped = flips.between(read) if chosen.flips else None
     print(chosen.write(text.output(compared, flipped)), flush=True)
     _refuse_where_nothing_was_compared(compared)
-    failures = _under(compared, chosen.fail_under) if chosen.fail_under is not None else []
-    if chosen.fail_if_worse:
-        failures += _worse(compared)
+    failures = [*_under(compared, chosen.fail_under), *(_worse(compared) if chosen.fail_if_worse else [])]
     for failure in failures:
         print(f"refit compare: {failure}", file=sys.stderr)
     if failures:
@@ -115,18 +114,16 @@ def _refuse_where_nothing_was_compared(compared: Comparison) -> None:
     )  # fmt: skip
 
 
-def _under(compared: Comparison, bar: float) -> list[str]:
-    line = compared.headline()
-    if line is None:
+def _under(compared: Comparison, bar: float | None) -> Iterator[str]:
+    line = compared.headline(compared.lines)
+    if bar is not None and line is None:
         why = next((run.missing for run in compared.last.runs if run.missing), "no score")
         raise NetworkError(f"--fail-under: which score counts is in data/raw/task.json, and {why}")
-    if line.value >= bar:
-        return []
-    return [f"{line.group.name}: {line.score} on {line.split} is {line.value:.4f}, under {bar:g}"]
+    if bar is not None and line and line.value < bar:
+        yield f"{line.group.name}: {line.score} on {line.split} is {line.value:.4f}, under {bar:g}"
 
 
-def _worse(compared: Comparison) -> list[str]:
-    worse = []
+def _worse(compared: Comparison) -> Iterator[str]:
     for line in compared.lines:
         if line.group is not compared.last or line.against is None:
             continue
@@ -134,11 +131,10 @@ def _worse(compared: Comparison) -> list[str]:
             error = DataError if line.verdict == comparison.REFUSED else NetworkError
             raise error(f"--fail-if-worse cannot be judged: {line.reason}")
         if line.verdict == comparison.REAL and line.test.value < 0:
-            worse.append(
+            yield (
                 f"{line.group.name} is really worse than {line.against.name}: {line.score} on {line.split} "
                 f"{line.test.value:+.4f} (p {text.p_value(line)})"
             )
-    return worse
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from refit import paths
-from refit.compare import common_rows, cross_validation
-from refit.compare.runs import Run
+from refit.compare import common_rows
+from refit.compare.runs import Predicted, Run
 from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
 from refit.evaluation.metrics import SCORES
@@ -40,8 +40,11 @@ class Group:
         return [name for name in ("seed", "fold") if len({run.params.get(name) for run in self.runs}) > 1]
 
     def of(self, split: str) -> list[Run]:
-        """The runs to score on a split; the folds of a cross-validation are one run on validation."""
-        return cross_validation.pooled(self.runs) if split == "validation" else self.runs
+        """The runs to score on a split: on validation, the folds of each seed are one run."""
+        if split != "validation" or not self.runs[0].params.get("folds"):
+            return self.runs
+        seeds = dict.fromkeys(run.params.get("seed") for run in self.runs)
+        return [_pooled([run for run in self.runs if run.params.get("seed") == seed]) for seed in seeds]
 
 
 @dataclass(frozen=True)
@@ -83,19 +86,10 @@ class Comparison:
     inputs: list[str]  # code and data that differ
     notes: list[str]
 
-    @property
-    def runs(self) -> list[Run]:
-        """Every run, group by group."""
-        return [run for group in self.groups for run in group.runs]
-
-    def headline(self, lines: Sequence[Line] | None = None) -> Line | None:
-        """The line of the task's main score for the last group, on test if it has labels; None if it is unknown.
-
-        It is one of `lines`, by default those that compare the groups.
-        """
+    def headline(self, lines: Sequence[Line]) -> Line | None:
+        """Of some lines, that of the task's main score for the last group, on test if it has labels, if it is known."""
         task = self.last.runs[0].task
-        chosen = self.lines if lines is None else lines
-        found = (line for line in chosen if line.group is self.last and task and line.score == task.best_score)
+        found = (line for line in lines if line.group is self.last and task and line.score == task.best_score)
         return next(found, None)
 
 
@@ -112,8 +106,8 @@ def compare(runs: Sequence[Run], baseline_of: Callable[[Run], Run | None] = lamb
         lines=_judged(lines),
         last=last,
         baseline=[line for line in _judged(_lines([Group(baselines), last])) if line.test] if baselines else [],
-        params=params_that_differ(groups),
-        inputs=inputs_that_differ(runs),
+        params=_params_that_differ(groups),
+        inputs=_inputs_that_differ(runs),
         notes=list(_notes(runs, groups)),
     )
 
@@ -131,24 +125,6 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return [Group(list(pool.values())) for pool in pools.values()]
 
 
-def params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
-    """Each param with more than one value: one text per group, which lists all seeds of the group."""
-    names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
-    values = {
-        name: [", ".join(dict.fromkeys(formatted(run.params.get(name, "-")) for run in group.runs)) for group in groups]
-        for name in names
-    }
-    return {name: of for name, of in values.items() if len(set(of)) > 1}
-
-
-def inputs_that_differ(runs: Sequence[Run]) -> list[str]:
-    """The code and data that differ between the runs, without what the pipeline computes from them."""
-    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
-    known = [run.inputs for run in runs if run.inputs is not None]
-    names = sorted({name for of in known for name in of if not name.startswith(computed)})
-    return [name for name in names if len({of.get(name) for of in known}) > 1]
-
-
 def why_not(first: Run, second: Run, split: str) -> str | None:
     """Why the scores of two runs that have predictions are not comparable on a split; None if they are."""
     if first.folds or second.folds:
@@ -163,6 +139,41 @@ def why_not(first: Run, second: Run, split: str) -> str | None:
         only = ", ".join(sorted(set(first.task.labels) ^ set(second.task.labels)))
         return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
     return common_rows.other_rows(first, second, split)
+
+
+def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
+    """Each param with more than one value: one text per group, which lists all seeds of the group."""
+    names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
+    values = {
+        name: [", ".join(dict.fromkeys(formatted(run.params.get(name, "-")) for run in group.runs)) for group in groups]
+        for name in names
+    }
+    return {name: of for name, of in values.items() if len(set(of)) > 1}
+
+
+def _inputs_that_differ(runs: Sequence[Run]) -> list[str]:
+    """The code and data that differ between the runs, without what the pipeline computes from them."""
+    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
+    known = [run.inputs for run in runs if run.inputs is not None]
+    names = sorted({name for of in known for name in of if not name.startswith(computed)})
+    return [name for name in names if len({of.get(name) for of in known}) > 1]
+
+
+def _pooled(runs: list[Run]) -> Run:
+    """The folds of a cross-validation as one run, which on validation has predicted all their rows.
+
+    Its scores are those of all predictions together, or if predictions are missing the mean of the folds' scores.
+    """
+    folds = sorted(runs, key=lambda run: int(run.params["fold"]))
+    scores = [run.scores["validation"] for run in folds]
+    values = {name: float(np.mean([of[name] for of in scores])) for name in scores[0]}
+    values["rows"] = sum(of["rows"] for of in scores)
+    predicted, missing = {}, next((run.missing for run in folds if run.missing), "")
+    if folds[0].task and not missing:
+        columns = zip(*(vars(run.predicted["validation"]).values() for run in folds), strict=True)
+        predicted["validation"] = Predicted(*map(np.concatenate, columns))
+        values |= predicted["validation"].scores(folds[0].task)
+    return replace(folds[0], scores={"validation": values}, predicted=predicted, missing=missing, folds=tuple(folds))
 
 
 def _lines(groups: list[Group]) -> Iterator[Line]:

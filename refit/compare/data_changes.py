@@ -21,7 +21,6 @@ from refit.data import checks
 from refit.data.checks import PAIR_FACTOR, Hashes
 from refit.data.task_record import TaskRecord, in_order
 from refit.errors import DataError
-from refit.escaping import one_line
 from refit.repo import Revision
 
 UNCHANGED, ADDED, REMOVED, RELABELLED, MOVED = KINDS = ("unchanged", "added", "removed", "relabelled", "moved")
@@ -30,7 +29,6 @@ PAIRED = ((UNCHANGED, ("label", "split")), (MOVED, ("label",)), (RELABELLED, ("s
 SEPARATOR = " | "  # between the labels of a row with several
 EXAMPLES = 3  # of each kind of change
 MOST_LABELS = 20  # rows of the printed table of labels
-LONGEST_CELL = 60
 OCCURRENCE_FACTOR = np.uint64(0xD6E8FEB86659FD93)  # odd, as PAIR_FACTOR, and another number
 
 
@@ -136,13 +134,10 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
 def output(before: str, after: str, tables: dict[str, list[dict[str, Any]]]) -> Output:
     """The changes to print; of the labels those whose number of rows changed most."""
     labels = sorted(tables["labels"], key=lambda row: -abs(row["after"] - row["before"]))[:MOST_LABELS]
-    shown = [
-        ([name.replace("_", " ") for name in rows[0]], [[_cell(value) for value in row.values()] for row in rows])
-        for rows in (tables["rows"], labels, tables["examples"])
-        if rows
-    ]
     said = f"{after} against {before}: {summary(tables['rows'])}."
-    return Output("Data", shown, [said], {"before": before, "after": after, **tables})
+    return Output(
+        "Data", [tables["rows"], labels, tables["examples"]], [said], {"before": before, "after": after, **tables}
+    )
 
 
 def _joined(kind: str, before: pa.Table, after: pa.Table) -> pa.Table:
@@ -172,7 +167,3 @@ def _example(row: dict[str, Any], first: Revision, second: Revision) -> dict[str
         "label_after": row["label_after"],
         **dict(zip(("text", "text_pair"), texts, strict=False)),
     }
-
-
-def _cell(value: str | int | None) -> str:
-    return f"{value:,}" if isinstance(value, int) else one_line(value or "", LONGEST_CELL)

@@ -14,14 +14,14 @@ from refit.evaluation.metrics import is_right
 
 @dataclass(frozen=True)
 class Flip:
-    """An example of data/raw: its row, label, both runs' predictions by name, and its text or pair of texts."""
+    """An example of data/raw: its row, label, both runs' predictions by name, and its text or pair of texts, joined."""
 
     split: str
     row: int
     label: str
     before: str
     after: str
-    texts: list[str]
+    text: str
 
 
 def between(runs: Sequence[Run]) -> list[Flip]:
@@ -49,7 +49,7 @@ def between(runs: Sequence[Run]) -> list[Flip]:
         flipped = np.flatnonzero(is_right(labels, before) != is_right(labels, after))
         for place, of_row in zip(flipped, texts(first.revision, split, rows[flipped]), strict=True):
             label, was, now = (_named(column[place], names) for column in (labels, before, after))
-            flips.append(Flip(split, int(rows[place]), label, was, now, of_row))
+            flips.append(Flip(split, int(rows[place]), label, was, now, " ‖ ".join(of_row)))
     return sorted(flips, key=lambda flip: (flip.split, flip.after == flip.label, flip.row))
 
 

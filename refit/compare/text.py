@@ -6,14 +6,10 @@ from typing import Any
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line
 from refit.compare.flips import Flip
-from refit.compare.output import Output
-from refit.escaping import one_line
+from refit.compare.output import Output, Rows
 from refit.evaluation import significance
 from refit.evaluation.against_baseline import LINEAR_MODEL
 
-HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
-BASELINE_HEAD = ("revision", "split", "score", "value", LINEAR_MODEL, "difference", "p", "is it real?")
-FLIP_HEAD = ("split", "row", "label", "before", "after", "text")
 TESTS = {
     significance.MCNEMAR: "McNemar's exact test (accuracy)",
     significance.RANDOMIZATION: f"a randomization test of {significance.DRAWS:,} draws (other scores)",
@@ -36,7 +32,7 @@ def output(compared: Comparison, flips: Sequence[Flip] | None = None) -> Output:
         "revisions": [
             {"name": run.name, "commit": run.revision.commit, "title": run.revision.title, "task": run.task_name,
              "scores": run.scores, "params": run.params}
-            for run in compared.runs
+            for group in compared.groups for run in group.runs
         ],
         "groups": [{"name": group.name, "revisions": [run.name for run in group.runs]} for group in compared.groups],
         "params_that_differ": compared.params,
@@ -45,7 +41,7 @@ def output(compared: Comparison, flips: Sequence[Flip] | None = None) -> Output:
     }  # fmt: skip
     if flips is not None:
         value["flips"] = [vars(flip) for flip in flips]
-    return Output("Scores", list(_tables(compared, flips)), list(_paragraphs(compared, flips)), value)
+    return Output("Scores", list(_tables(compared, flips or [])), list(_paragraphs(compared, flips)), value)
 
 
 def p_value(line: Line) -> str:
@@ -55,44 +51,37 @@ def p_value(line: Line) -> str:
     return "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
 
 
-def _tables(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[tuple[Sequence[str], list[list[str]]]]:
-    """The head and the rows of each table: scores, revisions, the params, code and data that differ, and flips."""
+def _tables(compared: Comparison, flips: Sequence[Flip]) -> Iterator[Rows]:
+    """Scores, the baseline, revisions, the params, code and data that differ, and flips."""
     rows, above = [], ("", "", "")
     for line in compared.lines:
         place = (line.task, line.split, line.score)
         shown = ["" if place[: index + 1] == above[: index + 1] else name for index, name in enumerate(place)]
-        rows.append([*shown, *_cells(line)])
+        interval = "{:.3f} to {:.3f}".format(*line.interval) if line.interval else ""
+        before = {"revision": line.group.name, "value": _value(line), "95% interval": interval}
+        rows.append(dict(zip(("task", "split", "score"), shown, strict=True)) | before | _test(line))
         above = place
-    yield HEAD, rows
-    if compared.baseline:
-        yield BASELINE_HEAD, [_baseline_cells(line) for line in compared.baseline]
-    yield ("revision", "title"), [[run.name, run.revision.title] for run in compared.runs]
-    if compared.params:
-        names = [group.name for group in compared.groups]
-        yield ("param", *names), [[name, *values] for name, values in compared.params.items()]
-    if compared.inputs:
-        yield ("code and data that differ",), [[name] for name in compared.inputs]
-    if flips:
-        yield FLIP_HEAD, [_flip_cells(flip) for flip in flips]
+    yield rows
+    yield [
+        {"revision": line.group.name, "split": line.split, "score": line.score, "value": _value(line)}
+        | {LINEAR_MODEL: f"{line.value - line.test.value:.4f}" if line.test else ""}
+        | _test(line)
+        for line in compared.baseline
+    ]
+    yield [{"revision": run.name, "title": run.revision.title} for group in compared.groups for run in group.runs]
+    names = [group.name for group in compared.groups]
+    yield [{"param": param, **dict(zip(names, values, strict=True))} for param, values in compared.params.items()]
+    yield [{"code and data that differ": name} for name in compared.inputs]
+    yield [{**vars(flip), "row": str(flip.row)} for flip in flips]
 
 
-def _cells(line: Line) -> list[str]:
-    """The cells of a line, from the column `revision` on."""
-    deviation = f" ± {line.deviation:.4f}" if line.deviation is not None else ""
-    interval = "{:.3f} to {:.3f}".format(*line.interval) if line.interval else ""
+def _value(line: Line) -> str:
+    return f"{line.value:.4f}" + (f" ± {line.deviation:.4f}" if line.deviation is not None else "")
+
+
+def _test(line: Line) -> dict[str, str]:
     difference = f"{line.test.value:+.4f}" if line.test else ""
-    return [line.group.name, f"{line.value:.4f}{deviation}", interval, difference, p_value(line), line.verdict]
-
-
-def _baseline_cells(line: Line) -> list[str]:
-    name, value, _, *test = _cells(line)
-    assert line.test
-    return [name, line.split, line.score, value, f"{line.value - line.test.value:.4f}", *test]
-
-
-def _flip_cells(flip: Flip) -> list[str]:
-    labels = (one_line(label, 40) for label in (flip.label, flip.before, flip.after))
-    return [flip.split, str(flip.row), *labels, " ‖ ".join(map(one_line, flip.texts))]
+    return {"difference": difference, "p": p_value(line), "is it real?": line.verdict}
 
 
 def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[str]:
@@ -102,7 +91,7 @@ def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[
         yield f"Rows that flipped: {right:,} became right, {len(flips) - right:,} became wrong."
     yield from dict.fromkeys(line.reason for line in compared.lines if line.verdict == comparison.REFUSED)
     yield from compared.notes
-    for headline in (compared.headline(), compared.headline(compared.baseline)):
+    for headline in map(compared.headline, (compared.lines, compared.baseline)):
         if headline and headline.test and headline.against:
             says = f"a real {'gain' if headline.test.value > 0 else 'loss'}"
             says = says if headline.verdict == comparison.REAL else headline.verdict

@@ -253,8 +253,8 @@ def test_flips_have_the_labels_and_texts_of_their_examples(project: Path) -> Non
     assert len(listed) > 20
     assert f"{sum(flip['after'] == flip['label'] for flip in listed)} became right" in said
     flip = listed[-1]
-    assert flip["texts"] == [f"text {flip['row']} of {flip['split']}"]
-    cells = (flip["split"], str(flip["row"]), flip["label"], flip["before"], flip["after"], flip["texts"][0])
+    assert flip["text"] == f"text {flip['row']} of {flip['split']}"
+    cells = (flip["split"], str(flip["row"]), flip["label"], flip["before"], flip["after"], flip["text"])
     assert re.search("^" + " +".join(map(re.escape, cells)), said, re.MULTILINE)
 
 

@@ -70,13 +70,13 @@ def test_planted_label_errors_come_first_with_their_own_text_and_label(of_folds:
     pooled = label_errors.pooled(of_folds)
     errors = label_errors.find(pooled)
     assert len(pooled.predicted["validation"].rows) == ROWS
-    first = [TEXTS.index(text) for *_, text in errors[: len(PLANTED)]]
+    first = [TEXTS.index(error["text"]) for error in errors[: len(PLANTED)]]
     assert len(set(first)) == len(PLANTED)
     assert np.isin(first, PLANTED).mean() > 0.9
-    for row, (label, predicted, probability, _) in zip(first, errors, strict=False):
-        assert label == ["bad", "good"][LABELS[row]]
-        assert predicted != label
-        assert float(probability) > 0.5
+    for row, error in zip(first, errors, strict=False):
+        assert error["label"] == ["bad", "good"][LABELS[row]]
+        assert error["predicted"] != error["label"]
+        assert float(error["probability"]) > 0.5
 
 
 def test_a_task_whose_labels_are_right_has_almost_no_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,7 @@ def test_a_task_whose_labels_are_right_has_almost_no_errors(tmp_path: Path, monk
     [
         ({"task": None, "missing": "metrics/predictions.parquet is not here"}, NetworkError, "is not here"),
         ({"task": task_record(problem_type="regression", labels=[])}, DataError, "need a task of classes"),
-        ({"params": {"lr": 2, "seed": 1, "folds": 3, "fold": 2}}, UsageError, "fold-1 and fold-2 differ in lr, fold;"),
+        ({"params": {"lr": 2, "seed": 1, "folds": 3, "fold": 2}}, UsageError, "need one run of each fold"),
         ({"params": {"lr": 1, "seed": 1, "folds": 3, "fold": 1}}, UsageError, "need one run of each fold"),
         ({"params": {"lr": 1, "seed": 2, "folds": 3, "fold": 2}}, UsageError, "need one run of each fold"),
         ({"inputs": {"code.py": "2"}}, UsageError, "need one run of each fold"),

@@ -92,7 +92,7 @@ def test_one_run_is_compared_with_a_group_by_the_test_for_groups() -> None:
 def test_the_headline_is_the_best_score_on_test_of_the_last_run() -> None:
     """Prevents a conclusion about another score than the task's."""
     compared = compare([made("a", 0.5), made("b", 0.9, params={"lr": 2, "seed": 1})])
-    headline = compared.headline()
+    headline = compared.headline(compared.lines)
     assert headline is not None
     assert (headline.split, headline.score, headline.group.name) == ("test", "accuracy", "b")
     assert headline.verdict == comparison.REAL
@@ -196,7 +196,7 @@ def test_numbers_cannot_flip() -> None:
 
 
 def flip(text: str) -> Flip:
-    return Flip(split="test", row=1, label="a|b", before="a|b", after="b", texts=[text])
+    return Flip(split="test", row=1, label="a|b", before="a|b", after="b", text=text)
 
 
 def test_the_flips_in_markdown_fit_in_a_comment_and_its_tables_are_complete() -> None:
