@@ -20,6 +20,7 @@ from refit.compare import comparison, runs
 from refit.compare.output import table
 from refit.compare.runs import Run
 from refit.errors import DataError, NetworkError, UsageError
+from refit.evaluation.predictions import probabilities
 from refit.repo import Revision, parse_yaml
 from refit.stage import run
 from refit.storage import files
@@ -46,7 +47,7 @@ def main() -> None:
     errors = find(examined)
     if errors:
         print(table(errors[: max(1, chosen.top)]) + "\n")
-    rows = len(examined.predicted["validation"].rows)
+    rows = len(examined.predicted["validation"])
     print(f"{len(errors):,} of {rows:,} rows are likely to have a wrong label" + (f": {chosen.out}" if out else ""))
     folds = examined.params.get("folds", 0)
     if len(examined.folds) < max(folds, 2):
@@ -88,20 +89,20 @@ def find(examined: Run) -> list[dict[str, str]]:
         raise NetworkError(examined.missing)
     if task.problem_type != "classification":
         raise DataError(f"{examined.name}: the rows of {task.name} have no label each; need a task of classes")
-    of = examined.predicted["validation"]
-    if len(np.unique(of.labels)) < 2:
-        raise DataError(f"{examined.name}: all {len(of.rows):,} rows have the same label; need two or more labels")
-    ranked = find_label_issues(of.labels, of.probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    predicted = examined.predicted["validation"]
+    labels, chances = predicted["label"].to_numpy(), probabilities(predicted)
+    if len(np.unique(labels)) < 2:
+        raise DataError(f"{examined.name}: all {len(labels):,} rows have the same label; need two or more labels")
+    ranked = find_label_issues(labels, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
     texts = [
         of_row
         for fold in examined.folds or [examined]
-        for of_row in runs.texts(fold.revision, "validation", fold.predicted["validation"].rows)
+        for of_row in runs.texts(fold.revision, "validation", fold.predicted["validation"]["row"])
     ]
-    best = of.probabilities.argmax(axis=1)
+    best = chances.argmax(axis=1)
     errors = []
     for row in ranked:
-        names = task.labels[of.labels[row]], task.labels[best[row]]
-        values = (*names, f"{of.probabilities[row, best[row]]:.4f}", *texts[row])
+        values = (task.labels[labels[row]], task.labels[best[row]], f"{chances[row, best[row]]:.4f}", *texts[row])
         errors.append(dict(zip(COLUMNS, values, strict=False)))
     return errors
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from refit.compare import data_changes
-from refit.compare.runs import Predicted, Run
+from refit.compare.runs import Run, scores_of
 from refit.data.checks import Hashes
 from refit.errors import DataError, NetworkError, RefitError
 
@@ -20,7 +20,7 @@ def other_rows(first: Run, second: Run, split: str) -> str | None:
     assert second.task
     hint = "--common-rows compares the rows that both have"
     if first.task.splits[split].sha256 == second.task.splits[split].sha256:
-        rows, others = first.predicted[split].rows, second.predicted[split].rows
+        rows, others = (run.predicted[split]["row"].to_numpy() for run in (first, second))
         both = len(np.intersect1d(rows, others))
         same = f"other rows: {len(rows):,} and {len(others):,}, of which {both:,} are the same; {hint}"
         return None if np.array_equal(rows, others) else same
@@ -38,14 +38,14 @@ def restricted(runs: Sequence[Run]) -> list[Run]:
     Rows are the same if their texts and label are. Raises NetworkError without predictions, DataError if no rows are in
     common.
     """
-    first, names = runs[0], f"--common-rows: {' and '.join(run.name for run in runs)}"
-    predicted: list[dict[str, Predicted]] = [{} for _ in runs]
+    first, predicted = runs[0], [dict[str, pa.Table]() for _ in runs]
     for run in runs:
         if run.task is None or first.task is None:
             raise NetworkError(f"--common-rows: {run.missing or first.missing}")
         if run.task.labels != first.task.labels:
             known = "; ".join(", ".join(task.labels) for task in (first.task, run.task))
             raise DataError(f"--common-rows: {first.name} and {run.name} have other labels ({known})")
+    assert first.task
     for split in (split for split in first.predicted if all(split in run.predicted for run in runs)):
         of_runs = [_keys(run, split) for run in runs]
         common = of_runs[0][np.isin(of_runs[0], reduce(np.intersect1d, of_runs))]
@@ -54,16 +54,19 @@ def restricted(runs: Sequence[Run]) -> list[Run]:
             if len(common):
                 found[split] = run.predicted[split].take(order[np.searchsorted(keys, common, sorter=order)])
     if not predicted[0]:
-        raise DataError(f"{names} have no row in common: no text has the same label in the same split of all")
-    counts = ", ".join(f"{len(of.rows):,} of {split}" for split, of in predicted[0].items())
+        names = " and ".join(run.name for run in runs)
+        raise DataError(f"--common-rows: {names} have no row in common: no text has the same label in the same split")
+    counts = ", ".join(f"{len(of):,} of {split}" for split, of in predicted[0].items())
     note = f"Only rows that all of these revisions have: {counts}"
-    assert first.task
     return [
         replace(
             run,
             task=first.task,
-            predicted={split: replace(of, rows=predicted[0][split].rows) for split, of in found.items()},
-            scores={split: of.scores(first.task) for split, of in found.items()},
+            predicted={
+                split: of.drop_columns("row").append_column("row", predicted[0][split]["row"])
+                for split, of in found.items()
+            },
+            scores={split: scores_of(first.task, of) for split, of in found.items()},
             notes=[*run.notes, note] if run is first else run.notes,
         )
         for run, found in zip(runs, predicted, strict=True)
@@ -71,7 +74,7 @@ def restricted(runs: Sequence[Run]) -> list[Run]:
 
 
 def _keys(run: Run, split: str) -> Hashes:
-    return data_changes.keys(_data(run, split).take(run.predicted[split].rows), ["label"])
+    return data_changes.keys(_data(run, split).take(run.predicted[split]["row"]), ["label"])
 
 
 @cache

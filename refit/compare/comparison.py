@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from refit import paths
 from refit.compare import common_rows
-from refit.compare.runs import Predicted, Run
+from refit.compare.runs import Run, scores_of
 from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
 from refit.evaluation.metrics import SCORES
+from refit.evaluation.predictions import arrays
 from refit.params import formatted
 
 REAL = "real"
@@ -153,9 +154,8 @@ def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
 
 def _inputs_that_differ(runs: Sequence[Run]) -> list[str]:
     """The code and data that differ between the runs, without what the pipeline computes from them."""
-    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
     known = [run.inputs for run in runs if run.inputs is not None]
-    names = sorted({name for of in known for name in of if not name.startswith(computed)})
+    names = sorted({name for of in known for name in of})
     return [name for name in names if len({of.get(name) for of in known}) > 1]
 
 
@@ -170,9 +170,8 @@ def _pooled(runs: list[Run]) -> Run:
     values["rows"] = sum(of["rows"] for of in scores)
     predicted, missing = {}, next((run.missing for run in folds if run.missing), "")
     if folds[0].task and not missing:
-        columns = zip(*(vars(run.predicted["validation"]).values() for run in folds), strict=True)
-        predicted["validation"] = Predicted(*map(np.concatenate, columns))
-        values |= predicted["validation"].scores(folds[0].task)
+        predicted["validation"] = pa.concat_tables(run.predicted["validation"] for run in folds)
+        values |= scores_of(folds[0].task, predicted["validation"])
     return replace(folds[0], scores={"validation": values}, predicted=predicted, missing=missing, folds=tuple(folds))
 
 
@@ -196,8 +195,7 @@ def _line(split: str, name: str, group: Group) -> Line:
     if len(values) > 1:
         return replace(line, deviation=float(np.std(values, ddof=1)))
     if run.predicted:
-        predicted = run.predicted[split]
-        return replace(line, interval=bootstrap.interval(name, predicted.labels, predicted.predictions))
+        return replace(line, interval=bootstrap.interval(name, *arrays(run.predicted[split])))
     return line
 
 
@@ -211,9 +209,9 @@ def _compared(line: Line, first: Group) -> Line:
     refused = next((why for run in runs[1:] if (why := why_not(runs[0], run, line.split))), None)
     if refused:
         return replace(line, verdict=REFUSED, reason=f"{line.group.name} against {first.name}, {line.split}: {refused}")
-    labels = runs[0].predicted[line.split].labels
+    labels, _ = arrays(runs[0].predicted[line.split])
     before, after = (
-        [run.predicted[line.split].predictions for run in group.of(line.split)] for group in (first, line.group)
+        [arrays(run.predicted[line.split])[1] for run in group.of(line.split)] for group in (first, line.group)
     )
     if len(runs) > 2:
         return replace(line, test=significance.group_difference(line.score, labels, before, after))

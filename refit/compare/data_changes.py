@@ -35,9 +35,9 @@ OCCURRENCE_FACTOR = np.uint64(0xD6E8FEB86659FD93)  # odd, as PAIR_FACTOR, and an
 def between(first: Revision, second: Revision) -> dict[str, list[dict[str, Any]]]:
     """The differences between the data of two revisions, as tables.
 
-    rows: change, from, to (splits), rows. labels: label, before, after (rows with it). examples: change, before, after
-    (split and row), label_before, label_after, text, [text_pair]. Raises NetworkError if a file cannot be fetched,
-    DataError if it is damaged.
+    rows: change, from, to (splits), rows. labels: label, before, after (rows with it). examples: change, from, to,
+    row_before, row_after, label_before, label_after, text, [text_pair]. Raises NetworkError if a file cannot be
+    fetched, DataError if it is damaged.
     """
     tasks = [runs.task_record(revision) for revision in (first, second)]
     before, after = (
@@ -78,13 +78,10 @@ def label_texts(labels: pa.Array, names: Sequence[str]) -> pa.Array:
     """
     if pa.types.is_floating(labels.type):
         return labels.cast(pa.string())
-    is_list = pa.types.is_list(labels.type)
-    ids = labels.values if is_list else labels
-    named = pa.array(names, pa.string()).take(pc.if_else(pc.less(ids, 0), None, ids)).fill_null("(hidden)")
-    if not is_list:
-        return named
-    joined = pc.binary_join(pa.ListArray.from_arrays(labels.offsets, named), SEPARATOR)
-    return pc.if_else(pc.equal(joined, ""), "(none)", joined)
+    named = [*names, "(hidden)"]
+    if pa.types.is_list(labels.type):
+        return pa.array([SEPARATOR.join(named[label] for label in row) or "(none)" for row in labels.to_pylist()])
+    return pa.array(named).take(pa.array(labels.to_numpy() % len(named)))
 
 
 def keys(rows: pa.Table, columns: Sequence[str]) -> Hashes:
@@ -157,13 +154,7 @@ def _per_label(rows: pa.Table, task: TaskRecord) -> dict[str, int]:
 
 
 def _example(row: dict[str, Any], first: Revision, second: Revision) -> dict[str, Any]:
-    place = (second, row["to"], row["row_after"]) if row["to"] else (first, row["from"], row["row_before"])
-    (texts,) = runs.texts(*place[:2], [place[2]])
-    return {
-        "change": row["change"],
-        "before": row["from"] and f"{row['from']} {row['row_before']}",
-        "after": row["to"] and f"{row['to']} {row['row_after']}",
-        "label_before": row["label_before"],
-        "label_after": row["label_after"],
-        **dict(zip(("text", "text_pair"), texts, strict=False)),
-    }
+    of_after, of_before = (second, row["to"], row["row_after"]), (first, row["from"], row["row_before"])
+    revision, split, place = of_after if row["to"] else of_before
+    (texts,) = runs.texts(revision, split, pa.array([place]))
+    return row | dict(zip(("text", "text_pair"), texts, strict=False))

@@ -1,7 +1,6 @@
 """The examples that only one of two runs predicts right, with their texts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,47 +9,40 @@ from refit.compare.comparison import why_not
 from refit.compare.runs import Run, texts
 from refit.errors import DataError, NetworkError, UsageError
 from refit.evaluation.metrics import is_right
+from refit.evaluation.predictions import arrays
+
+NAMES = ("label", "before", "after")
 
 
-@dataclass(frozen=True)
-class Flip:
-    """An example of data/raw: its row, label, both runs' predictions by name, and its text or pair of texts, joined."""
-
-    split: str
-    row: int
-    label: str
-    before: str
-    after: str
-    text: str
-
-
-def between(runs: Sequence[Run]) -> list[Flip]:
+def between(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """The examples that flipped between two runs, those that became wrong first.
 
-    Raises UsageError if there are not two runs, DataError if they are not comparable example by example, NetworkError
-    if a file cannot be fetched.
+    Each has its split, its row there, its label and both predictions by name, and its text or pair of texts. Raises
+    UsageError if there are not two runs, DataError if they are not comparable example by example, NetworkError if a
+    file cannot be fetched.
     """
     if len(runs) != 2:
         raise UsageError(f"--flips: got {len(runs)} revisions, need two; name them")
     first, second = runs
     if first.task is None or second.task is None:
         raise NetworkError(f"--flips: {first.missing or second.missing}")
-    if first.task_name != second.task_name:
-        raise DataError(f"--flips: {first.name} is of {first.task_name}, {second.name} of {second.task_name}")
     if first.task.is_regression:
         raise DataError(f"--flips: {first.task_name} predicts numbers; only classes can flip")
-    names, flips = first.task.labels, []
-    for split in first.predicted.keys() & second.predicted.keys():
-        reason = why_not(first, second, split)
-        if reason:
+    flips: list[dict[str, Any]] = []
+    for split in sorted(first.predicted.keys() & second.predicted.keys()):
+        if reason := why_not(first, second, split):
             raise DataError(f"--flips: {first.name} and {second.name}, {split}: {reason}")
-        rows, labels = first.predicted[split].rows, first.predicted[split].labels
-        before, after = first.predicted[split].predictions, second.predicted[split].predictions
-        flipped = np.flatnonzero(is_right(labels, before) != is_right(labels, after))
-        for place, of_row in zip(flipped, texts(first.revision, split, rows[flipped]), strict=True):
-            label, was, now = (_named(column[place], names) for column in (labels, before, after))
-            flips.append(Flip(split, int(rows[place]), label, was, now, " ‖ ".join(of_row)))
-    return sorted(flips, key=lambda flip: (flip.split, flip.after == flip.label, flip.row))
+        labels, before = arrays(first.predicted[split])
+        _, after = arrays(second.predicted[split])
+        are_right = is_right(labels, after)
+        flipped = np.flatnonzero(is_right(labels, before) != are_right)
+        flipped = flipped[np.argsort(are_right[flipped], kind="stable")]
+        rows = first.predicted[split]["row"].take(flipped)
+        for place, row, of_row in zip(flipped, rows.to_pylist(), texts(first.revision, split, rows), strict=True):
+            named = [_named(column[place], first.task.labels) for column in (labels, before, after)]
+            text = " ‖ ".join(of_row)
+            flips.append({"split": split, "row": row, **dict(zip(NAMES, named, strict=True)), "text": text})
+    return flips
 
 
 def _named(label: Any, names: Sequence[str]) -> str:

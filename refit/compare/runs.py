@@ -1,14 +1,12 @@
 """Read the run of a revision: scores and params from git, predictions from DVC's cache or remote."""
 
 import json
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,33 +16,11 @@ from refit.data.task_record import TaskRecord
 from refit.errors import DataError, RefitError
 from refit.evaluation.against_baseline import LINEAR_MODEL
 from refit.evaluation.metrics import score
-from refit.evaluation.predictions import arrays, probabilities
+from refit.evaluation.predictions import arrays
 from refit.repo import Revision, parse_yaml
 
 LOCK = Path("dvc.lock")
 TOLERANCE = 2e-6  # scores.json has six decimals
-Column = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """The predictions on one split, sorted by row of the raw data; labels and predictions as metrics takes them.
-
-    `probabilities` are those of each label; a regression has none, and no columns.
-    """
-
-    rows: Column
-    labels: Column
-    predictions: Column
-    probabilities: Column
-
-    def scores(self, task: TaskRecord) -> dict[str, float]:
-        """The number of rows and the scores of the task."""
-        return {"rows": len(self.rows)} | {name: score(name, self.labels, self.predictions) for name in task.scores}
-
-    def take(self, places: Column) -> "Predicted":
-        """The predictions at some places."""
-        return Predicted(*(column[places] for column in vars(self).values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +28,9 @@ class Run:
     """The run of one revision.
 
     `scores` maps split → score → value, including `rows`. `params` are those that the scores were computed with.
-    `inputs` maps path → md5 for all code and data that do not depend on `seed`, and for a fold of a cross-validation
-    not on `fold`; None without a dvc.lock. `task` is data/raw/task.json, `predicted` the predictions on each split; if
-    they are None and empty, `missing` says why. `notes` are warnings about these numbers. `folds` are the runs that
-    were pooled to this one.
+    `inputs` maps path → md5 for all code and source data, None without a dvc.lock. `task` is data/raw/task.json,
+    `predicted` the predictions on each split (refit/evaluation/predictions.py) sorted by row; if they are None and
+    empty, `missing` says why. `notes` are warnings about these numbers. `folds` are the runs pooled to this one.
     """
 
     revision: Revision
@@ -64,7 +39,7 @@ class Run:
     params: dict[str, Any]
     inputs: dict[str, str] | None
     task: TaskRecord | None
-    predicted: dict[str, Predicted]
+    predicted: dict[str, pa.Table]
     missing: str
     notes: list[str]
     folds: "tuple[Run, ...]" = ()
@@ -84,10 +59,14 @@ def task_record(revision: Revision) -> TaskRecord:
         raise DataError(f"{where} is not what this version of refit writes; run dvc repro") from None
 
 
-def texts(revision: Revision, split: str, rows: Sequence[int] | Column) -> list[list[str]]:
+def scores_of(task: TaskRecord, predicted: pa.Table) -> dict[str, float]:
+    """The number of rows and the scores of predictions."""
+    return {"rows": len(predicted)} | {name: score(name, *arrays(predicted)) for name in task.scores}
+
+
+def texts(revision: Revision, split: str, rows: pa.Array) -> list[list[str]]:
     """The text, and text_pair if there is one, of rows of data/raw. Raises NetworkError."""
-    chosen = _texts(revision, split).take(pa.array(rows, pa.int64()))
-    return [list(of_row.values()) for of_row in chosen.to_pylist()]
+    return [list(of_row.values()) for of_row in _texts(revision, split).take(rows).to_pylist()]
 
 
 @lru_cache(maxsize=1)  # rows are asked for split by split
@@ -131,24 +110,14 @@ def read_baseline(run: Run) -> Run | None:
 
 
 def inputs(stages: dict[str, Any]) -> dict[str, str]:
-    """The hashes in dvc.lock of everything that stages read, except outputs that depend on `seed`, or on a `fold`."""
-    varied = {"seed", "fold"} if any(_stage_params(stage).get("folds") for stage in stages.values()) else {"seed"}
-    made: set[str] = set()  # these outputs
-    for _ in stages:  # no chain of stages is longer
-        made |= {
-            out["path"]
-            for stage in stages.values()
-            if varied & _stage_params(stage).keys() or any(_within(dep["path"], made) for dep in stage.get("deps", []))
-            for out in stage.get("outs", [])
-        }
+    """The hashes in dvc.lock of the code and source data that stages read; the rest follows from these and params."""
+    outs = {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
+    computed = outs - {f"{paths.DATA_SOURCE}", f"{paths.MODEL_SOURCE}"}  # hashes of files that DVC does not know
     found = {f"the command of {name}": str(stage["cmd"]) for name, stage in stages.items()}
-    for stage in stages.values():
-        found |= {dep["path"]: dep.get("md5", "") for dep in stage.get("deps", []) if not _within(dep["path"], made)}
+    for dep in (dep for stage in stages.values() for dep in stage.get("deps", [])):
+        if not any(f"{dep['path']}/".startswith(f"{out}/") for out in computed):
+            found[dep["path"]] = dep.get("md5", "")
     return found
-
-
-def _within(path: str, folders: set[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _stage_params(stage: dict[str, Any]) -> dict[str, Any]:
@@ -178,21 +147,17 @@ def _yaml(revision: Revision, path: Path) -> dict[str, Any]:
 
 def _predicted(
     revision: Revision, path: Path, task: TaskRecord, scores: dict[str, dict[str, float]]
-) -> dict[str, Predicted]:
+) -> dict[str, pa.Table]:
     """The predictions on each split. Raises DataError unless they give these scores."""
     content = revision.from_dvc(path)
     try:
         table = pq.ParquetFile(pa.BufferReader(content)).read().sort_by("row")
     except pa.ArrowException:
         raise DataError(f"{path} is not what this version of refit writes; run dvc repro") from None
-    found = {}
-    for split in scores:
-        of_split = table.filter(pc.equal(table["split"], split))
-        rows, known = of_split["row"].to_numpy(), "probabilities" in table.column_names
-        chances = probabilities(of_split) if known else np.empty((len(rows), 0))
-        found[split] = Predicted(rows, *arrays(of_split), chances)
-        values = found[split].scores(task)
-        if any(abs(values[name] - scores[split].get(name, np.inf)) > TOLERANCE for name in task.scores):
+    found = {split: table.filter(pc.equal(table["split"], split)) for split in scores}
+    for split, predicted in found.items():
+        values = scores_of(task, predicted)
+        if any(abs(values[name] - scores[split].get(name, math.inf)) > TOLERANCE for name in task.scores):
             raise DataError(
                 f"{revision.name}: {path} does not give the scores in {paths.SCORES}: they are of two runs; run "
                 "dvc repro and commit both together"

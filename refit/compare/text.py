@@ -5,7 +5,6 @@ from typing import Any
 
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line
-from refit.compare.flips import Flip
 from refit.compare.output import Output, Rows
 from refit.evaluation import significance
 from refit.evaluation.against_baseline import LINEAR_MODEL
@@ -17,7 +16,7 @@ TESTS = {
 }
 
 
-def output(compared: Comparison, flips: Sequence[Flip] | None = None) -> Output:
+def output(compared: Comparison, flips: Sequence[dict[str, Any]] | None = None) -> Output:
     """The comparison to print: tables, the reasons why scores were not compared, the conclusion, how to read it."""
     value: dict[str, Any] = {
         "scores": [
@@ -40,7 +39,7 @@ def output(compared: Comparison, flips: Sequence[Flip] | None = None) -> Output:
         "notes": compared.notes,
     }  # fmt: skip
     if flips is not None:
-        value["flips"] = [vars(flip) for flip in flips]
+        value["flips"] = flips
     return Output("Scores", list(_tables(compared, flips or [])), list(_paragraphs(compared, flips)), value)
 
 
@@ -51,7 +50,7 @@ def p_value(line: Line) -> str:
     return "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
 
 
-def _tables(compared: Comparison, flips: Sequence[Flip]) -> Iterator[Rows]:
+def _tables(compared: Comparison, flips: Sequence[dict[str, Any]]) -> Iterator[Rows]:
     """Scores, the baseline, revisions, the params, code and data that differ, and flips."""
     rows, above = [], ("", "", "")
     for line in compared.lines:
@@ -72,7 +71,7 @@ def _tables(compared: Comparison, flips: Sequence[Flip]) -> Iterator[Rows]:
     names = [group.name for group in compared.groups]
     yield [{"param": param, **dict(zip(names, values, strict=True))} for param, values in compared.params.items()]
     yield [{"code and data that differ": name} for name in compared.inputs]
-    yield [{**vars(flip), "row": str(flip.row)} for flip in flips]
+    yield flips
 
 
 def _value(line: Line) -> str:
@@ -84,10 +83,10 @@ def _test(line: Line) -> dict[str, str]:
     return {"difference": difference, "p": p_value(line), "is it real?": line.verdict}
 
 
-def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[str]:
+def _paragraphs(compared: Comparison, flips: Sequence[dict[str, Any]] | None) -> Iterator[str]:
     """The number of flips, the reasons why scores were not compared, notes, the conclusion, and how to read it."""
     if flips is not None:
-        right = sum(flip.after == flip.label for flip in flips)
+        right = sum(flip["after"] == flip["label"] for flip in flips)
         yield f"Rows that flipped: {right:,} became right, {len(flips) - right:,} became wrong."
     yield from dict.fromkeys(line.reason for line in compared.lines if line.verdict == comparison.REFUSED)
     yield from compared.notes

@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from refit import label_errors
-from refit.compare.runs import Predicted, Run
+from refit.compare.runs import Run
 from refit.errors import DataError, NetworkError, UsageError
 from refit.repo import Revision
 
@@ -48,8 +48,9 @@ def fold_run(folder: Path, fold: int, **changes: Any) -> Run:
     place.mkdir(exist_ok=True)
     pq.write_table(raw, place / "validation.parquet")
     rows = np.random.default_rng(fold).permutation(raw.num_rows)
-    labels = LABELS[inside][rows]
-    predicted = Predicted(rows, labels, probabilities[rows].argmax(axis=1), probabilities[rows])
+    chances = pa.array(probabilities[rows].tolist(), pa.list_(pa.float64(), 2))
+    guesses = probabilities[rows].argmax(axis=1)
+    predicted = pa.table({"row": rows, "label": LABELS[inside][rows], "prediction": guesses, "probabilities": chances})
     fields: dict[str, Any] = {
         "revision": Stored(name=f"fold-{fold}", commit="0" * 40, folder=place), "task_name": "own/t",
         "scores": {"validation": {"rows": len(rows)}}, "params": {"lr": 1, "seed": 1, "folds": FOLDS, "fold": fold},
@@ -69,7 +70,7 @@ def test_planted_label_errors_come_first_with_their_own_text_and_label(of_folds:
     """Prevents a list in reverse, the text of another row, and the rows of one fold alone."""
     pooled = label_errors.pooled(of_folds)
     errors = label_errors.find(pooled)
-    assert len(pooled.predicted["validation"].rows) == ROWS
+    assert len(pooled.predicted["validation"]) == ROWS
     first = [TEXTS.index(error["text"]) for error in errors[: len(PLANTED)]]
     assert len(set(first)) == len(PLANTED)
     assert np.isin(first, PLANTED).mean() > 0.9
@@ -111,7 +112,7 @@ def test_runs_that_are_not_folds_of_one_task_are_refused(
 def test_rows_of_one_label_are_refused(tmp_path: Path) -> None:
     """Prevents cleanlab's traceback for a validation split of a row or two."""
     one = fold_run(tmp_path, 1)
-    one.predicted["validation"] = one.predicted["validation"].take(np.arange(1))
+    one.predicted["validation"] = one.predicted["validation"].slice(0, 1)
     with pytest.raises(DataError, match="fold-1: all 1 rows have the same label"):
         label_errors.find(one)
 

@@ -3,14 +3,14 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from made_runs import splits, task_record
 
 from refit.compare import comparison, flips
 from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
-from refit.compare.flips import Flip
 from refit.compare.output import pull_request, terminal
-from refit.compare.runs import Predicted, Run
+from refit.compare.runs import Run
 from refit.compare.text import output
 from refit.errors import DataError
 from refit.repo import Revision
@@ -25,7 +25,7 @@ def made(name: str, share: float = 0.7, **changes: Any) -> Run:
     rows = changes.pop("rows", np.arange(200))
     labels = changes.pop("labels", LABELS)
     predictions = np.where(generator.random(200) < share, labels, 1 - labels)
-    predicted = Predicted(rows=rows, labels=labels, predictions=predictions, probabilities=np.empty((200, 0)))
+    predicted = pa.table({"row": rows, "label": labels, "prediction": predictions})
     task = task_record(splits=splits({"validation": 200, "test": 200}))
     values = {"accuracy": float(np.mean(predictions == labels)), "rows": 200.0}
     revision = Revision(name=name, commit=name, title="")
@@ -136,8 +136,8 @@ def test_folds_are_one_run_on_validation_and_like_seeds_on_test() -> None:
     assert [group.name for group in compared.groups] == ["a-3 and 2 other folds", "b-3 and 2 other folds"]
     test, validation = (line for line in compared.lines if line.group is compared.groups[0])
     assert (validation.rows, validation.deviation, test.rows) == (600, None, 200)
-    right = [run.predicted["validation"].labels == run.predicted["validation"].predictions for run in runs]
-    assert validation.value == pytest.approx(np.mean(right))
+    together = pa.concat_tables(run.predicted["validation"] for run in runs)
+    assert validation.value == pytest.approx(np.mean(np.equal(together["label"], together["prediction"])))
     assert validation.interval is not None
     assert test.deviation is not None
     welch, mcnemar = (line.test.test for line in compared.lines if line.test)
@@ -195,8 +195,8 @@ def test_numbers_cannot_flip() -> None:
         flips.between(runs)
 
 
-def flip(text: str) -> Flip:
-    return Flip(split="test", row=1, label="a|b", before="a|b", after="b", text=text)
+def flip(text: str) -> dict[str, Any]:
+    return {"split": "test", "row": 1, "label": "a|b", "before": "a|b", "after": "b", "text": text}
 
 
 def test_the_flips_in_markdown_fit_in_a_comment_and_its_tables_are_complete() -> None:

@@ -104,10 +104,10 @@ def test_every_kind_of_change_is_counted_where_it_is_and_labels_have_their_names
         ("(hidden)", 1, 1), ("maybe", 0, 1), ("no", 2, 2), ("yes", 4, 3)
     ]  # fmt: skip
     assert [tuple(row.values()) for row in found["examples"]] == [
-        (ADDED, None, "train 3", None, "yes", "added"),
-        (REMOVED, "train 2", None, "yes", None, "twice"),
-        (RELABELLED, "train 3", "train 1", "yes", "maybe", "new label"),
-        (MOVED, "train 4", "validation 1", "no", "no", "moves"),
+        (ADDED, None, "train", None, 3, None, "yes", "added"),
+        (REMOVED, "train", None, 2, None, "yes", None, "twice"),
+        (RELABELLED, "train", "train", 3, 1, "yes", "maybe", "new label"),
+        (MOVED, "train", "validation", 4, 1, "no", "no", "moves"),
     ]
     shown = data_changes.output("v1", "v2", found)
     said = "v2 against v1: 1 row added, 1 row removed, 1 row relabelled, 1 row moved; 4 unchanged."
@@ -125,7 +125,7 @@ def test_pairs_and_numbers_are_compared(tmp_path: Path) -> None:
     assert rows_of(found) == {(UNCHANGED, "train", "train"): 1, (RELABELLED, "train", "train"): 1}
     assert found["labels"] == []
     (example,) = found["examples"]
-    assert list(example.values()) == [RELABELLED, "train 1", "train 1", "1.5", "0.1", "a", "c"]
+    assert list(example.values()) == [RELABELLED, "train", "train", 1, 1, "1.5", "0.1", "a", "c"]
 
 
 def test_label_sets_are_compared_by_their_names() -> None:
