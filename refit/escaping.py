@@ -70,5 +70,4 @@ def _is_control(character: str) -> bool:
 
     Joiners (U+200C and U+200D, Cf) are not counted: some scripts spell words with them.
     """
-    kind = unicodedata.category(character)
-    return kind in ("Cc", "Cs") or (kind == "Cf" and character not in "\u200c\u200d")
+    return unicodedata.category(character) in ("Cc", "Cs", "Cf") and character not in "\u200c\u200d"

@@ -87,18 +87,15 @@ def average(scores: Mapping[str, Scores]) -> float | None:
 
 def table(results: Mapping[Key, Scores | str]) -> str:
     """One line per task and score (mean and standard deviation over the seeds), and one per failed run."""
-    lines: list[tuple[str, ...]] = []
+    values: dict[tuple[str, str], list[float]] = {}
     finished: dict[int, dict[str, Scores]] = {}
-    for task in dict.fromkeys(task for task, _ in results):
-        of_scores: dict[str, list[float]] = {}
-        for seed, result in ((seed, result) for (name, seed), result in results.items() if name == task):
-            if isinstance(result, str):
-                lines.append((task, f"seed {seed}", "", result))
-                continue
+    for (task, seed), result in results.items():
+        if not isinstance(result, str):
             finished.setdefault(seed, {})[task] = result
             for score, value in _flat(result).items():
-                of_scores.setdefault(score, []).append(100 * value)
-        lines += [(task, score, str(len(values)), _mean(values)) for score, values in of_scores.items()]
+                values.setdefault((task, score), []).append(100 * value)
+    lines = [(task, score, str(len(of)), _mean(of)) for (task, score), of in values.items()]
+    lines += [(task, f"seed {seed}", "", of) for (task, seed), of in results.items() if isinstance(of, str)]
     averages = [found for scores in finished.values() if (found := average(scores)) is not None]
     mean = _mean(averages) if averages else "needs all nine tasks with the same seed"
     lines.append(("GLUE", "average", str(len(averages) or ""), mean))

@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--top", type=int, default=20, metavar="N", help="rows to print (default: 20)")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="a new file for all of them, to correct")
     chosen = parser.parse_args()
-    out = _checked_out(chosen.out) if chosen.out else None
+    # An old file may have corrections.
+    out = targets.checked("--out", chosen.out, lambda _: False) if chosen.out else None
     revisions = [repo.single(name) for name in chosen.revisions] or _folds_of_head() or [repo.single(repo.WORKSPACE)]
     examined = pooled([runs.read(revision) for revision in revisions])
     errors = find(examined)
@@ -118,13 +119,6 @@ def _folds_of_head() -> list[Revision]:
         if given.get("folds") and given | CROSS_VALIDATION == wanted | CROSS_VALIDATION:
             found.append(revision)
     return found
-
-
-def _checked_out(given: Path) -> Path:
-    """The path of a new file. Raises UsageError for one that exists: it may have corrections."""
-    if given.suffix != ".csv" or given.is_file():
-        raise UsageError(f"--out {given}: need the name of a new .csv file; an old one may have your corrections")
-    return targets.checked("--out", given, lambda _: False)
 
 
 if __name__ == "__main__":

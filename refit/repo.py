@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,6 @@ from refit import paths
 from refit.errors import DataError, NetworkError, UsageError
 
 WORKSPACE = "workspace"
-
-
-class CommandFailedError(DataError):
-    """A git or DVC command failed; the text is the command and the reason that it gave."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +49,6 @@ class Revision:
         target.parent.mkdir(parents=True, exist_ok=True)
         self._read(path, lambda tree: tree.get(path.as_posix(), str(target), recursive=tree.isdir(path.as_posix())))
 
-    def names_from_dvc(self, folder: Path) -> list[str]:
-        """The file names in a DVC-tracked folder. Raises NetworkError if neither cache nor remote has its listing."""
-        listed = self._read(folder, lambda tree: tree.ls(folder.as_posix(), detail=False))
-        return [Path(path).name for path in listed]
-
     def _read(self, path: Path, read: Callable[[Any], Any]) -> Any:
         try:
             return read(self._dvc)
@@ -73,30 +64,34 @@ class Revision:
 
     @cached_property
     def _dvc(self) -> Any:
+        """With the workspace's remote for every revision: an old commit may name none, or one that has moved."""
         from dvc.api import DVCFileSystem
+        from dvc.repo import Repo
 
-        remote, config = _default_remote()
-        return DVCFileSystem(".", rev=self.commit, remote=remote, config=config)
+        with Repo() as repo:
+            name = repo.config["core"].get("remote")
+            config = {"remote": {name: repo.config["remote"][name]}} if name else {}
+        return DVCFileSystem(".", rev=self.commit, remote=name, config=config)
 
 
 def command(*words: str | Path, cwd: Path | None = None) -> str:
-    """The standard output of a command. Raises CommandFailedError."""
+    """The standard output of a command. Raises DataError."""
     done = subprocess.run([str(word) for word in words], cwd=cwd, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
         reason = next((line for line in lines if line.startswith(("fatal: ", "error: ", "ERROR: "))), lines[-1])
-        raise CommandFailedError(f"{words[0]} {words[1]}: {reason.partition(': ')[2] or reason}")
+        raise DataError(f"{words[0]} {words[1]}: {reason.partition(': ')[2] or reason}")
     return done.stdout.decode(errors="replace")
 
 
 def git(*arguments: str | Path, cwd: Path | None = None) -> str:
-    """The standard output of a git command. Raises CommandFailedError."""
+    """The standard output of a git command. Raises DataError."""
     return command("git", *arguments, cwd=cwd)
 
 
 def try_git(*arguments: str | Path) -> str | None:
     """The standard output of a git command, or None if it fails."""
-    with suppress(CommandFailedError):
+    with suppress(DataError):
         return git(*arguments)
     return None
 
@@ -116,7 +111,7 @@ def check_repository() -> None:
     """Raise UsageError unless the current folder is in a git repository with a commit."""
     try:
         git("rev-parse", "--verify", "HEAD")
-    except CommandFailedError as error:
+    except DataError as error:
         raise UsageError(
             "need a git repository with a commit; get the code with git clone, or run here: git init, "
             f"git add --all, git commit ({error})"
@@ -169,7 +164,7 @@ def experiment(name: str) -> str | None:
 def _range(name: str) -> list[Revision]:
     try:
         log = git("log", "--reverse", "--format=%H", "--end-of-options", name, "--", paths.SCORES)
-    except CommandFailedError as error:
+    except DataError as error:
         raise UsageError(f"{name}: need a range of commits, such as main~5..main ({error})") from None
     changed = [Revision(commit[:7], commit, _title(commit)) for commit in log.split()]
     found = [revision for revision in changed if revision.from_git(paths.SCORES) is not None]
@@ -180,13 +175,3 @@ def _range(name: str) -> list[Revision]:
 
 def _title(commit: str) -> str:
     return git("log", "-1", "--format=%s", commit).strip()
-
-
-@cache
-def _default_remote() -> tuple[str | None, dict[str, Any]]:
-    """The workspace's DVC remote, used for every revision: an old commit may name none, or one that has moved."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        name = repo.config["core"].get("remote")
-        return name, {"remote": {name: repo.config["remote"][name]}} if name else {}

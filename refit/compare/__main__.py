@@ -38,10 +38,13 @@ def main() -> None:
     chosen = _parser().parse_args()
     revisions = resolve(chosen.revisions)
     if chosen.data:
-        _check_data_options(chosen, len(revisions))
-        first, second = revisions
-        changes = data_changes.output(first.name, second.name, data_changes.between(first, second))
-        print(chosen.write(changes), flush=True)
+        about_scores = chosen.common_rows or chosen.flips or chosen.fail_if_worse or chosen.fail_under is not None
+        if len(revisions) != 2 or about_scores:
+            given = f"{len(revisions)} revisions" + " and options about scores" * about_scores
+            raise UsageError(
+                f"--data: got {given}, need two different revisions, and no --common-rows, --flips, --fail-..."
+            )
+        print(chosen.write(data_changes.compared(*revisions)), flush=True)
         return
     read = [runs.read(revision) for revision in revisions]
     if chosen.common_rows:
@@ -65,53 +68,33 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "revisions", nargs="*", metavar="REV",
-        help="a commit, tag, branch, DVC experiment, range A..B, or `workspace`; a single one is compared with the "
-        "workspace (default: HEAD)",
-    )  # fmt: skip
+    about = (
+        "a commit, tag, branch, experiment, range A..B or workspace; default: HEAD; one is compared with the workspace"
+    )
+    parser.add_argument("revisions", nargs="*", metavar="REV", help=about)
     form = parser.add_mutually_exclusive_group()
-    for option, write, about in (
-        ("--md", output.pull_request, "print Markdown, for a comment"),
-        ("--json", output.machine, "print JSON, for programs"),
-    ):
-        form.add_argument(option, dest="write", action="store_const", const=write, help=about)
+    form.add_argument("--md", dest="write", action="store_const", const=output.pull_request, help="print Markdown")
+    form.add_argument("--json", dest="write", action="store_const", const=output.machine, help="print JSON")
     parser.set_defaults(write=output.terminal)
-    parser.add_argument(
-        "--data", action="store_true", help="compare the data instead: rows added, removed, relabelled or moved"
-    )
-    parser.add_argument("--common-rows", action="store_true", help="compare scores on the rows that all revisions have")
-    parser.add_argument(
-        "--flips", action="store_true", help="list the examples that only one of two revisions gets right"
-    )
-    parser.add_argument(
-        "--fail-under", type=float, metavar="SCORE",
-        help="exit 1 if the last revision's main score (best_score of the task) is below this",
-    )  # fmt: skip
-    parser.add_argument(
-        "--fail-if-worse", action="store_true", help="exit 1 if a score of the last revision is really worse"
-    )
+    for option, about in (
+        ("--data", "compare the data instead: rows added, removed, relabelled or moved"),
+        ("--common-rows", "compare scores on the rows that all revisions have"),
+        ("--flips", "list the examples that only one of two revisions gets right"),
+        ("--fail-if-worse", "exit 1 if a score of the last revision is really worse"),
+    ):
+        parser.add_argument(option, action="store_true", help=about)
+    about = "exit 1 if the last revision's main score (best_score of the task) is below this"
+    parser.add_argument("--fail-under", type=float, metavar="SCORE", help=about)
     return parser
-
-
-def _check_data_options(chosen: argparse.Namespace, revisions: int) -> None:
-    """Raise UsageError unless `--data` has two revisions and no option that is about scores."""
-    if revisions != 2:
-        raise UsageError(f"--data: got {revisions} revision{'s' * (revisions > 1)}, need two different ones; name them")
-    if chosen.common_rows or chosen.flips or chosen.fail_if_worse or chosen.fail_under is not None:
-        raise UsageError("--data compares no scores; leave out --common-rows, --flips and --fail-..., or --data")
 
 
 def _refuse_where_nothing_was_compared(compared: Comparison) -> None:
     """Raise DataError if there were runs to compare and no two of them are comparable."""
     if len(compared.groups) < 2 or any(line.test or line.verdict == comparison.UNKNOWN for line in compared.lines):
         return
-    first, last = compared.groups[0].runs[0], compared.last.runs[0]
-    refused = next((line.reason for line in compared.lines if line.verdict == comparison.REFUSED), "")
-    raise DataError(
-        refused or f"no two of these revisions have a task, split and score in common: {first.name} is of "
-        f"{first.task_name}, {last.name} of {last.task_name}"
-    )  # fmt: skip
+    tasks = ", ".join(f"{group.name} is of {group.runs[0].task_name}" for group in compared.groups)
+    reasons = (line.reason for line in compared.lines if line.verdict == comparison.REFUSED)
+    raise DataError(next(reasons, f"no two of these revisions have a task, split and score in common: {tasks}"))
 
 
 def _under(compared: Comparison, bar: float | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The rows that runs on different data have in common, so that their scores can be compared on these."""
+"""Which rows runs have in common: whether their scores are comparable, and scores on the common rows alone."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,13 +11,23 @@ from refit.compare import data_changes
 from refit.compare.runs import Run, scores_of
 from refit.data.checks import Hashes
 from refit.errors import DataError, NetworkError, RefitError
+from refit.escaping import one_line
 
 
 @cache  # for every score of the split
-def other_rows(first: Run, second: Run, split: str) -> str | None:
-    """How the rows of a split differ between two runs with the same labels, or None."""
+def why_not(first: Run, second: Run, split: str) -> str | None:
+    """Why the scores of two runs that have predictions are not comparable on a split; None if they are."""
+    if first.folds or second.folds:
+        these, those = (", ".join(str(fold.params["fold"]) for fold in run.folds) or "none" for run in (first, second))
+        if these != those:
+            return f"other folds: {these} and {those}"
+        pairs = zip(first.folds, second.folds, strict=True)
+        return next((why for pair in pairs if (why := why_not(*pair, split))), None)
     assert first.task
     assert second.task
+    if first.task.labels != second.task.labels:
+        only = ", ".join(sorted(set(first.task.labels) ^ set(second.task.labels)))
+        return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
     hint = "--common-rows compares the rows that both have"
     if first.task.splits[split].sha256 == second.task.splits[split].sha256:
         rows, others = (run.predicted[split]["row"].to_numpy() for run in (first, second))

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from refit.compare import common_rows
+from refit.compare.common_rows import why_not
 from refit.compare.runs import Run, scores_of
-from refit.escaping import one_line
 from refit.evaluation import bootstrap, significance
 from refit.evaluation.metrics import SCORES
 from refit.evaluation.predictions import arrays
@@ -126,22 +125,6 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return [Group(list(pool.values())) for pool in pools.values()]
 
 
-def why_not(first: Run, second: Run, split: str) -> str | None:
-    """Why the scores of two runs that have predictions are not comparable on a split; None if they are."""
-    if first.folds or second.folds:
-        these, those = (", ".join(str(fold.params["fold"]) for fold in run.folds) or "none" for run in (first, second))
-        if these != those:
-            return f"other folds: {these} and {those}"
-        pairs = zip(first.folds, second.folds, strict=True)
-        return next((why for pair in pairs if (why := why_not(*pair, split))), None)
-    assert first.task is not None
-    assert second.task is not None
-    if first.task.labels != second.task.labels:
-        only = ", ".join(sorted(set(first.task.labels) ^ set(second.task.labels)))
-        return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
-    return common_rows.other_rows(first, second, split)
-
-
 def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
     """Each param with more than one value: one text per group, which lists all seeds of the group."""
     names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
@@ -202,21 +185,18 @@ def _line(split: str, name: str, group: Group) -> Line:
 def _compared(line: Line, first: Group) -> Line:
     """The line with a significance test of its difference to the first group, or the reason why there is none."""
     line = replace(line, against=first)
-    runs = [*first.of(line.split), *line.group.of(line.split)]
-    missing = next((run.missing for run in runs if run.missing), None)
-    if missing:
+    runs, firsts = [*first.of(line.split), *line.group.of(line.split)], len(first.of(line.split))
+    if missing := next((run.missing for run in runs if run.missing), None):
         return replace(line, verdict=UNKNOWN, reason=missing)
-    refused = next((why for run in runs[1:] if (why := why_not(runs[0], run, line.split))), None)
-    if refused:
+    if refused := next((why for run in runs[1:] if (why := why_not(runs[0], run, line.split))), None):
         return replace(line, verdict=REFUSED, reason=f"{line.group.name} against {first.name}, {line.split}: {refused}")
     labels, _ = arrays(runs[0].predicted[line.split])
-    before, after = (
-        [arrays(run.predicted[line.split])[1] for run in group.of(line.split)] for group in (first, line.group)
-    )
+    predictions = [arrays(run.predicted[line.split])[1] for run in runs]
     if len(runs) > 2:
-        return replace(line, test=significance.group_difference(line.score, labels, before, after))
-    test = significance.difference(line.score, labels, before[0], after[0])
-    return replace(line, test=test, verdict=SAME if np.array_equal(before[0], after[0]) else "")
+        sides = predictions[:firsts], predictions[firsts:]
+        return replace(line, test=significance.group_difference(line.score, labels, *sides))
+    same = SAME if np.array_equal(predictions[0], predictions[1]) else ""
+    return replace(line, test=significance.difference(line.score, labels, *predictions), verdict=same)
 
 
 def _judged(lines: Iterable[Line]) -> list[Line]:
@@ -225,9 +205,10 @@ def _judged(lines: Iterable[Line]) -> list[Line]:
     corrected = iter(significance.holm([line.test.p for line in lines if line.test]))
     judged = []
     for line in lines:
-        p = next(corrected) if line.test else None
-        verdict = line.verdict or ("" if p is None else REAL if p < significance.LEVEL else CHANCE)
-        judged.append(replace(line, corrected=p, verdict=verdict))
+        if line.test:
+            p = next(corrected)
+            line = replace(line, corrected=p, verdict=line.verdict or (REAL if p < significance.LEVEL else CHANCE))
+        judged.append(line)
     return judged
 
 

@@ -32,12 +32,12 @@ MOST_LABELS = 20  # rows of the printed table of labels
 OCCURRENCE_FACTOR = np.uint64(0xD6E8FEB86659FD93)  # odd, as PAIR_FACTOR, and another number
 
 
-def between(first: Revision, second: Revision) -> dict[str, list[dict[str, Any]]]:
-    """The differences between the data of two revisions, as tables.
+def compared(first: Revision, second: Revision) -> Output:
+    """The differences between the data of two revisions; first the labels whose number of rows changed most.
 
-    rows: change, from, to (splits), rows. labels: label, before, after (rows with it). examples: change, from, to,
-    row_before, row_after, label_before, label_after, text, [text_pair]. Raises NetworkError if a file cannot be
-    fetched, DataError if it is damaged.
+    `value` has all as tables. rows: change, from, to (splits), rows. labels: label, before, after (rows with it).
+    examples: change, from, to, row_before, row_after, label_before, label_after, text, [text_pair]. Raises NetworkError
+    if a file cannot be fetched, DataError if it is damaged.
     """
     tasks = [runs.task_record(revision) for revision in (first, second)]
     before, after = (
@@ -45,17 +45,17 @@ def between(first: Revision, second: Revision) -> dict[str, list[dict[str, Any]]
         for revision, task in zip((first, second), tasks, strict=True)
     )
     found = pairs(before, after)
-    were, are = _per_label(before, tasks[0]), _per_label(after, tasks[1])
-    return {
-        "rows": counted(found),
-        "labels": [{"label": of, "before": were.get(of, 0), "after": are.get(of, 0)} for of in sorted(were | are)],
-        "examples": [
-            _example(row, first, second)
-            for kind in KINDS
-            if kind != UNCHANGED
-            for row in found.filter(pc.equal(found["change"], kind)).slice(0, EXAMPLES).to_pylist()
-        ],
-    }
+    rows, were, are = counted(found), _per_label(before, tasks[0]), _per_label(after, tasks[1])
+    names = sorted(were | are, key=lambda of: (-abs(are.get(of, 0) - were.get(of, 0)), of))
+    labels = [{"label": name, "before": were.get(name, 0), "after": are.get(name, 0)} for name in names]
+    examples = [
+        _example(row, first, second)
+        for kind in KINDS[1:]
+        for row in found.filter(pc.equal(found["change"], kind)).slice(0, EXAMPLES).to_pylist()
+    ]
+    said = f"{second.name} against {first.name}: {summary(rows)}."
+    value = {"before": first.name, "after": second.name, "rows": rows, "labels": labels, "examples": examples}
+    return Output("Data", [rows, labels[:MOST_LABELS], examples], [said], value)
 
 
 def read(revision: Revision, task: TaskRecord, split: str) -> pa.Table:
@@ -126,15 +126,6 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     totals = {kind: sum(row["rows"] for row in rows if row["change"] == kind) for kind in KINDS}
     changed = [f"{totals[kind]:,} row{'s' * (totals[kind] > 1)} {kind}" for kind in KINDS[1:] if totals[kind]]
     return f"{', '.join(changed) or 'the same rows, perhaps in another order'}; {totals[UNCHANGED]:,} unchanged"
-
-
-def output(before: str, after: str, tables: dict[str, list[dict[str, Any]]]) -> Output:
-    """The changes to print; of the labels those whose number of rows changed most."""
-    labels = sorted(tables["labels"], key=lambda row: -abs(row["after"] - row["before"]))[:MOST_LABELS]
-    said = f"{after} against {before}: {summary(tables['rows'])}."
-    return Output(
-        "Data", [tables["rows"], labels, tables["examples"]], [said], {"before": before, "after": after, **tables}
-    )
 
 
 def _joined(kind: str, before: pa.Table, after: pa.Table) -> pa.Table:

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from refit.compare.comparison import why_not
+from refit.compare.common_rows import why_not
 from refit.compare.runs import Run, texts
 from refit.errors import DataError, NetworkError, UsageError
 from refit.evaluation.metrics import is_right
 from refit.evaluation.predictions import arrays
-
-NAMES = ("label", "before", "after")
 
 
 def between(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -39,9 +37,9 @@ def between(runs: Sequence[Run]) -> list[dict[str, Any]]:
         flipped = flipped[np.argsort(are_right[flipped], kind="stable")]
         rows = first.predicted[split]["row"].take(flipped)
         for place, row, of_row in zip(flipped, rows.to_pylist(), texts(first.revision, split, rows), strict=True):
-            named = [_named(column[place], first.task.labels) for column in (labels, before, after)]
-            text = " ‖ ".join(of_row)
-            flips.append({"split": split, "row": row, **dict(zip(NAMES, named, strict=True)), "text": text})
+            label, was, now = (_named(column[place], first.task.labels) for column in (labels, before, after))
+            flip = {"split": split, "row": row, "label": label, "before": was, "after": now}
+            flips.append({**flip, "text": " ‖ ".join(of_row)})
     return flips
 
 

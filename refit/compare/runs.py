@@ -81,16 +81,14 @@ def read(revision: Revision) -> Run:
     stages, given = _yaml(revision, LOCK).get("stages", {}), _yaml(revision, paths.PARAMS)
     used = {name: value for stage in stages.values() for name, value in _stage_params(stage).items()}
     notes = []
-    stale = sorted(name for name, value in used.items() if name in given and given[name] != value)
-    if stale:
+    if stale := sorted(name for name, value in used.items() if name in given and given[name] != value):
         notes.append(f"{revision.name}: these scores were made with another {', '.join(stale)} than params.yaml has")
     task, predicted, missing = None, {}, ""
     try:
-        record = task_record(revision)
-        predicted = _predicted(revision, paths.PREDICTIONS, record, scores)
-        task = record
+        task = task_record(revision)
+        predicted = _predicted(revision, paths.PREDICTIONS, task, scores)
     except RefitError as error:
-        missing = str(error)
+        task, missing = None, str(error)
     return Run(
         revision=revision, task_name=task_name, scores=scores, params=used or given,
         inputs=inputs(stages) if stages else None, task=task, predicted=predicted, missing=missing, notes=notes,
@@ -99,7 +97,7 @@ def read(revision: Revision) -> Run:
 
 def read_baseline(run: Run) -> Run | None:
     """The baseline of a run, as a run of its own; None if the revision has none or its predictions are not here."""
-    if run.task is None or run.revision.from_git(paths.BASELINE_SCORES) is None:
+    if run.task is None:
         return None
     try:
         _, scores = _scores(run.revision, paths.BASELINE_SCORES)

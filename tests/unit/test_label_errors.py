@@ -117,12 +117,12 @@ def test_rows_of_one_label_are_refused(tmp_path: Path) -> None:
         label_errors.find(one)
 
 
-@pytest.mark.parametrize("name", ["errors.csv", "errors.txt"])
-def test_a_file_that_may_be_corrected_is_kept(tmp_path: Path, name: str) -> None:
+def test_a_file_that_may_be_corrected_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prevents the loss of an afternoon's corrections."""
     (tmp_path / "errors.csv").touch()
-    with pytest.raises(UsageError, match="may have your corrections"):
-        label_errors._checked_out(tmp_path / name)
+    monkeypatch.setattr(sys, "argv", ["label_errors", "--out", str(tmp_path / "errors.csv")])
+    with pytest.raises(UsageError, match="or you may have changed it; choose"):
+        label_errors.main()
 
 
 def test_without_cleanlab_the_command_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import pytest
 from made_runs import splits, task_record
 
 from refit.compare import comparison, flips
-from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
+from refit.compare.common_rows import why_not
+from refit.compare.comparison import Comparison, Line, compare, grouped
 from refit.compare.output import pull_request, terminal
 from refit.compare.runs import Run
 from refit.compare.text import output

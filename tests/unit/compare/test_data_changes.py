@@ -53,7 +53,7 @@ def table(rows: list[Row]) -> pa.Table:
     return pa.table({"text": texts, "label": labels, "split": splits, "row": numbers})
 
 
-def rows_of(tables: dict[str, list[dict[str, Any]]]) -> dict[tuple[str, ...], int]:
+def rows_of(tables: dict[str, Any]) -> dict[tuple[str, ...], int]:
     return {(of["change"], of["from"] or "-", of["to"] or "-"): of["rows"] for of in tables["rows"]}
 
 
@@ -94,14 +94,15 @@ def test_every_kind_of_change_is_counted_where_it_is_and_labels_have_their_names
         "validation": {"text": ["other", "moves"], "label": [2, 1]},
         "test": {"text": ["hidden"], "label": [-1]},
     }, labels=["maybe", "no", "yes"])  # fmt: skip
-    found = data_changes.between(before, after)
+    shown = data_changes.compared(before, after)
+    found = shown.value
     assert rows_of(found) == {
         (UNCHANGED, "train", "train"): 2, (UNCHANGED, "validation", "validation"): 1, (UNCHANGED, "test", "test"): 1,
         (ADDED, "-", "train"): 1, (REMOVED, "train", "-"): 1, (RELABELLED, "train", "train"): 1,
         (MOVED, "train", "validation"): 1,
     }  # fmt: skip
     assert [tuple(row.values()) for row in found["labels"]] == [
-        ("(hidden)", 1, 1), ("maybe", 0, 1), ("no", 2, 2), ("yes", 4, 3)
+        ("maybe", 0, 1), ("yes", 4, 3), ("(hidden)", 1, 1), ("no", 2, 2)
     ]  # fmt: skip
     assert [tuple(row.values()) for row in found["examples"]] == [
         (ADDED, None, "train", None, 3, None, "yes", "added"),
@@ -109,10 +110,11 @@ def test_every_kind_of_change_is_counted_where_it_is_and_labels_have_their_names
         (RELABELLED, "train", "train", 3, 1, "yes", "maybe", "new label"),
         (MOVED, "train", "validation", 4, 1, "no", "no", "moves"),
     ]
-    shown = data_changes.output("v1", "v2", found)
-    said = "v2 against v1: 1 row added, 1 row removed, 1 row relabelled, 1 row moved; 4 unchanged."
-    assert terminal(shown).endswith(said)
-    assert json.loads(machine(shown)) == {"before": "v1", "after": "v2", **found}
+    said = (
+        f"{after.name} against {before.name}: 1 row added, 1 row removed, 1 row relabelled, 1 row moved; 4 unchanged."
+    )
+    assert shown.paragraphs == [said]
+    assert json.loads(machine(shown)) == found
 
 
 def test_pairs_and_numbers_are_compared(tmp_path: Path) -> None:
@@ -121,7 +123,8 @@ def test_pairs_and_numbers_are_compared(tmp_path: Path) -> None:
     task: dict[str, Any] = {"labels": [], "problem_type": "regression", "is_pair": True}
     before = write(tmp_path / "before", {"train": {**columns, "label": pa.array([0.5, 1.5], pa.float32())}}, **task)
     after = write(tmp_path / "after", {"train": {**columns, "label": pa.array([0.5, 0.1], pa.float32())}}, **task)
-    found = data_changes.between(before, after)
+    shown = data_changes.compared(before, after)
+    found = shown.value
     assert rows_of(found) == {(UNCHANGED, "train", "train"): 1, (RELABELLED, "train", "train"): 1}
     assert found["labels"] == []
     (example,) = found["examples"]
@@ -142,10 +145,10 @@ def test_rows_with_several_labels_count_for_each(tmp_path: Path) -> None:
     train = {"train": {"text": ["a", "b", "c"], "label": labels}}
     task: dict[str, Any] = {"labels": ["angry", "sad"], "problem_type": "multi_label"}
     first, second = (write(tmp_path / name, train, **task) for name in "12")
-    found = data_changes.between(first, second)
+    shown = data_changes.compared(first, second)
+    found = shown.value
     assert [tuple(row.values()) for row in found["labels"]] == [("(none)", 1, 1), ("angry", 1, 1), ("sad", 2, 2)]
-    shown = terminal(data_changes.output("v1", "v2", found))
-    assert shown.endswith("v2 against v1: the same rows, perhaps in another order; 3 unchanged.")
+    assert shown.paragraphs[0].endswith(": the same rows, perhaps in another order; 3 unchanged.")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: Path, content: bytes, say
     second = write(tmp_path / "2", {"train": {"text": ["a", "c"], "label": [0, 1]}})
     (tmp_path / "2" / file).write_bytes(content)
     with pytest.raises(DataError, match=f"^{second.name}: .*{says}"):
-        data_changes.between(first, second)
+        data_changes.compared(first, second)
 
 
 def test_hostile_texts_and_labels_are_inert(tmp_path: Path) -> None:
@@ -171,7 +174,6 @@ def test_hostile_texts_and_labels_are_inert(tmp_path: Path) -> None:
     hostile = "\x1b[31mred | @team ![x](y) <script>"
     first = write(tmp_path / "1", {"train": {"text": ["a"], "label": [0]}}, labels=[hostile, "b"])
     second = write(tmp_path / "2", {"train": {"text": [hostile], "label": [0]}}, labels=[hostile, "b"])
-    found = data_changes.between(first, second)
-    shown = data_changes.output("v1", "v2", found)
+    shown = data_changes.compared(first, second)
     assert "\x1b" not in terminal(shown)
     assert not any(part in pull_request(shown) for part in ("<script", "@team", "![x]", "\x1b"))
