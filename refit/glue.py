@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from refit import params, repo
 from refit.errors import ParamsError, RefitError
+from refit.evaluation.metrics import SCORES
 from refit.experiments import runner
 from refit.stage import run
 
@@ -36,9 +37,7 @@ Scores = dict[str, dict[str, float]]  # {split: {score: value}}
 
 def main() -> None:
     """Run whatever has not finished yet, then print the table. Raises RefitError if a run failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m refit.glue", description="Run tasks × seeds, print the GLUE table."
-    )
+    parser = argparse.ArgumentParser(prog="python -m refit.glue", description="Run tasks and print the GLUE table.")
     parser.add_argument("--tasks", nargs="+", help="names of recipes in --recipes (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
@@ -104,12 +103,7 @@ def table(results: Mapping[Key, Scores | str]) -> str:
 
 def _flat(scores: Scores) -> dict[str, float]:
     """{split and name: value} of the scores of a run."""
-    return {
-        f"{split} {name}": value
-        for split, of_split in scores.items()
-        for name, value in of_split.items()
-        if name not in ("rows", "loss")
-    }
+    return {f"{split} {name}": value for split, of in scores.items() for name, value in of.items() if name in SCORES}
 
 
 def _run(key: Key, changes: dict[str, Any]) -> Scores | str:

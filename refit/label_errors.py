@@ -27,16 +27,11 @@ from refit.storage import files
 
 CROSS_VALIDATION = dict.fromkeys(("folds", "fold", "eval_rows"))  # the params that it changes
 COLUMNS = ("label", "predicted", "probability", "text", "text_pair")
-ADVICE = (
-    "for all rows: dvc exp run --queue -n cv -S folds=5 -S 'fold=range(1,6)' -S eval_rows=all, then dvc queue start"
-)
 
 
 def main() -> None:
     """Print the most likely label errors; with --out, write all of them to a file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m refit.label_errors", description="List the rows whose label is most likely wrong."
-    )
+    parser = argparse.ArgumentParser(prog="python -m refit.label_errors", description="List likely label errors.")
     parser.add_argument("revisions", nargs="*", metavar="REV", help="the run of a fold: an experiment, commit or tag")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="rows to print (default: 20)")
     parser.add_argument("--out", type=Path, metavar="FILE.csv", help="a new file for all of them, to correct")
@@ -53,7 +48,7 @@ def main() -> None:
     folds = examined.params.get("folds", 0)
     if len(examined.folds) < max(folds, 2):
         part = f"the rows of {len(examined.folds)} of {folds} folds" if folds else "the validation rows"
-        print(f"label_errors: only {part} were examined; {ADVICE}", file=sys.stderr)
+        print(f"label_errors: only {part} were examined; for all, see docs/label_errors.md", file=sys.stderr)
     if out:
         text = io.StringIO()  # texts are exactly those of the data, so that a corrected label finds its row
         writer = csv.DictWriter(text, list(errors[0]) if errors else COLUMNS, lineterminator="\n")

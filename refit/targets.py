@@ -18,8 +18,7 @@ def checked(option: str, given: Path, is_ours: Callable[[Path], bool]) -> Path:
     """
     target = Path(os.path.realpath(given))
     folder = next(parent for parent in target.parents if os.path.lexists(parent))
-    taken = _why_taken(target, folder)
-    if taken:
+    if taken := _why_taken(target, folder):
         raise UsageError(f"{option} {given}: {taken}; choose another place")
     try:
         if target.is_dir():

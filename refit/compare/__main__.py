@@ -16,7 +16,6 @@ from refit.stage import run
 EXAMPLES = """\
 examples:
   python -m refit.compare                         the workspace with the last commit
-  python -m refit.compare main                    the workspace with main
   python -m refit.compare v1 v2 gummy-pion        two tags and a DVC experiment, each with the first
   python -m refit.compare main~10..main           every commit of the range that changed the scores
   python -m refit.compare main --flips            the examples that became right or wrong
@@ -25,9 +24,7 @@ examples:
   python -m refit.compare origin/main --md --fail-if-worse      check and comment of a pull request
   python -m refit.compare --fail-under 0.55       minimum for the task's main score (on test if it has labels)
 
-Runs that differ only in `seed` are pooled: their score is the mean and standard deviation. So are runs that differ only
-in `fold`; on validation they are scored as one run, which has predicted every row once.
-The workspace is not changed; predictions come from DVC's cache or its remote.
+Runs that differ only in `seed` or `fold` are pooled (docs/compare.md). The workspace is not changed.
 
 exit codes: 0 success; 1 a --fail option is not met; 2 and 64 wrong arguments; 65 the runs cannot be compared;
 69 a file could not be fetched"""
@@ -41,9 +38,7 @@ def main() -> None:
         about_scores = chosen.common_rows or chosen.flips or chosen.fail_if_worse or chosen.fail_under is not None
         if len(revisions) != 2 or about_scores:
             given = f"{len(revisions)} revisions" + " and options about scores" * about_scores
-            raise UsageError(
-                f"--data: got {given}, need two different revisions, and no --common-rows, --flips, --fail-..."
-            )
+            raise UsageError(f"--data: got {given}, need two different revisions and no option about scores")
         print(chosen.write(data_changes.compared(*revisions)), flush=True)
         return
     read = [runs.read(revision) for revision in revisions]
@@ -68,9 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    about = (
-        "a commit, tag, branch, experiment, range A..B or workspace; default: HEAD; one is compared with the workspace"
-    )
+    about = "a commit, tag, branch, experiment, range A..B or workspace; one alone is compared with the workspace"
     parser.add_argument("revisions", nargs="*", metavar="REV", help=about)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--md", dest="write", action="store_const", const=output.pull_request, help="print Markdown")

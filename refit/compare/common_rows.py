@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from refit.compare import data_changes
 from refit.compare.runs import Run, scores_of
-from refit.data.checks import Hashes
 from refit.errors import DataError, NetworkError, RefitError
 from refit.escaping import one_line
 
@@ -57,7 +56,7 @@ def restricted(runs: Sequence[Run]) -> list[Run]:
             raise DataError(f"--common-rows: {first.name} and {run.name} have other labels ({known})")
     assert first.task
     for split in (split for split in first.predicted if all(split in run.predicted for run in runs)):
-        of_runs = [_keys(run, split) for run in runs]
+        of_runs = [data_changes.keys(_data(run, split).take(run.predicted[split]["row"]), ["label"]) for run in runs]
         common = of_runs[0][np.isin(of_runs[0], reduce(np.intersect1d, of_runs))]
         for run, keys, found in zip(runs, of_runs, predicted, strict=True):
             order = np.argsort(keys)
@@ -81,10 +80,6 @@ def restricted(runs: Sequence[Run]) -> list[Run]:
         )
         for run, found in zip(runs, predicted, strict=True)
     ]
-
-
-def _keys(run: Run, split: str) -> Hashes:
-    return data_changes.keys(_data(run, split).take(run.predicted[split]["row"]), ["label"])
 
 
 @cache

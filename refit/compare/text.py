@@ -30,10 +30,9 @@ def output(compared: Comparison, flips: Sequence[dict[str, Any]] | None = None) 
         ],
         "revisions": [
             {"name": run.name, "commit": run.revision.commit, "title": run.revision.title, "task": run.task_name,
-             "scores": run.scores, "params": run.params}
+             "scores": run.scores, "params": run.params, "group": group.name}
             for group in compared.groups for run in group.runs
         ],
-        "groups": [{"name": group.name, "revisions": [run.name for run in group.runs]} for group in compared.groups],
         "params_that_differ": compared.params,
         "code_and_data_that_differ": compared.inputs,
         "notes": compared.notes,
