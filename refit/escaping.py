@@ -13,6 +13,9 @@ _VISIBLE = (
     | dict.fromkeys(range(0x80, 0xA0), "�")
     | {code: f"[U+{code:04X}]" for code in range(0x202A, 0x202F)}
 )
+# What Markdown may not display as it is. A dot after a letter may make a link (`www.`); an underscore opens emphasis
+# unless it follows a letter or digit.
+_MARKUP = re.compile(r"[!-$&*:<>?@\[-^`{-~]|(?<![^\W_])_|(?<=[^\W\d_])\.")
 # What makes a spreadsheet read a cell as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
@@ -40,21 +43,14 @@ def one_line(text: str, most: int = LONGEST) -> str:
 
     Runs of white space become one space; characters that control the terminal or the text direction become U+FFFD.
     """
-    shown = "".join(
-        " " if character.isspace() else "\N{REPLACEMENT CHARACTER}" if _is_control(character) else character
-        for character in text
-    )
-    shown = " ".join(shown.split())
+    plain = " ".join(text.split())
+    shown = "".join("\N{REPLACEMENT CHARACTER}" if _is_control(character) else character for character in plain)
     return shown if len(shown) <= most else cut(shown, most - 1)[0]
 
 
 def markdown(text: str, most: int = LONGEST) -> str:
     """A text on one line that Markdown and HTML display literally, without markup, links, mentions or table columns."""
-    line = one_line(text, most)
-    return "".join(
-        character if _is_literal(character, before) else f"&#{ord(character)};"
-        for before, character in zip(f" {line}", line, strict=False)
-    )
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", one_line(text, most))
 
 
 def code(text: str, most: int = LONGEST) -> str:
@@ -69,22 +65,9 @@ def csv_cell(text: str) -> str:
     return f"'{plain}" if plain.strip()[:1] in _FORMULA_STARTS and not is_number else plain
 
 
-def _is_literal(character: str, before: str) -> bool:
-    """Whether Markdown displays a character as it is, after the character `before`.
-
-    A dot after a letter may make a link (`www.`); an underscore opens emphasis unless it follows a letter or digit.
-    """
-    if character == ".":
-        return not before.isalpha()
-    if character == "_":
-        return before.isalnum()
-    return not character.isascii() or character.isalnum() or character in " ,;=/%'()+-"
-
-
 def _is_control(character: str) -> bool:
     """Whether a character is a control code (Cc), a lone surrogate (Cs) or a format code (Cf).
 
     Joiners (U+200C and U+200D, Cf) are not counted: some scripts spell words with them.
     """
-    kind = unicodedata.category(character)
-    return kind in ("Cc", "Cs") or (kind == "Cf" and character not in "\u200c\u200d")
+    return unicodedata.category(character) in ("Cc", "Cs", "Cf") and character not in "\u200c\u200d"

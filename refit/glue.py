@@ -21,6 +21,7 @@ from tabulate import tabulate
 
 from refit import params, repo
 from refit.errors import ParamsError, RefitError
+from refit.evaluation.metrics import SCORES
 from refit.experiments import runner
 from refit.stage import run
 
@@ -36,9 +37,7 @@ Scores = dict[str, dict[str, float]]  # {split: {score: value}}
 
 def main() -> None:
     """Run whatever has not finished yet, then print the table. Raises RefitError if a run failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m refit.glue", description="Run tasks × seeds, print the GLUE table."
-    )
+    parser = argparse.ArgumentParser(prog="python -m refit.glue", description="Run tasks and print the GLUE table.")
     parser.add_argument("--tasks", nargs="+", help="names of recipes in --recipes (default: all)")
     parser.add_argument("--seeds", nargs="+", type=int, default=[42])
     parser.add_argument("--set", nargs="+", default=[], metavar="PARAM=VALUE", help="changes to every recipe")
@@ -87,18 +86,15 @@ def average(scores: Mapping[str, Scores]) -> float | None:
 
 def table(results: Mapping[Key, Scores | str]) -> str:
     """One line per task and score (mean and standard deviation over the seeds), and one per failed run."""
-    lines: list[tuple[str, ...]] = []
-    finished: dict[int, dict[str, Scores]] = {seed: {} for _, seed in results}
-    for task in dict.fromkeys(task for task, _ in results):
-        of_scores: dict[str, list[float]] = {}
-        for seed, result in ((seed, result) for (name, seed), result in results.items() if name == task):
-            if isinstance(result, str):
-                lines.append((task, f"seed {seed}", "", result))
-                continue
-            finished[seed][task] = result
+    values: dict[tuple[str, str], list[float]] = {}
+    finished: dict[int, dict[str, Scores]] = {}
+    for (task, seed), result in results.items():
+        if not isinstance(result, str):
+            finished.setdefault(seed, {})[task] = result
             for score, value in _flat(result).items():
-                of_scores.setdefault(score, []).append(100 * value)
-        lines += [(task, score, str(len(values)), _mean(values)) for score, values in of_scores.items()]
+                values.setdefault((task, score), []).append(100 * value)
+    lines = [(task, score, str(len(of)), _mean(of)) for (task, score), of in values.items()]
+    lines += [(task, f"seed {seed}", "", of) for (task, seed), of in results.items() if isinstance(of, str)]
     averages = [found for scores in finished.values() if (found := average(scores)) is not None]
     mean = _mean(averages) if averages else "needs all nine tasks with the same seed"
     lines.append(("GLUE", "average", str(len(averages) or ""), mean))
@@ -107,12 +103,7 @@ def table(results: Mapping[Key, Scores | str]) -> str:
 
 def _flat(scores: Scores) -> dict[str, float]:
     """{split and name: value} of the scores of a run."""
-    return {
-        f"{split} {name}": value
-        for split, of_split in scores.items()
-        for name, value in of_split.items()
-        if name not in ("rows", "loss")
-    }
+    return {f"{split} {name}": value for split, of in scores.items() for name, value in of.items() if name in SCORES}
 
 
 def _run(key: Key, changes: dict[str, Any]) -> Scores | str:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,6 @@ from refit import paths
 from refit.errors import DataError, NetworkError, UsageError
 
 WORKSPACE = "workspace"
-
-
-class CommandFailedError(DataError):
-    """A git or DVC command failed; the text is the command and the reason that it gave."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +35,10 @@ class Revision:
 
     def from_git(self, path: Path) -> bytes | None:
         """The content of a file in git, or on disk for the workspace; None if there is no such file."""
-        if self.commit is not None:
-            return file_at(self.commit, path.as_posix())
-        return path.read_bytes() if path.is_file() else None
+        if self.commit is None:
+            return path.read_bytes() if path.is_file() else None
+        done = subprocess.run(["git", "show", f"{self.commit}:{path.as_posix()}"], capture_output=True, check=False)
+        return done.stdout if done.returncode == 0 else None
 
     def from_dvc(self, path: Path) -> bytes:
         """The content of a DVC-tracked file. Raises NetworkError if neither cache nor remote has it."""
@@ -51,11 +48,6 @@ class Revision:
         """Copy a DVC-tracked file or folder. Raises NetworkError if neither cache nor remote has it."""
         target.parent.mkdir(parents=True, exist_ok=True)
         self._read(path, lambda tree: tree.get(path.as_posix(), str(target), recursive=tree.isdir(path.as_posix())))
-
-    def names_from_dvc(self, folder: Path) -> list[str]:
-        """The file names in a DVC-tracked folder. Raises NetworkError if neither cache nor remote has its listing."""
-        listed = self._read(folder, lambda tree: tree.ls(folder.as_posix(), detail=False))
-        return [Path(path).name for path in listed]
 
     def _read(self, path: Path, read: Callable[[Any], Any]) -> Any:
         try:
@@ -72,38 +64,36 @@ class Revision:
 
     @cached_property
     def _dvc(self) -> Any:
+        """With the workspace's remote for every revision: an old commit may name none, or one that has moved."""
         from dvc.api import DVCFileSystem
+        from dvc.repo import Repo
 
-        remote, config = _default_remote()
-        return DVCFileSystem(".", rev=self.commit, remote=remote, config=config)
+        with Repo() as repo:
+            name = repo.config["core"].get("remote")
+            config = {"remote": {name: repo.config["remote"][name]}} if name else {}
+        return DVCFileSystem(".", rev=self.commit, remote=name, config=config)
 
 
 def command(*words: str | Path, cwd: Path | None = None) -> str:
-    """The standard output of a command. Raises CommandFailedError."""
+    """The standard output of a command. Raises DataError."""
     done = subprocess.run([str(word) for word in words], cwd=cwd, capture_output=True, check=False)
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
         reason = next((line for line in lines if line.startswith(("fatal: ", "error: ", "ERROR: "))), lines[-1])
-        raise CommandFailedError(f"{words[0]} {words[1]}: {reason.partition(': ')[2] or reason}")
+        raise DataError(f"{words[0]} {words[1]}: {reason.partition(': ')[2] or reason}")
     return done.stdout.decode(errors="replace")
 
 
 def git(*arguments: str | Path, cwd: Path | None = None) -> str:
-    """The standard output of a git command. Raises CommandFailedError."""
+    """The standard output of a git command. Raises DataError."""
     return command("git", *arguments, cwd=cwd)
 
 
 def try_git(*arguments: str | Path) -> str | None:
     """The standard output of a git command, or None if it fails."""
-    with suppress(CommandFailedError):
+    with suppress(DataError):
         return git(*arguments)
     return None
-
-
-def file_at(commit: str, path: str) -> bytes | None:
-    """The content of a file in a commit, or None if the commit has no such file."""
-    done = subprocess.run(["git", "show", f"{commit}:{path}"], capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
 
 
 def parse_yaml(content: bytes | str) -> Any:
@@ -121,7 +111,7 @@ def check_repository() -> None:
     """Raise UsageError unless the current folder is in a git repository with a commit."""
     try:
         git("rev-parse", "--verify", "HEAD")
-    except CommandFailedError as error:
+    except DataError as error:
         raise UsageError(
             "need a git repository with a commit; get the code with git clone, or run here: git init, "
             f"git add --all, git commit ({error})"
@@ -149,17 +139,15 @@ def single(name: str) -> Revision:
     """The revision with this name. Raises UsageError."""
     check_repository()
     if name == WORKSPACE:
-        return Revision(name=WORKSPACE, commit=None, title="the files as they are now")
-    commit = _commit(name)
-    if commit is not None:
-        return Revision(name=name, commit=commit, title=_title(commit))
+        return Revision(name, None, "the files as they are now")
+    if found := try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"):
+        return Revision(name, found.strip(), _title(found.strip()))
     commit = experiment(name)
     if commit is None:
         raise UsageError(
             f"{name}: no commit, branch, tag or experiment of this name here; see: git log --oneline, dvc exp show"
         )
-    title = f"an experiment on: {_title(f'{commit}^')}"
-    return Revision(name=name, commit=commit, title=title, push=f"dvc exp push origin {name}")
+    return Revision(name, commit, f"an experiment on: {_title(f'{commit}^')}", push=f"dvc exp push origin {name}")
 
 
 def experiment(name: str) -> str | None:
@@ -173,31 +161,17 @@ def experiment(name: str) -> str | None:
     return commits.get(f"refs/exps/{head[:2]}/{head[2:].strip()}/{name}") or next(iter(commits.values()), None)
 
 
-def _commit(name: str) -> str | None:
-    found = try_git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    return found.strip() if found else None
-
-
 def _range(name: str) -> list[Revision]:
     try:
         log = git("log", "--reverse", "--format=%H", "--end-of-options", name, "--", paths.SCORES)
-    except CommandFailedError as error:
+    except DataError as error:
         raise UsageError(f"{name}: need a range of commits, such as main~5..main ({error})") from None
-    changed = [commit for commit in log.split() if file_at(commit, paths.SCORES.as_posix()) is not None]
-    if not changed:
+    changed = [Revision(commit[:7], commit, _title(commit)) for commit in log.split()]
+    found = [revision for revision in changed if revision.from_git(paths.SCORES) is not None]
+    if not found:
         raise UsageError(f"{name}: no commit in this range changed {paths.SCORES}; give a wider range")
-    return [Revision(name=commit[:7], commit=commit, title=_title(commit)) for commit in changed]
+    return found
 
 
 def _title(commit: str) -> str:
     return git("log", "-1", "--format=%s", commit).strip()
-
-
-@cache
-def _default_remote() -> tuple[str | None, dict[str, Any]]:
-    """The workspace's DVC remote, used for every revision: an old commit may name none, or one that has moved."""
-    from dvc.repo import Repo
-
-    with Repo() as repo:
-        name = repo.config["core"].get("remote")
-        return name, {"remote": {name: repo.config["remote"][name]}} if name else {}

@@ -49,10 +49,10 @@ def scores() -> str:
     ]
     head = ["task", "split", "score", "value", "95% interval", "TF-IDF", "difference to TF-IDF"]
     task = TaskRecord.read(paths.TASK)
-    return "\n".join([_table(head, rows), "", *_about_tfidf(task, details[task.name]), *_about_people(task)])
+    return "\n".join([_table(head, rows), "", *_remarks(task, details[task.name])])
 
 
-def _about_tfidf(task: TaskRecord, details: dict[str, Any]) -> Iterator[str]:
+def _remarks(task: TaskRecord, details: dict[str, Any]) -> Iterator[str]:
     path = paths.LOCAL_SPEED / "baseline.json"
     seconds = f" in {files.read_json(path)['seconds']:.0f} s" if path.is_file() else ""
     yield f"TF-IDF is a linear model, trained{seconds} on the same examples. real: p < {LEVEL}, by a paired test."
@@ -60,9 +60,6 @@ def _about_tfidf(task: TaskRecord, details: dict[str, Any]) -> Iterator[str]:
     if not is_better(details[split]["baseline"][task.best_score]):
         name = f"{task.best_score} on {split}"
         yield f"The {name} is not shown to be better than that of a linear model that trains{seconds or ' in seconds'}."
-
-
-def _about_people(task: TaskRecord) -> Iterator[str]:
     for who, of in task.human.items():
         scores = ", ".join(f"{name} {value:.3f}" for name, value in of.items())
         yield f"People: {who} against the mean of the others: {scores}"
@@ -78,16 +75,12 @@ def timings() -> str:
     for stage in (*STAGES, "report"):
         path = paths.LOCAL_SPEED / f"{stage}.json"
         if path.is_file():
-            figures = files.read_json(path)
-            speeds = (_per_second(figures, unit) for unit in ("rows", "tokens"))
-            rows.append((stage, f"{figures['seconds']:.2f}", *speeds, f"{figures['peak_memory_mb']:,} MB"))
+            of = files.read_json(path)
+            seconds = of.get("loop_seconds", of["seconds"])  # rounded: of a short stage 0.0
+            speeds = (f"{of[unit] / seconds:,.0f}" if unit in of and seconds else "" for unit in ("rows", "tokens"))
+            rows.append((stage, f"{of['seconds']:.2f}", *speeds, f"{of['peak_memory_mb']:,} MB"))
     head = ["stage", "seconds", "rows/s", "tokens/s", "peak memory"]
     return _table(head, rows, ["left", *["right"] * 4]) if rows else ""
-
-
-def _per_second(figures: dict[str, Any], unit: str) -> str:
-    seconds = figures.get("loop_seconds", figures["seconds"])  # seconds are rounded, so a short stage took 0.0
-    return f"{figures[unit] / seconds:,.0f}" if unit in figures and seconds else ""
 
 
 def _table(head: list[str], rows: Iterable[Sequence[str]], colalign: Sequence[str] | None = None) -> str:

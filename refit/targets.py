@@ -18,14 +18,14 @@ def checked(option: str, given: Path, is_ours: Callable[[Path], bool]) -> Path:
     """
     target = Path(os.path.realpath(given))
     folder = next(parent for parent in target.parents if os.path.lexists(parent))
-    taken = _why_taken(target, folder)
-    if taken:
+    if taken := _why_taken(target, folder):
         raise UsageError(f"{option} {given}: {taken}; choose another place")
     try:
         if target.is_dir():
             raise UsageError(f"{option} {given}: is a folder; need the name of a file")
         if os.path.lexists(target) and not (target.is_file() and is_ours(target)):
-            raise UsageError(f"{option} {given}: exists, and refit did not write it; choose another name")
+            what = "exists, and refit did not write it, or you may have changed it"
+            raise UsageError(f"{option} {given}: {what}; choose another name")
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

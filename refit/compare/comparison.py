@@ -1,17 +1,17 @@
 """Compare runs with the first of them: which are comparable, what differs, and which differences are real."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from refit import paths
-from refit.compare import common_rows, cross_validation
-from refit.compare.runs import Run
-from refit.escaping import one_line
+from refit.compare.common_rows import why_not
+from refit.compare.runs import Run, scores_of
 from refit.evaluation import bootstrap, significance
 from refit.evaluation.metrics import SCORES
+from refit.evaluation.predictions import arrays
 from refit.params import formatted
 
 REAL = "real"
@@ -40,8 +40,11 @@ class Group:
         return [name for name in ("seed", "fold") if len({run.params.get(name) for run in self.runs}) > 1]
 
     def of(self, split: str) -> list[Run]:
-        """The runs to score on a split; the folds of a cross-validation are one run on validation."""
-        return cross_validation.pooled(self.runs) if split == "validation" else self.runs
+        """The runs to score on a split: on validation, the folds of each seed are one run."""
+        if split != "validation" or not self.runs[0].params.get("folds"):
+            return self.runs
+        seeds = dict.fromkeys(run.params.get("seed") for run in self.runs)
+        return [_pooled([run for run in self.runs if run.params.get("seed") == seed]) for seed in seeds]
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,6 @@ class Line:
     `deviation` is the standard deviation over the seeds of a group (on test over its folds, too), `interval` a single
     run's 95% interval. `against` is the first group, or None if this is it. `corrected` is the p-value of `test` after
     Holm's correction over all lines. Unavailable values are None; `reason` says why there is no test.
-    `on_common_rows`: all numbers are of the rows that `group` (or that which is compared with it) and the first group
-    both have.
     """
 
     task: str
@@ -68,7 +69,6 @@ class Line:
     corrected: float | None = None
     verdict: str = ""
     reason: str = ""
-    on_common_rows: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,47 +86,30 @@ class Comparison:
     inputs: list[str]  # code and data that differ
     notes: list[str]
 
-    @property
-    def runs(self) -> list[Run]:
-        """Every run, group by group."""
-        return [run for group in self.groups for run in group.runs]
-
-    def headline(self, lines: Sequence[Line] | None = None) -> Line | None:
-        """The line of the task's main score for the last group, on test if it has labels; None if it is unknown.
-
-        It is one of `lines`, by default those that compare the groups.
-        """
+    def headline(self, lines: Sequence[Line]) -> Line | None:
+        """Of some lines, that of the task's main score for the last group, on test if it has labels, if it is known."""
         task = self.last.runs[0].task
-        chosen = self.lines if lines is None else lines
-        found = (line for line in chosen if line.group is self.last and task and line.score == task.best_score)
+        found = (line for line in lines if line.group is self.last and task and line.score == task.best_score)
         return next(found, None)
 
 
-def compare(runs: Sequence[Run], baselines: Sequence[Run] = (), *, on_common_rows: bool = False) -> Comparison:
-    """Group the runs, then compare every group with the first one of its task, and the last one with its baseline.
-
-    `baselines` are those of `last_folds`.
-    """
+def compare(runs: Sequence[Run], baseline_of: Callable[[Run], Run | None] = lambda run: None) -> Comparison:
+    """Group the runs, then compare every group with the first one of its task, and the last one with its baseline."""
     groups = grouped(runs)
-    lines: list[Line] = []
-    for task in dict.fromkeys(run.task_name for run in runs):
-        of_task = [group for group in groups if group.runs[0].task_name == task]
-        lines += _lines_on_common_rows(of_task) if on_common_rows and len(of_task) > 1 else _lines(of_task)
-    last = _last(groups, runs)
+    tasks = dict.fromkeys(run.task_name for run in runs)
+    lines = (line for task in tasks for line in _lines([of for of in groups if of.runs[0].task_name == task]))
+    last = next(group for group in groups if runs[-1] in group.runs)
+    folds = (run for run in last.runs if run.params.get("seed") == runs[-1].params.get("seed"))
+    baselines = [baseline for run in folds if (baseline := baseline_of(run))]
     return Comparison(
         groups=groups,
         lines=_judged(lines),
         last=last,
-        baseline=[line for line in _judged(_lines([Group([*baselines]), last])) if line.test] if baselines else [],
+        baseline=[line for line in _judged(_lines([Group(baselines), last])) if line.test] if baselines else [],
         params=_params_that_differ(groups),
         inputs=_inputs_that_differ(runs),
         notes=list(_notes(runs, groups)),
     )
-
-
-def last_folds(runs: Sequence[Run]) -> list[Run]:
-    """The last run, with the other folds of its cross-validation."""
-    return [run for run in _last(grouped(runs), runs).runs if run.params.get("seed") == runs[-1].params.get("seed")]
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
@@ -142,92 +125,6 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
     return [Group(list(pool.values())) for pool in pools.values()]
 
 
-def _last(groups: list[Group], runs: Sequence[Run]) -> Group:
-    return next(group for group in groups if runs[-1] in group.runs)
-
-
-def why_not(first: Run, second: Run, split: str) -> str | None:
-    """Why the scores of two runs that have predictions are not comparable on a split; None if they are."""
-    if first.folds or second.folds:
-        these, those = (", ".join(str(fold.params["fold"]) for fold in run.folds) or "none" for run in (first, second))
-        if these != those:
-            return f"other folds: {these} and {those}"
-        pairs = zip(first.folds, second.folds, strict=True)
-        return next((why for pair in pairs if (why := why_not(*pair, split))), None)
-    assert first.task is not None
-    assert second.task is not None
-    if first.task.labels != second.task.labels:
-        only = ", ".join(sorted(set(first.task.labels) ^ set(second.task.labels)))
-        return one_line(f"other labels: only one of the two has {only}" if only else "other order of labels")
-    return common_rows.other_rows(first, second, split)
-
-
-def _lines(groups: list[Group]) -> Iterator[Line]:
-    """Every score of the groups of one task: on test first, because no model was chosen on it."""
-    scores = [(split, name) for group in groups for split, of in group.runs[0].scores.items() for name in of]
-    for split, name in sorted({(split, name) for split, name in scores if name in SCORES}):
-        having = [group for group in groups if name in group.runs[0].scores.get(split, {})]
-        for group in having:
-            line = _line(split, name, group)
-            yield line if group is having[0] else _compared(line, having[0])
-
-
-def _lines_on_common_rows(groups: list[Group]) -> Iterator[Line]:
-    """The scores of the first group and each other one on the rows that these two have."""
-    for group in groups[1:]:
-        first, other = (Group(runs) for runs in common_rows.restricted(groups[0].runs, group.runs))
-        for line in _lines([first, other]):
-            pair = (group, groups[0]) if line.group is other else (groups[0], None)
-            yield replace(line, group=pair[0], against=pair[1], on_common_rows=True)
-        lost = {*groups[0].runs[0].scores, *group.runs[0].scores} - first.runs[0].scores.keys()
-        yield from (line for line in (_lines([groups[0], group]) if lost else ()) if line.split in lost)
-
-
-def _line(split: str, name: str, group: Group) -> Line:
-    runs = group.of(split)
-    run = runs[0]
-    values = [of.scores[split][name] for of in runs]
-    line = Line(run.task_name, split, name, int(run.scores[split]["rows"]), group, float(np.mean(values)))
-    if len(values) > 1:
-        return replace(line, deviation=float(np.std(values, ddof=1)))
-    if run.predicted:
-        predicted = run.predicted[split]
-        return replace(line, interval=bootstrap.interval(name, predicted.labels, predicted.predictions))
-    return line
-
-
-def _compared(line: Line, first: Group) -> Line:
-    """The line with a significance test of its difference to the first group, or the reason why there is none."""
-    line = replace(line, against=first)
-    runs = [*first.of(line.split), *line.group.of(line.split)]
-    missing = next((run.missing for run in runs if run.missing), None)
-    if missing:
-        return replace(line, verdict=UNKNOWN, reason=missing)
-    refused = next((why for run in runs[1:] if (why := why_not(runs[0], run, line.split))), None)
-    if refused:
-        return replace(line, verdict=REFUSED, reason=f"{line.group.name} against {first.name}, {line.split}: {refused}")
-    labels = runs[0].predicted[line.split].labels
-    before, after = (
-        [run.predicted[line.split].predictions for run in group.of(line.split)] for group in (first, line.group)
-    )
-    if len(runs) > 2:
-        return replace(line, test=significance.group_difference(line.score, labels, before, after))
-    test = significance.difference(line.score, labels, before[0], after[0])
-    return replace(line, test=test, verdict=SAME if np.array_equal(before[0], after[0]) else "")
-
-
-def _judged(lines: Iterable[Line]) -> list[Line]:
-    """The lines with their corrected p-values and verdicts."""
-    lines = list(lines)
-    corrected = iter(significance.holm([line.test.p for line in lines if line.test]))
-    judged = []
-    for line in lines:
-        p = next(corrected) if line.test else None
-        verdict = line.verdict or ("" if p is None else REAL if p < significance.LEVEL else CHANCE)
-        judged.append(replace(line, corrected=p, verdict=verdict))
-    return judged
-
-
 def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
     """Each param with more than one value: one text per group, which lists all seeds of the group."""
     names = dict.fromkeys(name for group in groups for run in group.runs for name in run.params)
@@ -240,10 +137,79 @@ def _params_that_differ(groups: list[Group]) -> dict[str, list[str]]:
 
 def _inputs_that_differ(runs: Sequence[Run]) -> list[str]:
     """The code and data that differ between the runs, without what the pipeline computes from them."""
-    computed = (f"{paths.TOKENIZED}", f"{paths.SAMPLED}", f"{paths.BASELINE}", f"{paths.RAW}/", f"{paths.BASE_MODEL}/")
     known = [run.inputs for run in runs if run.inputs is not None]
-    names = sorted({name for of in known for name in of if not name.startswith(computed)})
+    names = sorted({name for of in known for name in of})
     return [name for name in names if len({of.get(name) for of in known}) > 1]
+
+
+def _pooled(runs: list[Run]) -> Run:
+    """The folds of a cross-validation as one run, which on validation has predicted all their rows.
+
+    Its scores are those of all predictions together, or if predictions are missing the mean of the folds' scores.
+    """
+    folds = sorted(runs, key=lambda run: int(run.params["fold"]))
+    scores = [run.scores["validation"] for run in folds]
+    values = {name: float(np.mean([of[name] for of in scores])) for name in scores[0]}
+    values["rows"] = sum(of["rows"] for of in scores)
+    predicted, missing = {}, next((run.missing for run in folds if run.missing), "")
+    if folds[0].task and not missing:
+        predicted["validation"] = pa.concat_tables(run.predicted["validation"] for run in folds)
+        values |= scores_of(folds[0].task, predicted["validation"])
+    return replace(folds[0], scores={"validation": values}, predicted=predicted, missing=missing, folds=tuple(folds))
+
+
+def _lines(groups: list[Group]) -> Iterator[Line]:
+    """Every score of the groups of one task: on test first, because no model was chosen on it."""
+    scores = {(split, name) for group in groups for split, of in group.runs[0].scores.items() for name in of}
+    for split, name in sorted(scores):
+        if name not in SCORES:  # the loss, the number of rows
+            continue
+        having = [group for group in groups if name in group.runs[0].scores.get(split, {})]
+        for group in having:
+            line = _line(split, name, group)
+            yield line if group is having[0] else _compared(line, having[0])
+
+
+def _line(split: str, name: str, group: Group) -> Line:
+    runs = group.of(split)
+    run = runs[0]
+    values = [of.scores[split][name] for of in runs]
+    line = Line(run.task_name, split, name, int(run.scores[split]["rows"]), group, float(np.mean(values)))
+    if len(values) > 1:
+        return replace(line, deviation=float(np.std(values, ddof=1)))
+    if run.predicted:
+        return replace(line, interval=bootstrap.interval(name, *arrays(run.predicted[split])))
+    return line
+
+
+def _compared(line: Line, first: Group) -> Line:
+    """The line with a significance test of its difference to the first group, or the reason why there is none."""
+    line = replace(line, against=first)
+    runs, firsts = [*first.of(line.split), *line.group.of(line.split)], len(first.of(line.split))
+    if missing := next((run.missing for run in runs if run.missing), None):
+        return replace(line, verdict=UNKNOWN, reason=missing)
+    if refused := next((why for run in runs[1:] if (why := why_not(runs[0], run, line.split))), None):
+        return replace(line, verdict=REFUSED, reason=f"{line.group.name} against {first.name}, {line.split}: {refused}")
+    labels, _ = arrays(runs[0].predicted[line.split])
+    predictions = [arrays(run.predicted[line.split])[1] for run in runs]
+    if len(runs) > 2:
+        sides = predictions[:firsts], predictions[firsts:]
+        return replace(line, test=significance.group_difference(line.score, labels, *sides))
+    same = SAME if np.array_equal(predictions[0], predictions[1]) else ""
+    return replace(line, test=significance.difference(line.score, labels, *predictions), verdict=same)
+
+
+def _judged(lines: Iterable[Line]) -> list[Line]:
+    """The lines with their corrected p-values and verdicts."""
+    lines = list(lines)
+    corrected = iter(significance.holm([line.test.p for line in lines if line.test]))
+    judged = []
+    for line in lines:
+        if line.test:
+            p = next(corrected)
+            line = replace(line, corrected=p, verdict=line.verdict or (REAL if p < significance.LEVEL else CHANCE))
+        judged.append(line)
+    return judged
 
 
 def _notes(runs: Sequence[Run], groups: list[Group]) -> Iterator[str]:
@@ -252,9 +218,9 @@ def _notes(runs: Sequence[Run], groups: list[Group]) -> Iterator[str]:
         if run.missing:
             yield f"{run.missing}. Intervals and differences need the predictions"
     for group in groups:
-        for run in group.of("validation"):
-            if 1 < len(run.folds) < run.params["folds"]:
-                yield f"{group.name}: {len(run.folds)} of {run.params['folds']} folds; validation has only their rows"
+        found, folds = len({run.params.get("fold") for run in group.runs}), group.runs[0].params.get("folds") or 0
+        if 1 < found < folds:
+            yield f"{group.name}: {found} of {folds} folds; validation has only their rows"
     if len(groups) == 1 and len(runs) > 1:
         varied = " and ".join(groups[0].varied)
         yield f"These runs differ only in their {varied}: there is nothing to compare; their spread is due to chance"

@@ -1,12 +1,15 @@
 """Read the run of a revision: scores and params from git, predictions from DVC's cache or remote."""
 
 import json
+import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from refit import paths
 from refit.data.task_record import TaskRecord
@@ -18,16 +21,6 @@ from refit.repo import Revision, parse_yaml
 
 LOCK = Path("dvc.lock")
 TOLERANCE = 2e-6  # scores.json has six decimals
-Column = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """The predictions on one split, sorted by row of the raw data; labels and predictions as metrics takes them."""
-
-    rows: Column
-    labels: Column
-    predictions: Column
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +28,9 @@ class Run:
     """The run of one revision.
 
     `scores` maps split → score → value, including `rows`. `params` are those that the scores were computed with.
-    `inputs` maps path → md5 for all code and data that do not depend on `seed`, and for a fold of a cross-validation
-    not on `fold`; None without a dvc.lock. `task` is data/raw/task.json, `predicted` the predictions on each split; if
-    they are None and empty, `missing` says why. `notes` are warnings about these numbers. `folds` are the runs that
-    were pooled to this one.
+    `inputs` maps path → md5 for all code and source data, None without a dvc.lock. `task` is data/raw/task.json,
+    `predicted` the predictions on each split (refit/evaluation/predictions.py) sorted by row; if they are None and
+    empty, `missing` says why. `notes` are warnings about these numbers. `folds` are the runs pooled to this one.
     """
 
     revision: Revision
@@ -47,7 +39,7 @@ class Run:
     params: dict[str, Any]
     inputs: dict[str, str] | None
     task: TaskRecord | None
-    predicted: dict[str, Predicted]
+    predicted: dict[str, pa.Table]
     missing: str
     notes: list[str]
     folds: "tuple[Run, ...]" = ()
@@ -57,14 +49,30 @@ class Run:
         """The name of the revision."""
         return self.revision.name
 
-    def texts(self, split: str, rows: Column) -> list[list[str]]:
-        """The text, and text_pair if there is one, of rows of data/raw. Raises NetworkError."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
-        content = self.revision.from_dvc(paths.RAW / f"{split}.parquet")
-        table = pq.ParquetFile(pa.BufferReader(content)).read().drop_columns("label").take(pa.array(rows))
-        return [list(of_row.values()) for of_row in table.to_pylist()]
+def task_record(revision: Revision) -> TaskRecord:
+    """The data/raw/task.json of a revision. Raises NetworkError or DataError."""
+    where = f"{revision.name}: {paths.TASK}"
+    try:
+        return TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), where)
+    except (ValueError, AttributeError):
+        raise DataError(f"{where} is not what this version of refit writes; run dvc repro") from None
+
+
+def scores_of(task: TaskRecord, predicted: pa.Table) -> dict[str, float]:
+    """The number of rows and the scores of predictions."""
+    return {"rows": len(predicted)} | {name: score(name, *arrays(predicted)) for name in task.scores}
+
+
+def texts(revision: Revision, split: str, rows: pa.Array) -> list[list[str]]:
+    """The text, and text_pair if there is one, of rows of data/raw. Raises NetworkError."""
+    return [list(of_row.values()) for of_row in _texts(revision, split).take(rows).to_pylist()]
+
+
+@lru_cache(maxsize=1)  # rows are asked for split by split
+def _texts(revision: Revision, split: str) -> pa.Table:
+    content = revision.from_dvc(paths.RAW / f"{split}.parquet")
+    return pq.ParquetFile(pa.BufferReader(content)).read().drop_columns("label")
 
 
 def read(revision: Revision) -> Run:
@@ -73,16 +81,14 @@ def read(revision: Revision) -> Run:
     stages, given = _yaml(revision, LOCK).get("stages", {}), _yaml(revision, paths.PARAMS)
     used = {name: value for stage in stages.values() for name, value in _stage_params(stage).items()}
     notes = []
-    stale = sorted(name for name, value in used.items() if name in given and given[name] != value)
-    if stale:
+    if stale := sorted(name for name, value in used.items() if name in given and given[name] != value):
         notes.append(f"{revision.name}: these scores were made with another {', '.join(stale)} than params.yaml has")
     task, predicted, missing = None, {}, ""
     try:
-        record = TaskRecord.parse(json.loads(revision.from_dvc(paths.TASK)), f"{revision.name}: {paths.TASK}")
-        predicted = _predicted(revision, paths.PREDICTIONS, record, scores)
-        task = record
+        task = task_record(revision)
+        predicted = _predicted(revision, paths.PREDICTIONS, task, scores)
     except RefitError as error:
-        missing = str(error)
+        task, missing = None, str(error)
     return Run(
         revision=revision, task_name=task_name, scores=scores, params=used or given,
         inputs=inputs(stages) if stages else None, task=task, predicted=predicted, missing=missing, notes=notes,
@@ -91,7 +97,7 @@ def read(revision: Revision) -> Run:
 
 def read_baseline(run: Run) -> Run | None:
     """The baseline of a run, as a run of its own; None if the revision has none or its predictions are not here."""
-    if run.task is None or run.revision.from_git(paths.BASELINE_SCORES) is None:
+    if run.task is None:
         return None
     try:
         _, scores = _scores(run.revision, paths.BASELINE_SCORES)
@@ -102,27 +108,14 @@ def read_baseline(run: Run) -> Run | None:
 
 
 def inputs(stages: dict[str, Any]) -> dict[str, str]:
-    """The hashes in dvc.lock of everything that stages read, except outputs that depend on `seed`, or on a `fold`."""
-    varied = {"seed", "fold"} if any(_stage_params(stage).get("folds") for stage in stages.values()) else {"seed"}
-    made: set[str] = set()  # these outputs
-    while True:
-        outs = {
-            out["path"]
-            for stage in stages.values()
-            if varied & _stage_params(stage).keys() or any(_within(dep["path"], made) for dep in stage.get("deps", []))
-            for out in stage.get("outs", [])
-        }
-        if outs == made:
-            break
-        made = outs
+    """The hashes in dvc.lock of the code and source data that stages read; the rest follows from these and params."""
+    outs = {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
+    computed = outs - {f"{paths.DATA_SOURCE}", f"{paths.MODEL_SOURCE}"}  # hashes of files that DVC does not know
     found = {f"the command of {name}": str(stage["cmd"]) for name, stage in stages.items()}
-    for stage in stages.values():
-        found |= {dep["path"]: dep.get("md5", "") for dep in stage.get("deps", []) if not _within(dep["path"], made)}
+    for dep in (dep for stage in stages.values() for dep in stage.get("deps", [])):
+        if not any(f"{dep['path']}/".startswith(f"{out}/") for out in computed):
+            found[dep["path"]] = dep.get("md5", "")
     return found
-
-
-def _within(path: str, folders: set[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _stage_params(stage: dict[str, Any]) -> dict[str, Any]:
@@ -152,26 +145,17 @@ def _yaml(revision: Revision, path: Path) -> dict[str, Any]:
 
 def _predicted(
     revision: Revision, path: Path, task: TaskRecord, scores: dict[str, dict[str, float]]
-) -> dict[str, Predicted]:
+) -> dict[str, pa.Table]:
     """The predictions on each split. Raises DataError unless they give these scores."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
     content = revision.from_dvc(path)
-    columns = ["split", "row", "label", "prediction", *(["probabilities"] if task.is_multi_label else [])]
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)
+        table = pq.ParquetFile(pa.BufferReader(content)).read().sort_by("row")
     except pa.ArrowException:
         raise DataError(f"{path} is not what this version of refit writes; run dvc repro") from None
-    table = table.sort_by("row")
-    found = {}
-    for split in scores:
-        of_split = table.filter(pc.equal(table["split"], split))
-        labels, predictions = arrays(of_split)
-        found[split] = Predicted(of_split["row"].to_numpy(), labels, predictions)
-        values = {name: score(name, labels, predictions) for name in task.scores}
-        if any(abs(value - scores[split].get(name, np.inf)) > TOLERANCE for name, value in values.items()):
+    found = {split: table.filter(pc.equal(table["split"], split)) for split in scores}
+    for split, predicted in found.items():
+        values = scores_of(task, predicted)
+        if any(abs(values[name] - scores[split].get(name, math.inf)) > TOLERANCE for name in task.scores):
             raise DataError(
                 f"{revision.name}: {path} does not give the scores in {paths.SCORES}: they are of two runs; run "
                 "dvc repro and commit both together"

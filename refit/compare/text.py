@@ -1,26 +1,14 @@
-"""Print a comparison: as text for a terminal, as Markdown for a pull request, as JSON for programs."""
+"""A comparison of scores as tables and sentences."""
 
-import json
-import textwrap
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from typing import Any
-
-from tabulate import tabulate
 
 from refit.compare import comparison
 from refit.compare.comparison import Comparison, Line
-from refit.compare.flips import Flip
-from refit.escaping import code, markdown, one_line
+from refit.compare.output import Output, Rows
 from refit.evaluation import significance
 from refit.evaluation.against_baseline import LINEAR_MODEL
 
-WIDTH = 110  # characters per line of a paragraph in the terminal
-HEAD = ("task", "split", "score", "revision", "value", "95% interval", "difference", "p", "is it real?")
-BASELINE_HEAD = ("revision", "split", "score", "value", LINEAR_MODEL, "difference", "p", "is it real?")
-FLIP_HEAD = ("split", "row", "label", "before", "after", "text")
-NUMBERS = {"value", "95% interval", LINEAR_MODEL, "difference", "p", "row", "rows"}  # columns aligned to the right
-MOST_FLIPS = 40_000  # characters of flips in Markdown; GitHub allows 65,536 in a comment
 TESTS = {
     significance.MCNEMAR: "McNemar's exact test (accuracy)",
     significance.RANDOMIZATION: f"a randomization test of {significance.DRAWS:,} draws (other scores)",
@@ -28,30 +16,8 @@ TESTS = {
 }
 
 
-def terminal(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
-    """The comparison as tables, followed by the reasons, the conclusion and how to read it."""
-    parts = [table(head, rows) for head, rows in _tables(compared)]
-    if flips:
-        parts.append(table(FLIP_HEAD, _flip_rows(flips)))
-    paragraphs = (one_line(text, 1000) for text in _paragraphs(compared, flips))
-    return "\n\n".join([*parts, *(textwrap.fill(text, WIDTH, break_on_hyphens=False) for text in paragraphs)])
-
-
-def pull_request(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
-    """The comparison as GitHub's Markdown, with as many flips as fit in a comment, folded."""
-    parts = [markdown_table(head, rows) for head, rows in _tables(compared)]
-    parts += [markdown(text, 1000) for text in _paragraphs(compared, flips)]
-    if flips:
-        rows = _flip_rows(flips)
-        lengths = (sum(len(code(cell)) for cell in row) for row in rows)
-        shown = sum(length <= MOST_FLIPS for length in accumulate(lengths))
-        summary = f"<summary>{len(flips):,} rows flipped; the first {shown:,} of them:</summary>"
-        parts.append(f"<details>{summary}\n\n{markdown_table(FLIP_HEAD, rows[:shown])}\n\n</details>")
-    return "\n\n".join(["### Scores", *parts])
-
-
-def machine(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
-    """The comparison as JSON, with unrounded numbers and null for missing ones."""
+def output(compared: Comparison, flips: Sequence[dict[str, Any]] | None = None) -> Output:
+    """The comparison to print: tables, the reasons why scores were not compared, the conclusion, how to read it."""
     value: dict[str, Any] = {
         "scores": [
             {
@@ -64,17 +30,16 @@ def machine(compared: Comparison, flips: Sequence[Flip] | None = None) -> str:
         ],
         "revisions": [
             {"name": run.name, "commit": run.revision.commit, "title": run.revision.title, "task": run.task_name,
-             "scores": run.scores, "params": run.params}
-            for run in compared.runs
+             "scores": run.scores, "params": run.params, "group": group.name}
+            for group in compared.groups for run in group.runs
         ],
-        "groups": [{"name": group.name, "revisions": [run.name for run in group.runs]} for group in compared.groups],
         "params_that_differ": compared.params,
         "code_and_data_that_differ": compared.inputs,
         "notes": compared.notes,
     }  # fmt: skip
     if flips is not None:
-        value["flips"] = [vars(flip) for flip in flips]
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False, default=str)
+        value["flips"] = flips
+    return Output("Scores", list(_tables(compared, flips or [])), list(_paragraphs(compared, flips)), value)
 
 
 def p_value(line: Line) -> str:
@@ -84,77 +49,51 @@ def p_value(line: Line) -> str:
     return "<0.0001" if line.corrected < 0.0001 else f"{line.corrected:.4f}"
 
 
-def table(head: Sequence[str], rows: list[list[str]]) -> str:
-    """A table for a terminal; `head` names its columns."""
-    cells = [[one_line(cell) for cell in row] for row in (head, *rows)]
-    alignment = ["right" if name in NUMBERS else "left" for name in head]
-    return str(tabulate(cells[1:], cells[0], tablefmt="plain", disable_numparse=True, colalign=alignment))
-
-
-def markdown_table(head: Sequence[str], rows: list[list[str]]) -> str:
-    """A table in Markdown."""
-    alignment = ["--:" if name in NUMBERS else ":--" for name in head]
-    cells = [[code(cell) if cell else "" for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (map(markdown, head), alignment, *cells))
-
-
-def _tables(compared: Comparison) -> Iterator[tuple[Sequence[str], list[list[str]]]]:
-    """The head and the rows of each table: scores, revisions, and the params, code and data that differ."""
+def _tables(compared: Comparison, flips: Sequence[dict[str, Any]]) -> Iterator[Rows]:
+    """Scores, the baseline, revisions, the params, code and data that differ, and flips."""
     rows, above = [], ("", "", "")
     for line in compared.lines:
-        place = (line.task, _split(line), line.score)
+        place = (line.task, line.split, line.score)
         shown = ["" if place[: index + 1] == above[: index + 1] else name for index, name in enumerate(place)]
-        rows.append([*shown, *_cells(line)])
+        interval = "{:.3f} to {:.3f}".format(*line.interval) if line.interval else ""
+        before = {"revision": line.group.name, "value": _value(line), "95% interval": interval}
+        rows.append(dict(zip(("task", "split", "score"), shown, strict=True)) | before | _test(line))
         above = place
-    yield HEAD, rows
-    if compared.baseline:
-        yield BASELINE_HEAD, [_baseline_cells(line) for line in compared.baseline]
-    yield ("revision", "title"), [[run.name, run.revision.title] for run in compared.runs]
-    if compared.params:
-        names = [group.name for group in compared.groups]
-        yield ("param", *names), [[name, *values] for name, values in compared.params.items()]
-    if compared.inputs:
-        yield ("code and data that differ",), [[name] for name in compared.inputs]
+    yield rows
+    yield [
+        {"revision": line.group.name, "split": line.split, "score": line.score, "value": _value(line)}
+        | {LINEAR_MODEL: f"{line.value - line.test.value:.4f}" if line.test else ""}
+        | _test(line)
+        for line in compared.baseline
+    ]
+    yield [{"revision": run.name, "title": run.revision.title} for group in compared.groups for run in group.runs]
+    names = [group.name for group in compared.groups]
+    yield [{"param": param, **dict(zip(names, values, strict=True))} for param, values in compared.params.items()]
+    yield [{"code and data that differ": name} for name in compared.inputs]
+    yield flips
 
 
-def _cells(line: Line) -> list[str]:
-    """The cells of a line, from the column `revision` on."""
-    deviation = f" ± {line.deviation:.4f}" if line.deviation is not None else ""
-    interval = "{:.3f} to {:.3f}".format(*line.interval) if line.interval else ""
+def _value(line: Line) -> str:
+    return f"{line.value:.4f}" + (f" ± {line.deviation:.4f}" if line.deviation is not None else "")
+
+
+def _test(line: Line) -> dict[str, str]:
     difference = f"{line.test.value:+.4f}" if line.test else ""
-    return [line.group.name, f"{line.value:.4f}{deviation}", interval, difference, p_value(line), line.verdict]
+    return {"difference": difference, "p": p_value(line), "is it real?": line.verdict}
 
 
-def _split(line: Line) -> str:
-    return f"{line.split} ({line.rows:,} common rows)" if line.on_common_rows else line.split
-
-
-def _baseline_cells(line: Line) -> list[str]:
-    name, value, _, *test = _cells(line)
-    assert line.test
-    return [name, line.split, line.score, value, f"{line.value - line.test.value:.4f}", *test]
-
-
-def _flip_rows(flips: Sequence[Flip]) -> list[list[str]]:
-    rows = []
-    for flip in flips:
-        labels = (one_line(label, 40) for label in (flip.label, flip.before, flip.after))
-        rows.append([flip.split, str(flip.row), *labels, " ‖ ".join(map(one_line, flip.texts))])
-    return rows
-
-
-def _paragraphs(compared: Comparison, flips: Sequence[Flip] | None) -> Iterator[str]:
+def _paragraphs(compared: Comparison, flips: Sequence[dict[str, Any]] | None) -> Iterator[str]:
     """The number of flips, the reasons why scores were not compared, notes, the conclusion, and how to read it."""
     if flips is not None:
-        right = sum(flip.after == flip.label for flip in flips)
+        right = sum(flip["after"] == flip["label"] for flip in flips)
         yield f"Rows that flipped: {right:,} became right, {len(flips) - right:,} became wrong."
     yield from dict.fromkeys(line.reason for line in compared.lines if line.verdict == comparison.REFUSED)
     yield from compared.notes
-    for headline in (compared.headline(), compared.headline(compared.baseline)):
+    for headline in map(compared.headline, (compared.lines, compared.baseline)):
         if headline and headline.test and headline.against:
             says = f"a real {'gain' if headline.test.value > 0 else 'loss'}"
             says = says if headline.verdict == comparison.REAL else headline.verdict
-            about = f"{headline.score} on {_split(headline)} {headline.test.value:+.4f}"
+            about = f"{headline.score} on {headline.split} {headline.test.value:+.4f}"
             yield f"{headline.group.name} against {headline.against.name}: {about}, {says}."
     tests = [line.test.test for line in compared.lines if line.test]
     if tests:

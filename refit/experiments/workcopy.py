@@ -16,7 +16,7 @@ COPIES = Path(".dvc/tmp/exps")  # where DVC keeps its own; refit.doctor removes 
 def make(name: str) -> Path:
     """Clone the last commit, apply the changes since then that git tracks, share the cache; returns the folder.
 
-    Raises CommandFailedError.
+    Raises DataError.
     """
     here, copy = Path.cwd(), place(name)
     remove(name)

@@ -67,9 +67,9 @@ def _copy_revision(name: str, target: Path, split: str | None) -> None:
     except UsageError as error:
         raise UsageError(f"--model {name}: no folder with a config.json; as a revision: {error}") from None
     (target / paths.PARAMS).write_bytes(revision.from_git(paths.PARAMS) or b"")
-    wanted = [paths.FINETUNED_MODEL, paths.TASK]
-    if split is not None:  # test_mismatched and test_ax belong to a submission of test
-        files = map(Path, revision.names_from_dvc(paths.RAW))
-        wanted += [paths.RAW / file for file in files if file.stem == split or file.stem.startswith(f"{split}_")]
-    for path in wanted:
+    for path in (paths.FINETUNED_MODEL, paths.TASK):
         revision.copy_from_dvc(path, target / path)
+    for name in TaskRecord.read(target / paths.TASK).splits if split else ():
+        if name == split or name.startswith(f"{split}_"):  # test_mismatched and test_ax belong to a submission of test
+            path = paths.RAW / f"{name}.parquet"
+            revision.copy_from_dvc(path, target / path)

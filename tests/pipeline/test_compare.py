@@ -152,15 +152,23 @@ def test_ranges_and_experiments_are_revisions_and_the_params_that_differ_are_sho
     ("arguments", "code", "said"),
     [
         ("weak fewer", 65, "other rows: 200 and 150, of which 150 are the same"),
-        ("weak other", 65, r"other data: \d+ rows relabelled \(python -m refit.compare --data weak other\); --"),
-        ("weak foreign --common-rows", 65, "weak is of stars, foreign of foreign"),
+        (
+            "weak other",
+            65,
+            r"other data: \d+ rows relabelled; \d+ unchanged \(python -m refit.compare --data weak other",
+        ),
+        ("weak foreign --common-rows", 65, "weak is of stars, foreign is of foreign"),
         ("weak other --common-rows", 0, ""),
-        ("weak renamed --common-rows", 65, r"renamed have other labels \(bad, so \| so, good; bad, fair, good\)"),
+        (
+            "weak renamed --common-rows",
+            65,
+            r"weak and renamed have other labels \(bad, so \| so, good; bad, fair, good",
+        ),
         ("weak emptied --common-rows", 65, "weak and emptied have no row in common"),
         ("--data weak strong strong2", 64, "--data: got 3 revisions, need two"),
-        ("--data weak other --flips", 64, "--data compares no scores; leave out"),
+        ("--data weak other --flips", 64, "got 2 revisions and options about scores, need two"),
         ("--data weak", 0, ""),
-        ("weak foreign", 65, "weak is of stars, foreign of foreign"),
+        ("weak foreign", 65, "weak is of stars, foreign is of foreign"),
         ("weak strong strong2 --flips", 64, "--flips: got 3 revisions, need two"),
         ("weak strong --fail-under 0.6", 0, ""),
         ("strong weak --fail-under 0.6", 1, r"weak: accuracy on test is 0\.\d{4}, under 0\.6"),
@@ -185,26 +193,27 @@ def test_the_exit_code_and_the_last_line_say_what_was_found(
 def test_scores_on_common_rows_are_those_of_the_rows_with_the_same_text_and_label(
     project: Path, tmp_path: Path
 ) -> None:
-    """Prevents rows from being matched by number, scores of other rows, and a first revision without its own rows."""
+    """Prevents rows from being matched by number, and scores of other rows."""
     tables = {}
     for tag in ("weak", "other", "fewer"):
         run("dvc", "get", ".", "metrics/predictions.parquet", "--rev", tag, "--out", tmp_path / tag, cwd=project)
         table = pq.read_table(tmp_path / tag).to_pylist()
         tables[tag] = {row["row"]: row for row in table if row["split"] == "test"}
-    lines = json.loads(compare(project, "weak", "other", "fewer", "--common-rows", "--json").stdout)["scores"]
-    lines = [of for of in lines if (of["split"], of["score"]) == ("test", "accuracy") and of["on_common_rows"]]
-    assert [line["group"] for line in lines] == ["weak", "other", "weak", "fewer"]
-    for first, second in (lines[:2], lines[2:]):
-        one, other = tables["weak"], tables[second["group"]]
-        common = [row for row in one if row in other and one[row]["label"] == other[row]["label"]]
-        assert 40 < len(common) < 160
-        assert first["rows"] == second["rows"] == len(common)
-        for line, of in ((first, one), (second, other)):
-            right = sum(of[row]["prediction"] == of[row]["label"] for row in common)
-            assert line["value"] == pytest.approx(right / len(common))
-        assert second["verdict"]
-    shown = compare(project, "weak", "other", "--common-rows", "--flips").stdout
-    assert f"test ({lines[0]['rows']} common rows)" in shown
+    common = [
+        row for row in tables["fewer"] if len({tables[tag][row]["label"] for tag in ("weak", "other", "fewer")}) == 1
+    ]
+    assert 20 < len(common) < 140
+    found = json.loads(compare(project, "weak", "other", "fewer", "--common-rows", "--json").stdout)
+    lines = [line for line in found["scores"] if (line["split"], line["score"]) == ("test", "accuracy")]
+    assert [line["group"] for line in lines] == ["weak", "other", "fewer"]
+    for line in lines:
+        rows = [tables[line["group"]][row] for row in common]
+        assert line["rows"] == len(common)
+        assert line["value"] == pytest.approx(sum(row["prediction"] == row["label"] for row in rows) / len(common))
+        assert line["verdict"] or line["against"] is None
+    shown = compare(project, "weak", "other", "fewer", "--common-rows").stdout
+    assert f"Only rows that all of these revisions have: {len(common)} of test" in " ".join(shown.split())
+    assert "became right" in compare(project, "weak", "other", "--common-rows", "--flips").stdout
 
 
 def test_a_fresh_clone_reads_from_the_remote(project: Path, tmp_path: Path) -> None:
@@ -241,8 +250,8 @@ def test_flips_have_the_labels_and_texts_of_their_examples(project: Path) -> Non
     assert len(listed) > 20
     assert f"{sum(flip['after'] == flip['label'] for flip in listed)} became right" in said
     flip = listed[-1]
-    assert flip["texts"] == [f"text {flip['row']} of {flip['split']}"]
-    cells = (flip["split"], str(flip["row"]), flip["label"], flip["before"], flip["after"], flip["texts"][0])
+    assert flip["text"] == f"text {flip['row']} of {flip['split']}"
+    cells = (flip["split"], str(flip["row"]), flip["label"], flip["before"], flip["after"], flip["text"])
     assert re.search("^" + " +".join(map(re.escape, cells)), said, re.MULTILINE)
 
 

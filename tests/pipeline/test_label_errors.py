@@ -32,6 +32,6 @@ def test_the_queued_folds_of_head_are_found_and_their_planted_errors_listed(tmp_
     assert len(first & {text for text, _ in planted}) > len(planted) / 2
     refused = run(*command, "--out", "errors.csv", cwd=project, check=False)
     assert refused.returncode == 64
-    assert "may have your corrections" in refused.stderr
+    assert "or you may have changed it" in refused.stderr
     alone = run(*command, "fold-1", cwd=project)
     assert "only the rows of 1 of 2 folds were examined" in alone.stderr

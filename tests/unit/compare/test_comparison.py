@@ -3,14 +3,16 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from made_runs import splits, task_record
 
 from refit.compare import comparison, flips
-from refit.compare.comparison import Comparison, Line, compare, grouped, why_not
-from refit.compare.flips import Flip
-from refit.compare.runs import Predicted, Run
-from refit.compare.text import pull_request, terminal
+from refit.compare.common_rows import why_not
+from refit.compare.comparison import Comparison, Line, compare, grouped
+from refit.compare.output import pull_request, terminal
+from refit.compare.runs import Run
+from refit.compare.text import output
 from refit.errors import DataError
 from refit.repo import Revision
 
@@ -24,7 +26,7 @@ def made(name: str, share: float = 0.7, **changes: Any) -> Run:
     rows = changes.pop("rows", np.arange(200))
     labels = changes.pop("labels", LABELS)
     predictions = np.where(generator.random(200) < share, labels, 1 - labels)
-    predicted = Predicted(rows=rows, labels=labels, predictions=predictions)
+    predicted = pa.table({"row": rows, "label": labels, "prediction": predictions})
     task = task_record(splits=splits({"validation": 200, "test": 200}))
     values = {"accuracy": float(np.mean(predictions == labels)), "rows": 200.0}
     revision = Revision(name=name, commit=name, title="")
@@ -91,7 +93,7 @@ def test_one_run_is_compared_with_a_group_by_the_test_for_groups() -> None:
 def test_the_headline_is_the_best_score_on_test_of_the_last_run() -> None:
     """Prevents a conclusion about another score than the task's."""
     compared = compare([made("a", 0.5), made("b", 0.9, params={"lr": 2, "seed": 1})])
-    headline = compared.headline()
+    headline = compared.headline(compared.lines)
     assert headline is not None
     assert (headline.split, headline.score, headline.group.name) == ("test", "accuracy", "b")
     assert headline.verdict == comparison.REAL
@@ -135,8 +137,8 @@ def test_folds_are_one_run_on_validation_and_like_seeds_on_test() -> None:
     assert [group.name for group in compared.groups] == ["a-3 and 2 other folds", "b-3 and 2 other folds"]
     test, validation = (line for line in compared.lines if line.group is compared.groups[0])
     assert (validation.rows, validation.deviation, test.rows) == (600, None, 200)
-    right = [run.predicted["validation"].labels == run.predicted["validation"].predictions for run in runs]
-    assert validation.value == pytest.approx(np.mean(right))
+    together = pa.concat_tables(run.predicted["validation"] for run in runs)
+    assert validation.value == pytest.approx(np.mean(np.equal(together["label"], together["prediction"])))
     assert validation.interval is not None
     assert test.deviation is not None
     welch, mcnemar = (line.test.test for line in compared.lines if line.test)
@@ -179,8 +181,9 @@ def test_a_cross_validation_may_have_seeds_and_lack_folds() -> None:
 def test_all_folds_are_compared_with_their_baselines() -> None:
     """Prevents a baseline of one fold in place of all."""
     runs = cross_validated("a", 0.9)
-    assert comparison.last_folds([made("z"), *cross_validated("s", seed=2), *runs]) == runs
-    compared = compare(runs, cross_validated("TF-IDF", 0.5))
+    baselines = dict(zip(runs, cross_validated("TF-IDF", 0.5), strict=True))
+    compare([made("z"), *cross_validated("s", seed=2), *runs], baselines.__getitem__)  # asked for no other run's
+    compared = compare(runs, baselines.__getitem__)
     assert [(line.split, line.verdict) for line in compared.baseline] == [
         ("test", comparison.REAL), ("validation", comparison.REAL)
     ]  # fmt: skip
@@ -193,36 +196,36 @@ def test_numbers_cannot_flip() -> None:
         flips.between(runs)
 
 
-def flip(text: str) -> Flip:
-    return Flip(split="test", row=1, label="a|b", before="a|b", after="b", texts=[text])
+def flip(text: str) -> dict[str, Any]:
+    return {"split": "test", "row": 1, "label": "a|b", "before": "a|b", "after": "b", "text": text}
 
 
 def test_the_flips_in_markdown_fit_in_a_comment_and_its_tables_are_complete() -> None:
     """Prevents a comment that GitHub refuses because it is too long, and tables that it shows as text."""
     compared = compare([made("a"), made("b", 0.9, params={"lr": 2, "seed": 1})])
-    said = pull_request(compared, [flip("*" * 300)] * 5_000)
+    said = pull_request(output(compared, [flip("*" * 300)] * 5_000))
     assert len(said) < 60_000
     assert {line.count("|") for line in said.splitlines() if "accuracy" in line and line[0] == "|"} == {10}
     flipped = [line for line in said.splitlines() if line.startswith("| <code>test</code>")]
     assert {line.count("|") for line in flipped} == {7}
-    assert f"5,000 rows flipped; the first {len(flipped):,} of them" in said
+    assert f"The first {len(flipped):,} of 5,000 rows" in said
 
 
 def test_a_hostile_text_is_inert_in_every_format() -> None:
     """Prevents a text that runs, controls the terminal or mentions somebody."""
     compared = compare([made("a"), made("b", 0.9, params={"lr": 2, "seed": 1})])
     hostile = [flip("<script>alert(1)</script> \x1b[31mred | @team ![x](y)")]
-    assert "<script>alert(1)</script> \ufffd[31mred | @team" in terminal(compared, hostile)
-    said = pull_request(compared, hostile)
+    assert "<script>alert(1)</script> \ufffd[31mred | @team" in terminal(output(compared, hostile))
+    said = pull_request(output(compared, hostile))
     assert not any(part in said for part in ("<script", "@team", "![x]", "\x1b"))
 
 
 def test_the_last_run_is_compared_with_its_baseline() -> None:
     """Prevents a gain over an older run from looking good where a linear model is as good."""
-    compared = compare([made("a"), made("b", share=0.9)], [made("TF-IDF", share=0.5)])
+    compared = compare([made("a"), made("b", share=0.9)], lambda run: made("TF-IDF", share=0.5))
     assert {(line.group.name, line.split, line.verdict) for line in compared.baseline} == {
         ("b", "test", comparison.REAL), ("b", "validation", comparison.REAL)
     }  # fmt: skip
-    for shown in (terminal(compared), pull_request(compared)):
+    for shown in (terminal(output(compared)), pull_request(output(compared))):
         assert "TF-IDF" in shown
-    assert "TF-IDF" not in terminal(compare([made("a"), made("b")]))
+    assert "TF-IDF" not in terminal(output(compare([made("a"), made("b")])))

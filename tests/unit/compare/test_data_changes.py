@@ -1,7 +1,6 @@
 """Changes between two versions of the data: kinds and counts, labels by name, damaged files."""
 
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,9 @@ from hypothesis import strategies as st
 from made_runs import task_record
 
 from refit import paths
-from refit.compare import data_changes, data_text
-from refit.compare.data_changes import ADDED, KINDS, MOVED, RELABELLED, REMOVED, UNCHANGED, Changes
+from refit.compare import data_changes
+from refit.compare.data_changes import ADDED, MOVED, RELABELLED, REMOVED, UNCHANGED
+from refit.compare.output import machine, pull_request, terminal
 from refit.data.task_record import SplitRecord
 from refit.errors import DataError
 from refit.repo import Revision
@@ -31,11 +31,6 @@ class Folder(Revision):
     def from_dvc(self, path: Path) -> bytes:
         """As of a revision."""
         return Path(self.name, path).read_bytes()
-
-    def copy_from_dvc(self, path: Path, target: Path) -> None:
-        """As of a revision."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(Path(self.name, path), target)
 
 
 def write(folder: Path, splits: dict[str, dict[str, list[Any]]], **task: Any) -> Folder:
@@ -54,11 +49,12 @@ def write(folder: Path, splits: dict[str, dict[str, list[Any]]], **task: Any) ->
 def table(rows: list[Row]) -> pa.Table:
     texts = pa.array([xxhash.xxh3_64_intdigest(text.encode()) for text, _, _ in rows], pa.uint64())
     labels, splits = (pa.array([row[column] for row in rows], pa.string()) for column in (1, 2))
-    return pa.table({"text": texts, "label": labels, "split": splits})
+    numbers = pa.array(range(len(rows)), pa.int64())
+    return pa.table({"text": texts, "label": labels, "split": splits, "row": numbers})
 
 
-def rows_of(found: Changes) -> dict[tuple[str, ...], int]:
-    return {(of["change"], of["from"] or "-", of["to"] or "-"): of["rows"] for of in found.tables["rows"]}
+def rows_of(tables: dict[str, Any]) -> dict[tuple[str, ...], int]:
+    return {(of["change"], of["from"] or "-", of["to"] or "-"): of["rows"] for of in tables["rows"]}
 
 
 rows = st.lists(st.tuples(*map(st.sampled_from, ("abc", "xy", ["train", "test"]))), max_size=12)
@@ -67,23 +63,23 @@ rows = st.lists(st.tuples(*map(st.sampled_from, ("abc", "xy", ["train", "test"])
 @given(before=rows, after=rows)
 def test_counts_are_those_of_multisets(before: list[Row], after: list[Row]) -> None:
     """Prevents a repeated text from being matched twice, and vectorized counts that differ from counting by hand."""
-    found = data_changes.pairs(table(before), table(after))
+    found = data_changes.pairs(table(before), table(after)).to_pylist()
 
     def both(columns: int) -> int:
         return sum((Counter(row[:columns] for row in before) & Counter(row[:columns] for row in after)).values())
 
-    counts = {kind: len(left) for kind, (left, _) in found.items()}
-    assert counts == {
+    counts = Counter(pair["change"] for pair in found)
+    assert counts == Counter({
         UNCHANGED: both(3), MOVED: both(2) - both(3), RELABELLED: both(1) - both(2),
         REMOVED: len(before) - both(1), ADDED: len(after) - both(1),
-    }  # fmt: skip
-    for side, version in enumerate((before, after)):  # every row is in one pair
-        places = [place for pair in found.values() for place in pa.array(pair[side]).to_pylist() if place is not None]
-        assert sorted(places) == list(range(len(version)))
+    })  # fmt: skip
+    for version, side in ((before, "row_before"), (after, "row_after")):  # every row is in one pair
+        assert sorted(pair[side] for pair in found if pair[side] is not None) == list(range(len(version)))
     for kind, columns in ((UNCHANGED, 3), (MOVED, 2), (RELABELLED, 1)):
-        for one, other in zip(*found[kind], strict=True):
-            assert before[one][:columns] == after[other][:columns]
-            assert columns == 3 or before[one][columns] != after[other][columns]
+        for pair in (pair for pair in found if pair["change"] == kind):
+            one, other = before[pair["row_before"]], after[pair["row_after"]]
+            assert one[:columns] == other[:columns]
+            assert columns == 3 or one[columns] != other[columns]
 
 
 def test_every_kind_of_change_is_counted_where_it_is_and_labels_have_their_names(tmp_path: Path) -> None:
@@ -98,22 +94,27 @@ def test_every_kind_of_change_is_counted_where_it_is_and_labels_have_their_names
         "validation": {"text": ["other", "moves"], "label": [2, 1]},
         "test": {"text": ["hidden"], "label": [-1]},
     }, labels=["maybe", "no", "yes"])  # fmt: skip
-    found = data_changes.between(before, after)
+    shown = data_changes.compared(before, after)
+    found = shown.value
     assert rows_of(found) == {
         (UNCHANGED, "train", "train"): 2, (UNCHANGED, "validation", "validation"): 1, (UNCHANGED, "test", "test"): 1,
         (ADDED, "-", "train"): 1, (REMOVED, "train", "-"): 1, (RELABELLED, "train", "train"): 1,
         (MOVED, "train", "validation"): 1,
     }  # fmt: skip
-    assert [tuple(row.values()) for row in found.tables["labels"]] == [("no", 2, 2), ("yes", 4, 3), ("maybe", 0, 1)]
-    assert [tuple(row.values()) for row in found.tables["relabelings"]] == [("yes", "maybe", 1)]
-    assert [tuple(row.values()) for row in found.tables["examples"]] == [
-        (ADDED, None, "train 3", None, "yes", "added"),
-        (REMOVED, "train 2", None, "yes", None, "twice"),
-        (RELABELLED, "train 3", "train 1", "yes", "maybe", "new label"),
-        (MOVED, "train 4", "validation 1", "no", "no", "moves"),
+    assert [tuple(row.values()) for row in found["labels"]] == [
+        ("maybe", 0, 1), ("yes", 4, 3), ("(hidden)", 1, 1), ("no", 2, 2)
+    ]  # fmt: skip
+    assert [tuple(row.values()) for row in found["examples"]] == [
+        (ADDED, None, "train", None, 3, None, "yes", "added"),
+        (REMOVED, "train", None, 2, None, "yes", None, "twice"),
+        (RELABELLED, "train", "train", 3, 1, "yes", "maybe", "new label"),
+        (MOVED, "train", "validation", 4, 1, "no", "no", "moves"),
     ]
-    assert ": 1 row added, 1 row removed, 1 row relabelled, 1 row moved; 4 unchanged." in data_text.terminal(found)
-    assert json.loads(data_text.machine(found))["totals"] == found.totals
+    said = (
+        f"{after.name} against {before.name}: 1 row added, 1 row removed, 1 row relabelled, 1 row moved; 4 unchanged."
+    )
+    assert shown.paragraphs == [said]
+    assert json.loads(machine(shown)) == found
 
 
 def test_pairs_and_numbers_are_compared(tmp_path: Path) -> None:
@@ -122,11 +123,12 @@ def test_pairs_and_numbers_are_compared(tmp_path: Path) -> None:
     task: dict[str, Any] = {"labels": [], "problem_type": "regression", "is_pair": True}
     before = write(tmp_path / "before", {"train": {**columns, "label": pa.array([0.5, 1.5], pa.float32())}}, **task)
     after = write(tmp_path / "after", {"train": {**columns, "label": pa.array([0.5, 0.1], pa.float32())}}, **task)
-    found = data_changes.between(before, after)
+    shown = data_changes.compared(before, after)
+    found = shown.value
     assert rows_of(found) == {(UNCHANGED, "train", "train"): 1, (RELABELLED, "train", "train"): 1}
-    assert found.tables["labels"] == []
-    (example,) = found.tables["examples"]
-    assert list(example.values()) == [RELABELLED, "train 1", "train 1", "1.5", "0.1", "a", "c"]
+    assert found["labels"] == []
+    (example,) = found["examples"]
+    assert list(example.values()) == [RELABELLED, "train", "train", 1, 1, "1.5", "0.1", "a", "c"]
 
 
 def test_label_sets_are_compared_by_their_names() -> None:
@@ -137,20 +139,16 @@ def test_label_sets_are_compared_by_their_names() -> None:
     assert after.to_pylist() == ["angry | sad", "glad", "sad"]
 
 
-def test_identical_files_are_not_read_unless_a_class_has_another_name(tmp_path: Path) -> None:
-    """Prevents seconds of reading for nothing, and a renamed class from passing as no change."""
-    train = {"train": {"text": ["a", "b"], "label": [0, 1]}}
-    first, second, renamed = (
-        write(tmp_path / name, train, labels=labels)
-        for name, labels in (("1", ["no", "yes"]), ("2", ["no", "yes"]), ("3", ["no", "sure"]))
-    )
-    assert data_changes.between(first, renamed).totals[RELABELLED] == 1
-    (tmp_path / "2" / paths.RAW / "train.parquet").unlink()
-    found = data_changes.between(first, second)
-    assert found.totals == {**dict.fromkeys(KINDS, 0), UNCHANGED: 2}
-    assert data_text.terminal(found).endswith(
-        "the files are identical (same sha256 in data/raw/task.json); 2 unchanged."
-    )
+def test_rows_with_several_labels_count_for_each(tmp_path: Path) -> None:
+    """Prevents counts of combinations of labels."""
+    labels = pa.array([[0, 1], [1], []], pa.list_(pa.int64()))
+    train = {"train": {"text": ["a", "b", "c"], "label": labels}}
+    task: dict[str, Any] = {"labels": ["angry", "sad"], "problem_type": "multi_label"}
+    first, second = (write(tmp_path / name, train, **task) for name in "12")
+    shown = data_changes.compared(first, second)
+    found = shown.value
+    assert [tuple(row.values()) for row in found["labels"]] == [("(none)", 1, 1), ("angry", 1, 1), ("sad", 2, 2)]
+    assert shown.paragraphs[0].endswith(": the same rows, perhaps in another order; 3 unchanged.")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +166,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, file: Path, content: bytes, say
     second = write(tmp_path / "2", {"train": {"text": ["a", "c"], "label": [0, 1]}})
     (tmp_path / "2" / file).write_bytes(content)
     with pytest.raises(DataError, match=f"^{second.name}: .*{says}"):
-        data_changes.between(first, second)
+        data_changes.compared(first, second)
 
 
 def test_hostile_texts_and_labels_are_inert(tmp_path: Path) -> None:
@@ -176,6 +174,6 @@ def test_hostile_texts_and_labels_are_inert(tmp_path: Path) -> None:
     hostile = "\x1b[31mred | @team ![x](y) <script>"
     first = write(tmp_path / "1", {"train": {"text": ["a"], "label": [0]}}, labels=[hostile, "b"])
     second = write(tmp_path / "2", {"train": {"text": [hostile], "label": [0]}}, labels=[hostile, "b"])
-    found = data_changes.between(first, second)
-    assert "\x1b" not in data_text.terminal(found)
-    assert not any(part in data_text.pull_request(found) for part in ("<script", "@team", "![x]", "\x1b"))
+    shown = data_changes.compared(first, second)
+    assert "\x1b" not in terminal(shown)
+    assert not any(part in pull_request(shown) for part in ("<script", "@team", "![x]", "\x1b"))
