@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from refit.data import checks
 from refit.errors import ParamsError
 from refit.params import Sample
 from refit.stage import bar
 from refit.storage import arrow, files, manifest
+from refit.tokenization.token_batch import places
 
 Indices = npt.NDArray[np.int64]
 Count = int | Literal["all"]
@@ -42,7 +42,7 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
             else:  # texts in windows
                 starts = arrow.Rows.of_batches(batches).text_starts()
                 chosen = _chosen(params, name, labels[starts])
-                order = _rows_of(chosen, starts, len(labels))
+                order = places(starts[chosen], np.diff(starts, append=len(labels))[chosen])
             with pa.ipc.new_stream(str(folder / name), batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
@@ -75,7 +75,7 @@ def choose(rows: int, count: Count, seed: int, labels: npt.NDArray[Any] | None =
 
 
 def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
-    """The indices of the rows to use of a split's file; warns if they are too few to train on or to score."""
+    """The indices of the rows to use of a split's file; warns if they lack labels to train on."""
     key, count, seed = _wanted(params, name)
     is_regression = labels.dtype.kind == "f"
     if params.stratify and (is_regression or labels.ndim == 2):
@@ -88,10 +88,7 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
     order = choose(len(labels), count, seed, labels if params.stratify else None)
     if count == "all":
         return order
-    if key != "train_rows":
-        if count < checks.FEW_ROWS:
-            _warn(f"params.yaml {key} is {count}: scores on so few are mostly chance; use {checks.FEW_ROWS} or more")
-    elif not is_regression:
+    if key == "train_rows" and not is_regression:
         sampled, known = (_classes(of) for of in (labels[order], labels))
         if sampled < known:
             _warn(f"params.yaml {key} is {count}: these rows have {sampled} of the {known} labels; use more rows")
@@ -100,14 +97,6 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
 
 def _classes(labels: npt.NDArray[Any]) -> int:
     return int(labels.any(axis=0).sum()) if labels.ndim == 2 else len(np.unique(labels))
-
-
-def _rows_of(chosen: Indices, starts: Indices, total: int) -> Indices:
-    """The indices of all rows of the chosen texts, of `total`, those of a text in their order; see Rows.text_starts."""
-    counts = np.diff(starts, append=total)[chosen]
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows: Indices = np.repeat(starts[chosen], counts) + place
-    return rows
 
 
 def _wanted(params: Sample, name: str) -> tuple[str, Count, int]:

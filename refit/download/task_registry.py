@@ -69,11 +69,6 @@ class Task:
     note: str = ""
     leaderboard: Leaderboard | None = None
 
-    @property
-    def best_score(self) -> str:
-        """The score that selects the best epoch."""
-        return self.scores[0]
-
 
 _GLUE = Source(kind="hub", name="nyu-mll/glue", revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c")
 _YELP = Source(

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from refit.params import LongTexts
 from refit.tokenization import special_tokens
 from refit.tokenization.hf_tokenizer import Reference
-from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
+from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets, places
 
 HEAD = 0.25  # of the tokens that head_tail keeps, those from the start of the text
 OVERLAP = 0.25  # of a window, the tokens that the window before it has too, at least
@@ -54,7 +54,7 @@ def head_tail(encoded: Encoded, room: int) -> Encoded:
     """The texts without their middle, of at most `room` tokens each."""
     head = int(np.ceil(HEAD * room))
     lengths = encoded.lengths
-    place = np.arange(len(encoded.ids)) - np.repeat(encoded.offsets[:-1], lengths)
+    place = places(np.zeros_like(lengths), lengths)
     is_kept = (place < head) | (place >= np.repeat(lengths - (room - head), lengths))
     return Encoded(encoded.ids[is_kept], offsets(np.minimum(lengths, room)), None)
 
@@ -68,5 +68,4 @@ def windows(lengths: Ids, room: int) -> tuple[Offsets, npt.NDArray[np.int64]]:
     last = np.maximum(lengths.astype(np.int64) - room, 0)  # the first token of the last window
     counts = 1 - (-last // step)
     text = np.repeat(np.arange(len(lengths)), counts)
-    number = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return text, np.minimum(number * step, last[text])
+    return text, np.minimum(places(np.zeros_like(counts), counts) * step, last[text])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
+from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets, places
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,11 @@ class PairFrame:
     middle_of_first: int
     type_of_second: int
 
-    @property
-    def size(self) -> int:
-        """The number of special tokens of a pair."""
-        return len(self.begin) + len(self.middle) + len(self.end)
-
     def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
         """Join and truncate the texts of each pair, both encoded without special tokens and without truncation."""
-        keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - self.size)
-        lengths = keep_first + keep_second + self.size
+        size = len(self.begin) + len(self.middle) + len(self.end)
+        keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - size)
+        lengths = keep_first + keep_second + size
         begins = offsets(lengths)
         ids = np.empty(int(begins[-1]), dtype=np.int32)
         at = _fill(ids, begins[:-1], self.begin)
@@ -110,5 +106,4 @@ def _fill(target: Ids, at: Offsets, special: list[int]) -> Offsets:
 
 def _scatter(target: Ids, at: Offsets, source: Ids, start: Offsets, count: npt.NDArray[np.int64]) -> None:
     """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for every row i."""
-    within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    target[np.repeat(at, count) + within] = source[np.repeat(start, count) + within]
+    target[places(at, count)] = source[places(start, count)]

@@ -114,7 +114,7 @@ def test_a_model_of_the_hub_is_checked_as_a_folder_is(tmp_path: Path, tiny_model
         env = environment(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path / "cache"), PYTHONPATH=str(ROOT))
         command = [sys.executable, "-c", DOWNLOAD, *given, "own/own-code", commit["own-code"]]
         said = run(*command, cwd=tmp_path, env=env).stdout.splitlines()
-    expected = ["own/decoder: is a decoder", commit["bare"], "own/bare: has no tokenizer files", "accepted"]
+    expected = ["own/decoder: gpt2 is a decoder", commit["bare"], "own/bare: has no tokenizer files", "accepted"]
     assert [part in line for part, line in zip(expected, said, strict=True)] == [True] * 4, said
     assert not list((tmp_path / "cache").rglob("*.py"))
     assert not [path for path in server.requests if "decoder" in path and "safetensors" in path]
