@@ -6,7 +6,6 @@ and the later stages read that file: adding a task here reruns `download` and re
 To add a task, add a row, and a recipe (a complete params.yaml) in recipes/.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -161,10 +160,8 @@ def find(name: str) -> Task:
             )
         return Task(source=Source(kind="own", name=name), problem_type=None, text_pair="text_pair")
     if name not in TASKS:
-        close = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
         raise ParamsError(
-            f"params.yaml task: unknown task {name!r}; {hint}Choose one of {', '.join(sorted(TASKS))}, "
+            f"params.yaml task: unknown task {name!r}; choose one of {', '.join(sorted(TASKS))}, "
             "or own/NAME for your files in data/own/NAME"
         )
     return TASKS[name]
