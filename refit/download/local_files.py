@@ -56,7 +56,7 @@ def load(folder: Path, split_by: SplitBy = "random") -> Loaded:
     for split, columns in read.items():
         texts = {name: pa.array(columns[name], pa.string()) for name in ("text", "text_pair") if name in columns}
         stored = _stored(columns[label], classes, problem_type, len(columns["text"]))
-        tables[split] = pa.table({**texts, "label": stored})
+        tables[split] = pa.table(texts | {"label": stored})
     if split_by != "random":
         column_of = split_column.groups if split_by == "group" else split_column.times
         cells = {sources[name]: list(zip(of["line"], of[split_by], strict=True)) for name, of in read.items()}
@@ -90,11 +90,7 @@ def _label_column(train: Path) -> str:
 def _files(folder: Path) -> dict[str, Path]:
     """The file of each split; a warning names the files that are not read."""
     if not folder.is_dir():
-        tasks = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
-        raise DataError(
-            f"{folder}: no such folder; put train.csv (columns text, label) there, "
-            f"or choose one of: {', '.join(tasks) or 'none yet'}"
-        )
+        raise DataError(f"{folder}: no such folder; put train.csv (columns text, label) there")
     there = sorted(folder.iterdir())
     formats = ", ".join(row_files.FORMATS)
     found = {}

@@ -28,12 +28,9 @@ def write(params: HashSources) -> None:
     try:
         folder = model_registry.local_folder(params.model)
     except ParamsError:
-        recorded = files.read_json(paths.MODEL_SOURCE) if paths.MODEL_SOURCE.is_file() else {"files": {}}
-        if (
-            os.path.isdir(os.path.expanduser(params.model))
-            or not recorded["files"]
-            or recorded["model"] != params.model
-        ):
+        recorded = files.read_json(paths.MODEL_SOURCE) if paths.MODEL_SOURCE.is_file() else {}
+        is_here = os.path.isdir(os.path.expanduser(params.model))
+        if is_here or recorded.get("model") != params.model or not recorded["files"]:
             raise
         print(f"hash_sources: {params.model} is not here; using models/base, its copy", file=sys.stderr)
         return

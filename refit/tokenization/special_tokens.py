@@ -16,16 +16,15 @@ from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets, place
 
 @dataclass(frozen=True)
 class PairFrame:
-    """The special ids before, between and after the texts of a pair, and their token types.
+    """The special ids before, between and after the texts of a pair, and how many of them have token type 0.
 
-    The first `middle_of_first` ids of `middle` have type 0, the others and the second text have `type_of_second`.
+    They come first and, as the first text, have type 0, the others and the second text type 1. None: all have type 0.
     """
 
     begin: list[int]
     middle: list[int]
     end: list[int]
-    middle_of_first: int
-    type_of_second: int
+    of_first: int | None
 
     def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
         """Join and truncate the texts of each pair, both encoded without special tokens and without truncation."""
@@ -39,23 +38,16 @@ class PairFrame:
         at = _fill(ids, at + keep_first, self.middle)
         _scatter(ids, at, second.ids, second.offsets[:-1], keep_second)
         _fill(ids, at + keep_second, self.end)
-        of_first = keep_first + (len(self.begin) + self.middle_of_first) if self.type_of_second else lengths
+        of_first = lengths if self.of_first is None else keep_first + self.of_first
         return Encoded(ids, begins, of_first.astype(np.int32))
 
 
 def around_pair(tokenizer: Tokenizer) -> PairFrame:
     """The special tokens that a tokenizer adds to a pair."""
     pair = _bare(tokenizer).encode("a", "a")
-    sequences: list[int | None] = list(pair.sequence_ids)
-    first, second = sequences.index(0), sequences.index(1)
-    middle_types = pair.type_ids[first + 1 : second]
-    return PairFrame(
-        begin=pair.ids[:first],
-        middle=pair.ids[first + 1 : second],
-        end=pair.ids[second + 1 :],
-        middle_of_first=middle_types.count(0),
-        type_of_second=pair.type_ids[second],
-    )
+    first, second = (list(pair.sequence_ids).index(sequence) for sequence in (0, 1))
+    of_first = pair.type_ids.count(0) - 1 if 1 in pair.type_ids else None
+    return PairFrame(pair.ids[:first], pair.ids[first + 1 : second], pair.ids[second + 1 :], of_first)
 
 
 def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

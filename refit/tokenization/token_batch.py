@@ -39,10 +39,7 @@ class Encoded:
 
     def equals(self, other: "Encoded") -> bool:
         """Whether ids, row lengths and token types are the same."""
-        same = np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
-        if self.first_lengths is None or other.first_lengths is None:
-            return same and self.first_lengths is other.first_lengths
-        return same and np.array_equal(self.first_lengths, other.first_lengths)
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in vars(self))
 
 
 def places(begin: Offsets, counts: Ids | Offsets) -> Offsets:

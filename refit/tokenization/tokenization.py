@@ -25,7 +25,7 @@ Encode = Callable[[list[str], list[str] | None], Encoded]
 
 HEAVY_TRUNCATION = 0.1  # warn if a larger fraction of a split's rows reaches max_length
 PACKED = 3  # bytes of text in a byte of parquet, approximately
-ROW_BYTES = 24  # per row, without its tokens
+ROW_BYTES = 48  # per row, without its tokens, at most
 CHECKED_ROWS = 256  # compared per run at least, spread evenly; unusual rows of each batch are added
 
 
@@ -149,7 +149,6 @@ def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int, long_texts: Lon
 
     Overlapping windows have up to twice the tokens of their text.
     """
-    packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
-    if long_texts == "windows":
-        return 2 * (PACKED * packed + ROW_BYTES * _rows(task))
-    return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
+    packed = PACKED * sum(path.stat().st_size for path in raw.glob("*.parquet"))
+    tokens = 2 * packed if long_texts == "windows" else min(packed, 4 * max_length * _rows(task))
+    return tokens + ROW_BYTES * _rows(task)
