@@ -1,8 +1,7 @@
 """Problems of a data set that no loss curve shows: repeated texts, texts shared by splits, contradicting labels.
 
-Each text (for pairs, both texts) becomes one 64-bit hash, so that memory is 16 bytes per row and 650,000 reviews are
-checked in seconds. Two texts count as the same only if they are byte-identical. The probability that any two different
-texts among a million share a hash is one in 37 million.
+Each text (for pairs, both texts) becomes one 64-bit hash, which takes 16 bytes per row with the label. The probability
+that any two different texts among a million share a hash is one in 37 million.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,10 +26,7 @@ RawRow = tuple[str, int]  # the split and the row in data/raw
 
 @dataclass(frozen=True)
 class HashedSplit:
-    """The text hash and label of each row of a split, and the number of its empty texts.
-
-    `labels` are as label_sets.keys returns them, None if they are hidden.
-    """
+    """The text hash and label (see label_sets.keys; None: hidden) of each row, and the number of empty texts."""
 
     hashes: Hashes
     labels: npt.NDArray[Any] | None

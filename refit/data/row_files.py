@@ -1,7 +1,6 @@
 """Strict readers of users' CSV, TSV, JSON lines and parquet files, where pandas and datasets would guess.
 
-`NA` is a text, and a row with too many fields is an error rather than a shifted row. Every DataError names the file,
-the line (in parquet: the row), the problem and its fix.
+`NA` is a text. Every DataError names the file, the line (in parquet: the row), the problem and its fix.
 """
 
 import codecs

@@ -1,7 +1,7 @@
 """The sample stage: choose the examples of each split that a run uses, and their order.
 
-Plain sampling picks the rows of `Dataset.shuffle(seed).select(range(n))` in the same order, so that a run and a
-notebook use the same examples; `all` keeps every row in the order of the file.
+Plain sampling picks the rows of `Dataset.shuffle(seed).select(range(n))` in the same order, as a notebook does; `all`
+keeps every row in the order of the file.
 """
 
 import sys
@@ -26,9 +26,8 @@ Count = int | Literal["all"]
 def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """Write the sampled texts of every split of `tokenized` to `target`; returns the number of texts.
 
-    The windows of a text stay together. If a split has fewer texts than wanted, all are used. Memory grows by 16 bytes
-    per row of a split. Raises DataError for damaged files, ParamsError for `stratify` with a regression or a
-    multi-label task, and DiskError, before any work, without room.
+    The windows of a text stay together. If a split has fewer texts than wanted, all are used. Raises DataError for
+    damaged files, ParamsError for `stratify` without classes, and DiskError, before any work, without room.
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
@@ -122,11 +121,7 @@ def _warn(text: str) -> None:
 
 
 def _gather(batches: list[pa.RecordBatch], order: Indices) -> Iterator[pa.RecordBatch]:
-    """The rows of `order`, in batches.
-
-    The rows of an output batch are taken from one source batch at a time and then put in order, which copies only
-    these rows; `Table.take` would copy the complete table for each output batch.
-    """
+    """The rows of `order`, in batches. `Table.take` would copy the complete table for each of them."""
     starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
     for begin in range(0, len(order), arrow.BATCH_ROWS):
         wanted = order[begin : begin + arrow.BATCH_ROWS]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from refit import paths
 from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord, in_order
-from refit.download import splits
+from refit.download import local_files, movie_genres, splits, vader
 from refit.download.splits import Loaded
 from refit.download.task_registry import DEFAULT_SCORES, Task
 from refit.errors import DataError, ParamsError
@@ -65,13 +65,9 @@ def _load(task: Task, split_by: SplitBy) -> Loaded:
 
         return hub_dataset.load(task)
     if source.kind == "package":
-        from refit.download import movie_genres, vader
-
         if source.name == movie_genres.FILE:
             return movie_genres.load()
         return vader.load(source.name, regression=task.problem_type == "regression", scores=task.scores)
-    from refit.download import local_files
-
     return local_files.load(paths.OWN.parent / source.name, split_by)
 
 

@@ -47,10 +47,9 @@ def local_folder(name: str) -> Path | None:
         return None
     folder = Path(os.path.expanduser(name))
     if not folder.is_dir():
-        from huggingface_hub.errors import HFValidationError
         from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
 
-        with suppress(HFValidationError):
+        with suppress(ValueError):
             validate_repo_id(name)
             if not name.startswith("models/"):
                 return None

@@ -1,8 +1,7 @@
 """The download_model stage: config, tokenizer and safetensors weights from a package, the hub or a folder.
 
-transformers loads the tokenizer once and saves it as tokenizer.json, so that the later stages encode with the small
-`tokenizers` library. No pickle is read and no code of a model's repository runs. A model that training cannot use is
-refused here.
+transformers saves the tokenizer as tokenizer.json, so that the later stages encode with the small `tokenizers` library.
+No pickle is read and no code of a model's repository runs. A model that training cannot use is refused here.
 """
 
 import errno

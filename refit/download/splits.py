@@ -1,7 +1,7 @@
 """The examples of a task as every source returns them, and which of them are for validation and test."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,10 +46,11 @@ def is_hidden(table: pa.Table) -> bool:
     return bool(len(values) and np.all(values.to_numpy() == HIDDEN))
 
 
-def split_of(text: str) -> str:
-    """The split of a text by its hash (80% train, 10% validation, 10% test), so that no text is in two splits."""
-    bucket = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
-    return {0: "validation", 1: "test"}.get(bucket, "train")
+def by_hash(table: pa.Table, texts: Iterable[str]) -> dict[str, pa.Table]:
+    """The splits by the hashes of `texts` (80% train, 10% validation, 10% test), so that none is in two of them."""
+    tens = np.array([int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10 for text in texts])
+    chosen = {"train": tens > 1, "validation": tens == 0, "test": tens == 1}
+    return {split: table.filter(pa.array(rows)) for split, rows in chosen.items()}
 
 
 def divided(table: pa.Table, chosen: Column) -> tuple[pa.Table, pa.Table]:
@@ -92,7 +93,7 @@ def at_random(table: pa.Table, wanted: int, seed: int) -> Column:
 
 
 def latest(table: pa.Table, wanted: int) -> Column:
-    """Which rows are the latest by their `time`: about `wanted`, because equal times are not divided.
+    """Which rows are the latest by their `time`: about `wanted`, because equal times stay together.
 
     Raises DataError if all times are equal.
     """

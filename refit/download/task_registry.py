@@ -1,8 +1,6 @@
 """The tasks that refit knows: where their examples are, which columns and splits they have, which scores count.
 
-Of the stages only `download` reads this table. It writes the chosen row to data/raw/task.json with everything decided,
-and the later stages read that file: adding a task here reruns `download` and retrains nothing.
-
+Of the stages only `download` reads this table; the later ones read data/raw/task.json. So a new task retrains nothing.
 To add a task, add a row, and a recipe (a complete params.yaml) in recipes/.
 """
 

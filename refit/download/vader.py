@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from refit.download.pypi import Distribution, fetch, nested_file
-from refit.download.splits import Loaded, split_of
+from refit.download.splits import Loaded, by_hash
 from refit.evaluation.metrics import score
 
 SOURCE = Distribution(
@@ -40,16 +40,11 @@ def load(file: str, *, regression: bool, scores: Sequence[str]) -> Loaded:
     """
     with tempfile.TemporaryDirectory() as scratch:
         archive = fetch(SOURCE, Path(scratch))
-        rows = list(rated_sentences(archive, file))
+        texts, means = zip(*rated_sentences(archive, file), strict=True)
         human = ceiling(ratings(archive, file), float if regression else stars, scores)
-    splits = {}
-    for split in ("train", "validation", "test"):
-        inside = [(text, rating) for text, rating in rows if split_of(text) == split]
-        labels = [rating if regression else stars(rating) for _, rating in inside]
-        label_type = pa.float32() if regression else pa.int64()
-        splits[split] = pa.table({"text": [text for text, _ in inside], "label": pa.array(labels, label_type)})
+    labels = pa.array(means, pa.float32()) if regression else pa.array(map(stars, means), pa.int64())
     return Loaded(
-        splits=splits,
+        splits=by_hash(pa.table({"text": texts, "label": labels}), texts),
         labels=[] if regression else list(STARS),
         problem_type="regression" if regression else "classification",
         revision=SOURCE.requirement,

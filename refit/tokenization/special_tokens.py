@@ -1,7 +1,6 @@
 """The special tokens around a text or the texts of a pair.
 
-The fast engines encode single texts. The tokenizer's own post-processor gives the special tokens, and pairs are joined
-here with numpy, all rows of a batch together.
+The tokenizer's own post-processor gives the special tokens. Texts are joined with numpy, all of a batch together.
 """
 
 from dataclasses import dataclass
@@ -91,8 +90,7 @@ def _bare(tokenizer: Tokenizer) -> Tokenizer:
 
 def _fill(target: Ids, at: Offsets, special: list[int]) -> Offsets:
     """Write the same ids into every row, starting at `at`; returns the position after them."""
-    for number, token in enumerate(special):
-        target[at + number] = token
+    target[np.add.outer(at, np.arange(len(special)))] = special
     return at + len(special)
 
 
