@@ -78,8 +78,7 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
     key, count, seed = _wanted(params, name)
     is_regression = labels.dtype.kind == "f"
     if params.stratify and (is_regression or labels.ndim == 2):
-        kind = "a regression, which has no classes" if is_regression else "multi-label, which has no class for each row"
-        raise ParamsError(f"params.yaml stratify: got true, but this task is {kind}; need false")
+        raise ParamsError("params.yaml stratify: got true, but regression and multi-label have no classes; need false")
     if count != "all" and count > len(labels):
         split = name.removesuffix(".arrow")
         _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({len(labels)})")

@@ -6,7 +6,6 @@ for it, so the content is compared with that name here.
 
 import errno
 import os
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -78,7 +77,7 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
             if failure is None:
                 raise
             message, is_temporary = failure
-            wait = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
+            wait = FIRST_WAIT * 2 ** (attempt - 1)
             if not is_temporary or attempt == ATTEMPTS:
                 raise NetworkError(message + (f" (tried {attempt} times)" if attempt > 1 else "")) from None
             print(f"{message}; trying again in {wait:.0f} s", file=sys.stderr)

@@ -7,7 +7,6 @@ A column `labels` instead of `label` makes it multi-label: a list in JSONL and p
 import math
 import re
 import sys
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -203,15 +202,13 @@ def _classes(labels: dict[str, Labels], train: Path) -> list[str]:
                 f"{line}: label is {label!r}, which train lacks (rows with such a label: {len(unknown)}); "
                 "add training rows or remove these"
             )
-    if not classes:
-        raise DataError(f"{train}: no row has a label; need at least two labels")
     if len(classes) < 2:
-        raise DataError(f"{train}: only one class {next(iter(classes))!r}; need at least two")
+        found = f"only one class {next(iter(classes))!r}" if classes else "no row has a label"
+        raise DataError(f"{train}: {found}; need at least two classes")
     alike: dict[str, str] = {}
     for name in sorted(classes):
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        if alike.setdefault(key, name) != name:
-            print(f"{train}: labels {alike[key]!r} and {name!r} are two classes; make them one?", file=sys.stderr)
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            print(f"{train}: labels {other!r} and {name!r} are two classes; make them one?", file=sys.stderr)
     if all(WHOLE_NUMBER.fullmatch(name) for name in classes):
         return sorted(classes, key=lambda name: (int(name), name))
     return sorted(classes)
@@ -263,10 +260,7 @@ def _group(where: str, value: Any) -> str:
 def _time(where: str, value: Any) -> tuple[str, float | datetime]:
     """The kind of a time, and its value."""
     text = str(value).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _number(text)
     if math.isfinite(number):
         return "a number", number
     try:
