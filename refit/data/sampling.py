@@ -80,8 +80,8 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
     if params.stratify and (is_regression or labels.ndim == 2):
         raise ParamsError("params.yaml stratify: got true, but regression and multi-label have no classes; need false")
     if count != "all" and count > len(labels):
-        split = name.removesuffix(".arrow")
-        _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({len(labels)})")
+        has = f"more than {name.removesuffix('.arrow')} has: using all its rows ({len(labels)})"
+        print(f"sample: params.yaml {key} is {count}, {has}", file=sys.stderr)
         count = "all"
     order = choose(len(labels), count, seed, labels if params.stratify else None)
     if count == "all":
@@ -89,7 +89,8 @@ def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
     if key == "train_rows" and not is_regression:
         sampled, known = (_classes(of) for of in (labels[order], labels))
         if sampled < known:
-            _warn(f"params.yaml {key} is {count}: these rows have {sampled} of the {known} labels; use more rows")
+            has = f"these rows have {sampled} of the {known} labels; use more rows"
+            print(f"sample: params.yaml {key} is {count}: {has}", file=sys.stderr)
     return order
 
 
@@ -113,10 +114,6 @@ def _bytes(params: Sample, recorded: dict[str, dict[str, Any]]) -> int:
         _, count, _ = _wanted(params, name)
         total += entry["bytes"] * (1.0 if count == "all" else min(1.0, count / max(1, entry["rows"])))
     return int(total)
-
-
-def _warn(text: str) -> None:
-    print(f"sample: {text}", file=sys.stderr)
 
 
 def _gather(batches: list[pa.RecordBatch], order: Indices) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,6 @@
 """Load the examples of a hub dataset at a commit.
 
-Offline, `datasets` ignores `revision` and serves the newest copy in its cache. So refit/download/hub.py downloads the
-commit's files, and `datasets` reads these.
+Offline, `datasets` serves the newest copy in its cache: so hub.py downloads the commit's files, and it reads these.
 """
 
 import sys

@@ -74,10 +74,9 @@ def longest_first(
     The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): tokens are cut from the longer text until
     both are of equal length, then from both; the longer one keeps the odd token.
     """
-    keep_shorter = np.minimum(np.minimum(first, second), budget // 2)
-    keep_longer = np.minimum(np.maximum(first, second), budget - keep_shorter)
-    swap = first > second
-    return np.where(swap, keep_longer, keep_shorter), np.where(swap, keep_shorter, keep_longer)
+    half = (budget + (first > second)) // 2
+    keep_first = np.minimum(first, np.maximum(half, budget - second))
+    return keep_first, np.minimum(second, budget - keep_first)
 
 
 def _bare(tokenizer: Tokenizer) -> Tokenizer:
