@@ -123,3 +123,13 @@ def test_the_latest_rows_are_held_out(times: list[int], wanted: int, held: list[
     """Prevents a validation row that is older than a training row, and a time that is in both."""
     is_held = splits.latest(pa.table({"time": times}), wanted)
     assert np.array(times)[is_held].tolist() == held
+
+
+def test_rows_with_several_labels_are_held_out_by_their_rarest() -> None:
+    """Prevents a multi-label task whose rare label is only in test, or not in it."""
+    labels = [[0, 1] if row % 10 == 0 else [0] for row in range(200)]
+    table = pa.table({"text": list(map(str, range(200))), "label": pa.array(labels, pa.list_(pa.int64()))})
+    _, held = splits.divided(table, splits.at_random(table, 40, 1))
+    assert held["label"].to_pylist().count([0, 1]) == 4
+    part = splits.parts(table, [1] * 5, 1)
+    assert np.bincount(part[::10]).tolist() == [4] * 5
