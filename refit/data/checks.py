@@ -1,14 +1,12 @@
 """Problems of a data set that no loss curve shows: repeated texts, texts shared by splits, contradicting labels.
 
-Each text (for pairs, both texts) becomes one 64-bit hash, so that memory is 16 bytes per row and 650,000 reviews are
-checked in seconds. Two texts count as the same only if they are byte-identical. The probability that any two different
-texts among a million share a hash is one in 37 million.
+Each text (for pairs, both texts) becomes one 64-bit hash, which takes 16 bytes per row with the label. The probability
+that any two different texts among a million share a hash is one in 37 million.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,32 +15,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from refit.data import label_sets, parquet
+from refit.data import label_sets
 
 FEW_ROWS = 30  # with fewer, the 95% interval of an accuracy is wider than 0.3
 SHOWN = 60  # characters of an example
 PAIR_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # so that (a, b) and (b, a) differ; odd, so that no bits are lost
 Hashes = npt.NDArray[np.uint64]
+RawRow = tuple[str, int]  # the split and the row in data/raw
 
 
 @dataclass(frozen=True)
 class HashedSplit:
-    """The text hash and label of each row of a split, and the number of its empty texts.
-
-    `labels` are as label_sets.keys returns them, None if they are hidden.
-    """
+    """The text hash and label (see label_sets.keys; None: hidden) of each row, and the number of empty texts."""
 
     hashes: Hashes
     labels: npt.NDArray[Any] | None
     empty: int
-
-
-@dataclass(frozen=True)
-class RawRow:
-    """A row of a split in data/raw."""
-
-    split: str
-    row: int
 
 
 @dataclass(frozen=True)
@@ -61,17 +49,6 @@ class Checks:
     contradicting_texts: int
     contradicting_rows: int
     contradictions: list[list[RawRow]]
-
-
-def read(folder: Path, are_labelled: Mapping[str, bool]) -> dict[str, HashedSplit]:
-    """The hashes and labels of the splits in data/raw. Raises DataError for a missing or damaged file.
-
-    `are_labelled` says for each split whether its labels are known.
-    """
-    return {
-        name: hashed(parquet.batches(folder / f"{name}.parquet"), labelled=labelled)
-        for name, labelled in are_labelled.items()
-    }
 
 
 def hashed(batches: Iterable[pa.RecordBatch], *, labelled: bool) -> HashedSplit:
@@ -125,7 +102,7 @@ def warnings(splits: Mapping[str, pa.Table], hidden: Iterable[str]) -> Iterator[
     found = check({"train": train}, examples=1)
     if found.contradicting_texts:
         texts = "1 text" if found.contradicting_texts == 1 else f"{found.contradicting_texts:,} texts"
-        example = _example(splits["train"], found.contradictions[0][0].row)
+        example = _example(splits["train"], found.contradictions[0][0][1])
         yield f"{texts} in train with different labels, such as {example}"
 
 
@@ -154,7 +131,7 @@ def _contradictions(splits: Mapping[str, HashedSplit], examples: int) -> tuple[i
         places = order[starts[group] : ends[group]]
         shown = np.unique(np.array([places[0], *places[1:-1][:1], places[-1]]))
         of_split = np.searchsorted(limits, shown, side="right") - 1
-        kept.append([RawRow(names[s], int(place - limits[s])) for s, place in zip(of_split, shown, strict=True)])
+        kept.append([(names[s], int(place - limits[s])) for s, place in zip(of_split, shown, strict=True)])
     return len(starts), int((ends - starts).sum()), kept
 
 

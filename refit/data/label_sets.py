@@ -24,9 +24,9 @@ def lists(has_label: npt.NDArray[Any]) -> pa.Array:
 
 
 def strata(column: pa.Array) -> npt.NDArray[Any]:
-    """Values to hold rows out in proportion to: the label, of a list the one that the fewest rows have, -1 for none."""
+    """Values to divide rows by: the label, of several the rarest, -1 for none; zero for a regression."""
     if not pa.types.is_list(column.type):
-        return np.asarray(column.to_numpy())
+        return np.zeros(len(column)) if pa.types.is_floating(column.type) else np.asarray(column.to_numpy())
     counts = np.bincount(column.flatten().to_numpy())
     return np.array([min(row, key=lambda label: (counts[label], label), default=-1) for row in column.to_pylist()])
 

@@ -1,7 +1,7 @@
 """The sample stage: choose the examples of each split that a run uses, and their order.
 
-Plain sampling picks the rows of `Dataset.shuffle(seed).select(range(n))` in the same order, so that a run and a
-notebook use the same examples; `all` keeps every row in the order of the file.
+Plain sampling picks the rows of `Dataset.shuffle(seed).select(range(n))` in the same order, as a notebook does; `all`
+keeps every row in the order of the file.
 """
 
 import sys
@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from refit.data import checks
 from refit.errors import ParamsError
 from refit.params import Sample
 from refit.stage import bar
 from refit.storage import arrow, files, manifest
+from refit.tokenization.token_batch import places
 
 Indices = npt.NDArray[np.int64]
 Count = int | Literal["all"]
@@ -26,9 +26,8 @@ Count = int | Literal["all"]
 def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
     """Write the sampled texts of every split of `tokenized` to `target`; returns the number of texts.
 
-    The windows of a text stay together. If a split has fewer texts than wanted, all are used. Memory grows by 16 bytes
-    per row of a split. Raises DataError for damaged files, ParamsError for `stratify` with a regression or a
-    multi-label task, and DiskError, before any work, without room.
+    The windows of a text stay together. If a split has fewer texts than wanted, all are used. Raises DataError for
+    damaged files, ParamsError for `stratify` without classes, and DiskError, before any work, without room.
     """
     recorded = manifest.read(tokenized)
     files.need_space(target.parent, _bytes(params, recorded), "sampling")
@@ -42,7 +41,7 @@ def write(params: Sample, tokenized: Path, target: Path) -> dict[str, Any]:
             else:  # texts in windows
                 starts = arrow.Rows.of_batches(batches).text_starts()
                 chosen = _chosen(params, name, labels[starts])
-                order = _rows_of(chosen, starts, len(labels))
+                order = places(starts[chosen], np.diff(starts, append=len(labels))[chosen])
             with pa.ipc.new_stream(str(folder / name), batches[0].schema) as stream:
                 for batch in bar(_gather(batches, order), desc=f"sample {name}", unit="batches"):
                     stream.write_batch(batch)
@@ -75,39 +74,28 @@ def choose(rows: int, count: Count, seed: int, labels: npt.NDArray[Any] | None =
 
 
 def _chosen(params: Sample, name: str, labels: npt.NDArray[Any]) -> Indices:
-    """The indices of the rows to use of a split's file; warns if they are too few to train on or to score."""
+    """The indices of the rows to use of a split's file; warns if they lack labels to train on."""
     key, count, seed = _wanted(params, name)
     is_regression = labels.dtype.kind == "f"
     if params.stratify and (is_regression or labels.ndim == 2):
-        kind = "a regression, which has no classes" if is_regression else "multi-label, which has no class for each row"
-        raise ParamsError(f"params.yaml stratify: got true, but this task is {kind}; need false")
+        raise ParamsError("params.yaml stratify: got true, but regression and multi-label have no classes; need false")
     if count != "all" and count > len(labels):
-        split = name.removesuffix(".arrow")
-        _warn(f"params.yaml {key} is {count}, more than {split} has: using all its rows ({len(labels)})")
+        has = f"more than {name.removesuffix('.arrow')} has: using all its rows ({len(labels)})"
+        print(f"sample: params.yaml {key} is {count}, {has}", file=sys.stderr)
         count = "all"
     order = choose(len(labels), count, seed, labels if params.stratify else None)
     if count == "all":
         return order
-    if key != "train_rows":
-        if count < checks.FEW_ROWS:
-            _warn(f"params.yaml {key} is {count}: scores on so few are mostly chance; use {checks.FEW_ROWS} or more")
-    elif not is_regression:
+    if key == "train_rows" and not is_regression:
         sampled, known = (_classes(of) for of in (labels[order], labels))
         if sampled < known:
-            _warn(f"params.yaml {key} is {count}: these rows have {sampled} of the {known} labels; use more rows")
+            has = f"these rows have {sampled} of the {known} labels; use more rows"
+            print(f"sample: params.yaml {key} is {count}: {has}", file=sys.stderr)
     return order
 
 
 def _classes(labels: npt.NDArray[Any]) -> int:
     return int(labels.any(axis=0).sum()) if labels.ndim == 2 else len(np.unique(labels))
-
-
-def _rows_of(chosen: Indices, starts: Indices, total: int) -> Indices:
-    """The indices of all rows of the chosen texts, of `total`, those of a text in their order; see Rows.text_starts."""
-    counts = np.diff(starts, append=total)[chosen]
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    rows: Indices = np.repeat(starts[chosen], counts) + place
-    return rows
 
 
 def _wanted(params: Sample, name: str) -> tuple[str, Count, int]:
@@ -128,16 +116,8 @@ def _bytes(params: Sample, recorded: dict[str, dict[str, Any]]) -> int:
     return int(total)
 
 
-def _warn(text: str) -> None:
-    print(f"sample: {text}", file=sys.stderr)
-
-
 def _gather(batches: list[pa.RecordBatch], order: Indices) -> Iterator[pa.RecordBatch]:
-    """The rows of `order`, in batches.
-
-    The rows of an output batch are taken from one source batch at a time and then put in order, which copies only
-    these rows; `Table.take` would copy the complete table for each output batch.
-    """
+    """The rows of `order`, in batches. `Table.take` would copy the complete table for each of them."""
     starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
     for begin in range(0, len(order), arrow.BATCH_ROWS):
         wanted = order[begin : begin + arrow.BATCH_ROWS]

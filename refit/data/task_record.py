@@ -23,12 +23,10 @@ class SplitRecord(BaseModel):
 
 
 class TaskRecord(BaseModel):
-    """A row of the task table with everything decided, and what was found in its source.
+    """A row of the task table with everything decided, and what was found in its source; see Source and Loaded.
 
-    `source_name` is a dataset id or a file name, `revision` its commit or version, `files` the SHA-256 of each source
-    file. `labels` are the class names in the order of their ids, empty for a regression. `scores` are names of
-    refit/evaluation/metrics.py; `best_score` picks the best epoch. `human` is what people score on the task, where that
-    is known: who → score → value.
+    `labels` are the class names in the order of their ids, empty for a regression. `scores` are names of
+    refit/evaluation/metrics.py; `best_score` picks the best epoch.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -64,10 +62,7 @@ class TaskRecord(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "TaskRecord":
-        """Read a task.json, checked against its own hash.
-
-        Raises DataError when it is missing, damaged or of another version of refit.
-        """
+        """Read a task.json. Raises DataError if it is missing, damaged or of another version of refit."""
         return cls.parse(manifest.read_record(path), str(path))
 
     @classmethod

@@ -9,15 +9,9 @@ import numpy.typing as npt
 # The scripts that put no space between words: Thai to Khmer, kana, Chinese characters.
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 WORD = rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+"  # a word, or one character of those scripts
-_WORD = re.compile(WORD)
-
-
-def overlap(first: str, second: str) -> float:
-    """The Jaccard similarity of two texts' sets of words, 0 to 1, ignoring case."""
-    a, b = (set(_WORD.findall(text.casefold())) for text in (first, second))
-    return len(a & b) / len(a | b) if a or b else 1.0
 
 
 def overlaps(pairs: Sequence[tuple[str, ...]]) -> npt.NDArray[np.float64]:
-    """The overlap of each pair."""
-    return np.array([overlap(first, second) for first, second in pairs])
+    """The Jaccard similarity of the sets of words of each pair of texts, 0 to 1, ignoring case."""
+    words = ([set(re.findall(WORD, text.casefold())) for text in pair] for pair in pairs)
+    return np.array([len(a & b) / len(a | b) if a or b else 1.0 for a, b in words])

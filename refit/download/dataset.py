@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from refit import paths
 from refit.data import checks
 from refit.data.task_record import SplitRecord, TaskRecord, in_order
-from refit.download import folds
-from refit.download.splits import Loaded, divided, hold_out, is_hidden
+from refit.download import local_files, movie_genres, splits, vader
+from refit.download.splits import Loaded
 from refit.download.task_registry import DEFAULT_SCORES, Task
 from refit.errors import DataError, ParamsError
 from refit.params import Download, SplitBy
@@ -27,21 +27,21 @@ def write(params: Download, task: Task, target: Path) -> dict[str, Any]:
     """
     _check(params, task)
     loaded = _with_all_splits(_load(task, params.split_by), params)
-    hidden = [split for split, table in loaded.splits.items() if is_hidden(table)]
+    hidden = [split for split, table in loaded.splits.items() if splits.is_hidden(table)]
     for warning in checks.warnings(loaded.splits, hidden):
         print(f"download: {warning}", file=sys.stderr)
-    splits = {}
+    records = {}
     with files.replaced_folder(target) as folder:
         for split, table in loaded.splits.items():
             path = folder / f"{split}.parquet"
             pq.write_table(table, path, row_group_size=10_000, compression="zstd")
-            is_labelled = split not in hidden
-            splits[split] = SplitRecord(rows=table.num_rows, is_labelled=is_labelled, sha256=files.sha256(path))
-        record = _record(params.task, task, loaded, splits)
+            sha256 = files.sha256(path)
+            records[split] = SplitRecord(rows=table.num_rows, is_labelled=split not in hidden, sha256=sha256)
+        record = _record(params.task, task, loaded, records)
         record.write(folder / paths.TASK.name)
     if record.source == "own":
         print(_summary(record))
-    return {"rows": sum(split.rows for split in splits.values())}
+    return {"rows": sum(split.rows for split in records.values())}
 
 
 def _check(params: Download, task: Task) -> None:
@@ -65,72 +65,61 @@ def _load(task: Task, split_by: SplitBy) -> Loaded:
 
         return hub_dataset.load(task)
     if source.kind == "package":
-        from refit.download import movie_genres, vader
-
         if source.name == movie_genres.FILE:
             return movie_genres.load()
         return vader.load(source.name, regression=task.problem_type == "regression", scores=task.scores)
-    from refit.download import local_files
-
     return local_files.load(paths.OWN.parent / source.name, split_by)
 
 
 def _with_all_splits(loaded: Loaded, params: Download) -> Loaded:
     """Hold the missing splits out of train, with shares of all its rows; with folds, take validation from train."""
-    splits = dict(loaded.splits)
-    shares = {"test": params.test_share, "validation": params.validation_share}
-    if params.folds:
-        del shares["validation"]
-    shares = {split: share for split, share in shares.items() if split not in splits and share > 0}
-    if params.split_by == "time" and "validation" in splits and "test" in shares:
+    tables, is_by_time = dict(loaded.splits), params.split_by == "time"
+    shares = {"test": params.test_share, "validation": 0.0 if params.folds else params.validation_share}
+    shares = {split: share for split, share in shares.items() if split not in tables and share > 0}
+    if is_by_time and "validation" in tables and "test" in shares:
         raise ParamsError(
             "params.yaml split_by: got time with a file for validation and none for test, which must be later; add a "
             "test file, or set test_share: 0"
         )
-    rows, stratified = splits["train"].num_rows, loaded.problem_type == "classification"
     if sum(shares.values()) >= 1:
         raise ParamsError(
             f"params.yaml validation_share, test_share: got {params.validation_share} and {params.test_share}, which "
             "leaves no rows to train on; need a sum below 1"
         )
+    rows = tables["train"].num_rows
     for split, share in shares.items():
-        wanted = max(1, round(share * rows))
-        splits["train"], splits[split] = _held_out(splits["train"], wanted, params, stratified)
+        train, wanted = tables["train"], max(1, round(share * rows))
+        if params.split_by == "random":
+            chosen = splits.at_random(train, wanted, params.split_seed)
+        elif is_by_time:
+            chosen = splits.latest(train, wanted)
+        else:
+            chosen = splits.parts(train, [max(1, train.num_rows - wanted), wanted], params.split_seed) == 1
+        tables["train"], tables[split] = splits.divided(train, chosen)
     if params.folds:
-        splits["train"], splits["validation"] = _fold(splits, params, stratified)
-    if "validation" not in splits:
+        tables["train"], tables["validation"] = _fold(tables, params)
+    if "validation" not in tables:
         raise DataError("params.yaml validation_share: got 0, but this task has no validation rows; need a share > 0")
-    for split, table in splits.items():
+    for split, table in tables.items():
         if table.num_rows == 0:
             raise DataError(
                 f"{split} has 0 rows; train has none to spare because it keeps a text of every label: give more rows"
             )
     if params.split_by != "random":
-        splits = {split: table.drop_columns(params.split_by) for split, table in splits.items()}
-    return replace(loaded, splits={name: splits[name] for name in in_order(splits)})
+        tables = {split: table.drop_columns(params.split_by) for split, table in tables.items()}
+    return replace(loaded, splits={name: tables[name] for name in in_order(tables)})
 
 
-def _held_out(train: pa.Table, wanted: int, params: Download, stratified: bool) -> tuple[pa.Table, pa.Table]:
-    """The rest of the training rows and about `wanted` that are held out, as `split_by` says."""
-    if params.split_by == "random":
-        return hold_out(train, wanted, params.split_seed, stratified=stratified)
-    if params.split_by == "time":
-        return divided(train, folds.latest(train, wanted))
-    sizes = [max(1, train.num_rows - wanted), wanted]
-    return divided(train, folds.parts(train, sizes, params.split_seed, stratified=stratified) == 1)
-
-
-def _fold(splits: dict[str, pa.Table], params: Download, stratified: bool) -> tuple[pa.Table, pa.Table]:
+def _fold(tables: dict[str, pa.Table], params: Download) -> tuple[pa.Table, pa.Table]:
     """The training rows and the validation rows of a fold, of both together."""
-    given = [name for name in splits if name.startswith("validation")]
+    given = [name for name in tables if name.startswith("validation")]
     if len(given) > 1:
         raise ParamsError(f"params.yaml folds: got {params.folds}, but the task has {' and '.join(given)}; need 0")
-    rows = pa.concat_tables(splits[name] for name in ("train", "validation") if name in splits)
-    part_of = folds.parts(rows, [1] * params.folds, params.split_seed, stratified=stratified)
-    return divided(rows, part_of == params.fold - 1)
+    rows = pa.concat_tables([tables[name] for name in ("train", *given)])
+    return splits.divided(rows, splits.parts(rows, [1] * params.folds, params.split_seed) == params.fold - 1)
 
 
-def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord]) -> TaskRecord:
+def _record(name: str, task: Task, loaded: Loaded, records: dict[str, SplitRecord]) -> TaskRecord:
     scores = task.scores if task.problem_type else DEFAULT_SCORES[loaded.problem_type]
     return TaskRecord(
         name=name,
@@ -145,7 +134,7 @@ def _record(name: str, task: Task, loaded: Loaded, splits: dict[str, SplitRecord
         best_score=scores[0],
         note=task.note,
         human=loaded.human,
-        splits=splits,
+        splits=records,
     )
 
 
@@ -154,8 +143,6 @@ def _summary(record: TaskRecord) -> str:
     if record.is_regression:
         kind = "treating labels as numbers (regression) because some have a decimal point"
     else:
-        kind = "multi-label, " if record.is_multi_label else ""
-        kind += (
-            f"{len(record.labels)} {'labels' if record.is_multi_label else 'classes'}: {', '.join(record.labels[:8])}"
-        )
+        what = "labels for each text (multi-label)" if record.is_multi_label else "classes"
+        kind = f"{len(record.labels)} {what}: {', '.join(record.labels[:8])}"
     return f"{record.name}: {rows} rows; {kind}"

@@ -6,7 +6,6 @@ for it, so the content is compared with that name here.
 
 import errno
 import os
-import random
 import sys
 import time
 from collections.abc import Sequence
@@ -29,7 +28,6 @@ from refit.storage import files
 
 ATTEMPTS = 6
 FIRST_WAIT = 1.0  # seconds; doubled after each attempt
-DEADLINE = 900.0  # seconds
 DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -69,7 +67,6 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
     """
     if not sys.stderr.isatty():
         disable_progress_bars()
-    deadline = time.monotonic() + DEADLINE
     attempt = 1
     while True:
         _limit_waiting()
@@ -80,8 +77,8 @@ def _download(repository: str, kind: str, revision: str, patterns: Sequence[str]
             if failure is None:
                 raise
             message, is_temporary = failure
-            wait = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
-            if not is_temporary or attempt == ATTEMPTS or time.monotonic() + wait > deadline:
+            wait = FIRST_WAIT * 2 ** (attempt - 1)
+            if not is_temporary or attempt == ATTEMPTS:
                 raise NetworkError(message + (f" (tried {attempt} times)" if attempt > 1 else "")) from None
             print(f"{message}; trying again in {wait:.0f} s", file=sys.stderr)
             time.sleep(wait)

@@ -1,11 +1,9 @@
 """Load the examples of a hub dataset at a commit.
 
-Offline, `datasets` ignores `revision` and serves the newest copy in its cache. So refit/download/hub.py downloads the
-commit's files, and `datasets` reads these.
+Offline, `datasets` serves the newest copy in its cache: so hub.py downloads the commit's files, and it reads these.
 """
 
 import sys
-from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -27,6 +25,9 @@ def load(task: Task) -> Loaded:
         places[name] = (config or source.config, split)
     patterns = sorted({f"{config}/*.parquet" for config, _ in places.values()})
     folder = hub.snapshot(source.name, "dataset", source.revision, ["README.md", *patterns])
+    infos = DatasetInfosDict.from_directory(str(folder))  # with the label names, from the repository's card
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
     splits: dict[str, pa.Table] = {}
     labels: list[str] = []
     hashes: dict[str, str] = {}
@@ -36,7 +37,8 @@ def load(task: Task) -> Loaded:
         where = f"{source.name}@{folder.name} {config}/{split}"
         if not found:
             raise DataError(f"{where}: has no files; check the task's splits in refit/download/task_registry.py")
-        dataset = _read(found, folder, config)
+        features = infos[config].features if config in infos else None
+        dataset = datasets.load_dataset("parquet", data_files=list(map(str, found)), split="train", features=features)
         columns = {"text": task.text, "text_pair": task.text_pair, "label": task.label}
         columns = {ours: theirs for ours, theirs in columns.items() if theirs}
         if missing := [theirs for theirs in columns.values() if theirs not in dataset.column_names]:
@@ -54,12 +56,3 @@ def load(task: Task) -> Loaded:
         splits=splits, labels=labels, problem_type=task.problem_type or "classification", revision=folder.name,
         files=hashes,
     )  # fmt: skip
-
-
-def _read(found: list[Path], folder: Path, config: str) -> datasets.Dataset:
-    """The rows of parquet files, with the features (such as the label names) in the repository's card."""
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
-    infos = DatasetInfosDict.from_directory(str(folder))
-    features = infos[config].features if config in infos else None
-    return datasets.load_dataset("parquet", data_files=list(map(str, found)), split="train", features=features)

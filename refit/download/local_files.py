@@ -7,7 +7,9 @@ A column `labels` instead of `label` makes it multi-label: a list in JSONL and p
 import math
 import re
 import sys
-import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ import pyarrow as pa
 
 from refit.data import row_files
 from refit.data.task_record import ProblemType
-from refit.download import split_column
 from refit.download.splits import HIDDEN, Loaded
 from refit.errors import DataError
 from refit.params import SplitBy
@@ -27,8 +28,9 @@ DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 LONGEST_LABEL = 500  # characters; a longer one is a text in the wrong column
 LARGEST_LABEL = 1e15  # of a regression; the loss and the gradient of larger ones overflow float32
 
+Columns = dict[str, list[Any]]
+Cells = list[tuple[str, Any]]  # (file and line, value)
 Labels = list[tuple[str, str]]  # (file and line, label)
-LabelLists = list[tuple[str, list[str]]]  # (file and line, labels of the row)
 
 
 def load(folder: Path, split_by: SplitBy = "random") -> Loaded:
@@ -37,28 +39,29 @@ def load(folder: Path, split_by: SplitBy = "random") -> Loaded:
     If `split_by` is `group` or `time`, the last column of the splits is the files' column of this name.
     """
     sources = _files(folder)
-    column = _label_column(sources["train"])
-    texts, labels = {}, {}
-    for split, path in sources.items():
-        texts[split], labels[split] = _read(path, column, split_by, is_test=split == "test")
-    cells = {sources[split]: columns.pop(split_by, []) for split, columns in texts.items()}
-    pairs = [str(sources[split]) for split, columns in texts.items() if "text_pair" in columns]
-    if 0 < len(pairs) < len(texts):
+    label = _label_column(sources["train"])
+    read = {split: _read(path, label, split_by, is_test=split == "test") for split, path in sources.items()}
+    pairs = [str(sources[split]) for split, columns in read.items() if "text_pair" in columns]
+    if 0 < len(pairs) < len(read):
         raise DataError(
             f"{', '.join(pairs)}: has a column text_pair, the other files lack it; all must have it or none"
         )
-    single = {split: [(line, label) for line, of_row in rows for label in of_row] for split, rows in labels.items()}
-    problem_type: ProblemType = "multi_label" if column == "labels" else "classification"
-    if column == "label" and _is_regression([label for of_split in single.values() for label in of_split]):
+    single: dict[str, Labels] = {}
+    for split, columns in read.items():
+        rows = zip(columns["line"], columns[label], strict=False)
+        single[split] = [(line, name) for line, of_row in rows for name in of_row]
+    problem_type: ProblemType = "multi_label" if label == "labels" else "classification"
+    if label == "label" and _is_regression([of_row for of_split in single.values() for of_row in of_split]):
         problem_type = "regression"
     classes = [] if problem_type == "regression" else _classes(single, sources["train"])
     tables = {}
-    for split, columns in texts.items():
-        arrays = {name: pa.array(values, pa.string()) for name, values in columns.items()}
-        stored = _stored([of_row for _, of_row in labels[split]], classes, problem_type, len(columns["text"]))
-        tables[split] = pa.table({**arrays, "label": stored})
+    for split, columns in read.items():
+        texts = {name: pa.array(columns[name], pa.string()) for name in ("text", "text_pair") if name in columns}
+        stored = _stored(columns[label], classes, problem_type, len(columns["text"]))
+        tables[split] = pa.table(texts | {"label": stored})
     if split_by != "random":
-        column_of = split_column.groups if split_by == "group" else split_column.times
+        column_of = _groups if split_by == "group" else times
+        cells = {sources[name]: list(zip(of["line"], of[split_by], strict=True)) for name, of in read.items()}
         found = zip(tables.items(), column_of(cells), strict=True)
         tables = {split: table.append_column(split_by, column) for (split, table), column in found}
     return Loaded(
@@ -69,13 +72,13 @@ def load(folder: Path, split_by: SplitBy = "random") -> Loaded:
 
 def _stored(labels: list[list[str]], classes: list[str], problem_type: ProblemType, rows: int) -> pa.Array:
     """The label column of a split in data/raw; all hidden if the split has no labels."""
+    if problem_type == "regression":
+        return pa.array([float(label) for (label,) in labels] or [HIDDEN] * rows, pa.float32())
     index = {name: position for position, name in enumerate(classes)}
+    ids = [sorted({index[label] for label in of_row}) for of_row in labels] or [[HIDDEN]] * rows
     if problem_type == "multi_label":
-        sets = [sorted({index[label] for label in of_row}) for of_row in labels]
-        return pa.array(sets or [[HIDDEN]] * rows, pa.list_(pa.int64()))
-    is_regression = problem_type == "regression"
-    values = [float(label) if is_regression else index[label] for (label,) in labels]
-    return pa.array(values or [HIDDEN] * rows, pa.float32() if is_regression else pa.int64())
+        return pa.array(ids, pa.list_(pa.int64()))
+    return pa.array([index for (index,) in ids], pa.int64())
 
 
 def _label_column(train: Path) -> str:
@@ -89,11 +92,7 @@ def _label_column(train: Path) -> str:
 def _files(folder: Path) -> dict[str, Path]:
     """The file of each split; a warning names the files that are not read."""
     if not folder.is_dir():
-        tasks = sorted(path.name for path in folder.parent.glob("*") if path.is_dir())
-        raise DataError(
-            f"{folder}: no such folder; put train.csv (columns text, label) there, "
-            f"or choose one of: {', '.join(tasks) or 'none yet'}"
-        )
+        raise DataError(f"{folder}: no such folder; put train.csv (columns text, label) there")
     there = sorted(folder.iterdir())
     formats = ", ".join(row_files.FORMATS)
     found = {}
@@ -103,8 +102,7 @@ def _files(folder: Path) -> dict[str, Path]:
             raise DataError(f"{folder}: {' and '.join(path.name for path in matching)} are both there; keep one")
         for path in matching:
             if not path.is_file():
-                kind = "a folder" if path.is_dir() else "not a regular file" if path.exists() else "a broken link"
-                raise DataError(f"{path}: is {kind}; need a file")
+                raise DataError(f"{path}: is a folder or a broken link; need a file")
             found[split] = path
     if "train" not in found:
         names = ", ".join(path.name for path in there) or "nothing"
@@ -119,46 +117,38 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(
-    path: Path, label_column: str, split_by: SplitBy, *, is_test: bool
-) -> tuple[dict[str, list[Any]], LabelLists]:
-    """The texts of a file by column, and its labels: none of a test file without labels or with an empty column.
+def _read(path: Path, label_column: str, split_by: SplitBy, *, is_test: bool) -> Columns:
+    """The columns of a file, and `line`, the file and line of each row.
 
-    Next to the texts is the column that `split_by` names; its values are with the file and the line.
+    The labels are a list for each row; there are none for a test file without labels or with an empty column.
     """
     required, optional = ["text"], ["text_pair"]
     (optional if is_test else required).append(label_column)
     required += [] if split_by == "random" else [split_by]
     may_be_empty = [label_column] if is_test or label_column == "labels" else []
-    lines: list[str] = []
-    columns: dict[str, list[Any]] = {}
+    columns: Columns = {}
     for line, row in row_files.read(path, required, optional, may_be_empty=may_be_empty):
-        lines.append(f"{path} line {line}")
-        for name, value in row.items():
+        cells: dict[str, Any] = {"line": f"{path} line {line}", **row}
+        for name, value in cells.items():
             columns.setdefault(name, []).append(value)
-    if split_by in columns:
-        columns[split_by] = list(zip(lines, columns[split_by], strict=True))
-    labels = columns.pop(label_column, [])
-    if is_test and all(label is None or label == [] for label in labels):
-        labels = []
-    if label_column == "labels":
-        labels = [_listed(f"{line}: labels", cell, path.suffix) for line, cell in zip(lines, labels, strict=False)]
-    else:
-        labels = [[_label(f"{line}: label", cell)] for line, cell in zip(lines, labels, strict=False)]
-    return columns, list(zip(lines, labels, strict=False))
+    given = columns.pop(label_column, [])
+    if is_test and all(value is None or value == [] for value in given):
+        given = []
+    if label_column == "labels" and path.suffix in (".csv", ".tsv"):
+        given = [value.split("|") if value else None for value in given]
+    parse = _listed if label_column == "labels" else lambda where, value: [_label(where, value)]
+    wheres = (f"{line}: {label_column}" for line in columns["line"])
+    columns[label_column] = [parse(where, value) for where, value in zip(wheres, given, strict=False)]
+    return columns
 
 
-def _listed(where: str, value: Any, suffix: str) -> list[str]:
-    """The labels of a row of a multi-label task: a list, or `a|b` in a CSV or TSV file; none if it is empty."""
-    if value is None:
-        return []
-    if isinstance(value, str) and suffix in (".csv", ".tsv"):
-        value = value.split("|")
-    if not isinstance(value, list):
+def _listed(where: str, value: Any) -> list[str]:
+    """The labels of a row of a multi-label task; none if it is empty."""
+    if not isinstance(value, list | None):
         raise DataError(f"{where} is {value!r:.40}; need a list of labels")
-    if any(label is None or not str(label).strip() for label in value):
+    if any(label is None or not str(label).strip() for label in value or []):
         raise DataError(f"{where} has an empty label; remove it")
-    return [_label(where, label) for label in value]
+    return [_label(where, label) for label in value or []]
 
 
 def _label(where: str, value: Any) -> str:
@@ -180,27 +170,25 @@ def _label(where: str, value: Any) -> str:
     return str(int(whole[1])) if whole and whole[2] else label
 
 
-def _number(label: str) -> float | None:
+def _number(label: str) -> float:
+    """The value of a label; not finite if it is no number."""
     try:
-        return None if "_" in label else float(label)
+        return math.nan if "_" in label else float(label)
     except ValueError:
-        return None
+        return math.nan
 
 
 def _is_regression(labels: Labels) -> bool:
-    """Whether all labels are numbers and some have a fraction. Raises DataError if only some are numbers."""
-    numbers = [None if WHOLE_NUMBER.fullmatch(label) else _number(label) for _, label in labels]
-    if not any(n is not None and math.isfinite(n) and (n % 1 or abs(n) >= LARGEST_LABEL) for n in numbers):
+    """Whether labels are numbers, some with a fraction. Raises DataError if only some of them are numbers."""
+    numbers = [math.nan if WHOLE_NUMBER.fullmatch(label) else _number(label) for _, label in labels]
+    if not any(math.isfinite(n) and (n % 1 or abs(n) >= LARGEST_LABEL) for n in numbers):
         return False
     for line, label in labels:
-        number = _number(label)
-        where = f"{line}: label is {label}"
-        if number is None:
+        if not abs(_number(label)) < LARGEST_LABEL:
             raise DataError(
-                f"{where}, but others are numbers with a decimal point; correct it, or use words for classes"
+                f"{line}: label is {label}, but others are numbers with a decimal point; need a number below "
+                f"{LARGEST_LABEL:.0e} in every row, or words for classes"
             )
-        if not abs(number) < LARGEST_LABEL:
-            raise DataError(f"{where}; need a finite number below {LARGEST_LABEL:.0e}: correct or scale the labels")
     return True
 
 
@@ -214,15 +202,69 @@ def _classes(labels: dict[str, Labels], train: Path) -> list[str]:
                 f"{line}: label is {label!r}, which train lacks (rows with such a label: {len(unknown)}); "
                 "add training rows or remove these"
             )
-    if not classes:
-        raise DataError(f"{train}: no row has a label; need at least two labels")
     if len(classes) < 2:
-        raise DataError(f"{train}: only one class {next(iter(classes))!r}; need at least two")
+        found = f"only one class {next(iter(classes))!r}" if classes else "no row has a label"
+        raise DataError(f"{train}: {found}; need at least two classes")
     alike: dict[str, str] = {}
     for name in sorted(classes):
-        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
-        if alike.setdefault(key, name) != name:
-            print(f"{train}: labels {alike[key]!r} and {name!r} are two classes; make them one?", file=sys.stderr)
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            print(f"{train}: labels {other!r} and {name!r} are two classes; make them one?", file=sys.stderr)
     if all(WHOLE_NUMBER.fullmatch(name) for name in classes):
         return sorted(classes, key=lambda name: (int(name), name))
     return sorted(classes)
+
+
+def _groups(cells_of: Mapping[Path, Cells]) -> list[pa.Array]:
+    """The groups of each file, as text. Raises DataError for a value that is no group, or a group in two files."""
+    columns, file_of = [], dict[str, Path]()
+    for path, cells in cells_of.items():
+        columns.append(pa.array([_group(where, value) for where, value in cells]))
+        for group in columns[-1].unique().to_pylist():
+            if file_of.setdefault(group, path) != path:
+                raise DataError(f"{path}: group {group!r} is in {file_of[group].name}, too; put its rows into one file")
+    return columns
+
+
+def times(cells_of: Mapping[Path, Cells]) -> list[pa.Array]:
+    """The times of each file, as numbers or timestamps; in the order train, validation, test.
+
+    Raises DataError for a value that is no time, times of two kinds, and a file with earlier times than the one before.
+    """
+    columns: list[list[Any]] = []
+    kinds: dict[str, str] = {}  # with the first cell of each
+    for cells in cells_of.values():
+        columns.append([])
+        for where, value in cells:
+            kind, time = _time(where, value)
+            kinds.setdefault(kind, f"{where}: time is {value} ({kind})")
+            columns[-1].append(time)
+    if len(kinds) > 1:
+        first, second, *_ = kinds.values()
+        raise DataError(f"{second}, but {first}; write all times alike")
+    for (path, before), (later, after) in pairwise(zip(cells_of, columns, strict=True)):
+        if min(after) < max(before):
+            raise DataError(
+                f"{later}: has the time {min(after)}, which is before {max(before)} in {path.name}; with split_by: "
+                "time need the rows of train before those of validation, and those of test last"
+            )
+    return [pa.array(column) for column in columns]
+
+
+def _group(where: str, value: Any) -> str:
+    """A group as text; 1.0 is 1, because pandas writes whole numbers with a decimal point in a column with gaps."""
+    if not isinstance(value, str | int | float) or value != value:
+        raise DataError(f"{where}: group is {value!r:.40}; need a text or a number")
+    return str(value).strip().removesuffix(".0")
+
+
+def _time(where: str, value: Any) -> tuple[str, float | datetime]:
+    """The kind of a time, and its value."""
+    text = str(value).strip()
+    number = _number(text)
+    if math.isfinite(number):
+        return "a number", number
+    try:
+        time = datetime.fromisoformat(text)
+        return ("a date with a zone", time.astimezone(UTC)) if time.tzinfo else ("a date without a zone", time)
+    except (ValueError, OverflowError):
+        raise DataError(f"{where}: time is {text!r:.40}; need 2024-05-31, 2024-05-31T12:30:00, or a number") from None

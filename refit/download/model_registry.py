@@ -3,8 +3,8 @@
 A hub model that is not in this table needs its 40-hex commit as `model_revision`.
 """
 
-import difflib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from refit import paths
@@ -47,13 +47,16 @@ def local_folder(name: str) -> Path | None:
         return None
     folder = Path(os.path.expanduser(name))
     if not folder.is_dir():
-        hint = _suggestion(name)
-        if hint or name.startswith("models/") or not _is_hub_id(name):
-            raise ParamsError(
-                f"params.yaml model: got {name!r}, which is not an existing folder{hint}; "
-                "need minilm, a hub id (owner/name), or the folder of a saved model"
-            )
-        return None
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
+
+        with suppress(ValueError):
+            validate_repo_id(name)
+            if not name.startswith("models/"):
+                return None
+        raise ParamsError(
+            f"params.yaml model: got {name!r}, which is not an existing folder; "
+            "need minilm, a hub id (owner/name), or the folder of a saved model"
+        )
     if not (folder / "config.json").is_file():
         raise ParamsError(f"params.yaml model: {name} has no config.json; need the folder of a saved model")
     for out in (paths.BASE_MODEL, paths.FINETUNED_MODEL):
@@ -63,22 +66,3 @@ def local_folder(name: str) -> Path | None:
                 f"use a copy: cp -rL {name} models/my_model"
             )
     return folder
-
-
-def _is_hub_id(name: str) -> bool:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # documented, not in __all__
-
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
-
-
-def _suggestion(name: str) -> str:
-    """A question with the packaged model or the folder in models/ that a mistyped name is close to."""
-    known = {path.parent.name: str(path.parent) for path in sorted(Path("models").glob("*/config.json"))}
-    known |= {packaged: packaged for packaged in PACKAGED}
-    close = difflib.get_close_matches(name.removeprefix("models/").lower(), known, n=1, cutoff=0.85)
-    return f" (did you mean {known[close[0]]}?)" if close and name not in ALIASES else ""

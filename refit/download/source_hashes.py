@@ -28,7 +28,9 @@ def write(params: HashSources) -> None:
     try:
         folder = model_registry.local_folder(params.model)
     except ParamsError:
-        if os.path.isdir(os.path.expanduser(params.model)) or not _is_recorded(params.model):
+        recorded = files.read_json(paths.MODEL_SOURCE) if paths.MODEL_SOURCE.is_file() else {}
+        is_here = os.path.isdir(os.path.expanduser(params.model))
+        if is_here or recorded.get("model") != params.model or not recorded["files"]:
             raise
         print(f"hash_sources: {params.model} is not here; using models/base, its copy", file=sys.stderr)
         return
@@ -38,12 +40,3 @@ def write(params: HashSources) -> None:
 
 def _hashes(found: Iterable[Path]) -> dict[str, str]:
     return {path.name: files.sha256(path) for path in found if path.is_file()}
-
-
-def _is_recorded(model: str) -> bool:
-    """Whether the last record is of a folder with this name."""
-    try:
-        recorded = files.read_json(paths.MODEL_SOURCE)
-        return bool(recorded["model"] == model and recorded["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -1,12 +1,9 @@
 """The tasks that refit knows: where their examples are, which columns and splits they have, which scores count.
 
-Of the stages only `download` reads this table. It writes the chosen row to data/raw/task.json with everything decided,
-and the later stages read that file: adding a task here reruns `download` and retrains nothing.
-
+Of the stages only `download` reads this table; the later ones read data/raw/task.json. So a new task retrains nothing.
 To add a task, add a row, and a recipe (a complete params.yaml) in recipes/.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -68,11 +65,6 @@ class Task:
     scores: tuple[str, ...] = CLASSIFICATION_SCORES
     note: str = ""
     leaderboard: Leaderboard | None = None
-
-    @property
-    def best_score(self) -> str:
-        """The score that selects the best epoch."""
-        return self.scores[0]
 
 
 _GLUE = Source(kind="hub", name="nyu-mll/glue", revision="bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c")
@@ -166,10 +158,8 @@ def find(name: str) -> Task:
             )
         return Task(source=Source(kind="own", name=name), problem_type=None, text_pair="text_pair")
     if name not in TASKS:
-        close = difflib.get_close_matches(name, TASKS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
         raise ParamsError(
-            f"params.yaml task: unknown task {name!r}; {hint}Choose one of {', '.join(sorted(TASKS))}, "
+            f"params.yaml task: unknown task {name!r}; choose one of {', '.join(sorted(TASKS))}, "
             "or own/NAME for your files in data/own/NAME"
         )
     return TASKS[name]

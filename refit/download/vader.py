@@ -7,15 +7,17 @@ ICWSM 2014: movie reviews, product reviews, tweets and newspaper editorials, rat
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from refit.download import raters
 from refit.download.pypi import Distribution, fetch, nested_file
-from refit.download.splits import Loaded, split_of
+from refit.download.splits import Loaded, by_hash
+from refit.evaluation.metrics import score
 
 SOURCE = Distribution(
     requirement="vaderSentiment==3.2.1",
@@ -24,6 +26,11 @@ SOURCE = Distribution(
 )
 ARCHIVE = "vaderSentiment-3.2.1/additional_resources/hutto_ICWSM_2014.tar.gz"
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
+SEEDS = range(5)
+# Who predicts the mean rating of the others: how many of an example's raters.
+PREDICTORS: dict[str, Callable[[int], int]] = {"one rater": lambda raters: 1, "half of the raters": lambda n: n // 2}
+
+Ratings = npt.NDArray[np.float64]  # of one example, one entry per rater
 
 
 def load(file: str, *, regression: bool, scores: Sequence[str]) -> Loaded:
@@ -33,16 +40,11 @@ def load(file: str, *, regression: bool, scores: Sequence[str]) -> Loaded:
     """
     with tempfile.TemporaryDirectory() as scratch:
         archive = fetch(SOURCE, Path(scratch))
-        rows = list(rated_sentences(archive, file))
-        human = raters.ceiling(ratings(archive, file), float if regression else stars, scores)
-    splits = {}
-    for split in ("train", "validation", "test"):
-        inside = [(text, rating) for text, rating in rows if split_of(text) == split]
-        labels = [rating if regression else stars(rating) for _, rating in inside]
-        label_type = pa.float32() if regression else pa.int64()
-        splits[split] = pa.table({"text": [text for text, _ in inside], "label": pa.array(labels, label_type)})
+        texts, means = zip(*rated_sentences(archive, file), strict=True)
+        human = ceiling(ratings(archive, file), float if regression else stars, scores)
+    labels = pa.array(means, pa.float32()) if regression else pa.array(map(stars, means), pa.int64())
     return Loaded(
-        splits=splits,
+        splits=by_hash(pa.table({"text": texts, "label": labels}), texts),
         labels=[] if regression else list(STARS),
         problem_type="regression" if regression else "classification",
         revision=SOURCE.requirement,
@@ -58,7 +60,7 @@ def rated_sentences(archive: Path, file: str) -> Iterator[tuple[str, float]]:
         yield " ".join(text.split()), float(rating)
 
 
-def ratings(archive: Path, file: str) -> list[raters.Ratings]:
+def ratings(archive: Path, file: str) -> list[Ratings]:
     """The ratings of each sentence of a file."""
     lines = _lines(archive, file.replace("_GroundTruth", "_anonDataRatings"))
     return [np.array(json.loads(line.rpartition("\t")[2]), dtype=np.float64) for line in lines]
@@ -67,6 +69,26 @@ def ratings(archive: Path, file: str) -> list[raters.Ratings]:
 def stars(rating: float) -> int:
     """The label (0 to 4) of a rating: five bins of equal width over [-4, 4]."""
     return min(4, max(0, math.floor((rating + 4) / 1.6)))
+
+
+def ceiling(
+    ratings: Sequence[Ratings], label_of: Callable[[float], float], scores: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """What people score: one rater, and a random half of the raters, against the mean of the others.
+
+    `label_of` maps a mean rating to the task's label. Each score is the mean over five seeds, with six decimals.
+    """
+    found = {}
+    for who, count in PREDICTORS.items():
+        draws = []
+        for seed in SEEDS:
+            generator = np.random.default_rng(seed)
+            shuffled = [generator.permutation(of_example) for of_example in ratings]
+            others = [label_of(of_example[count(len(of_example)) :].mean()) for of_example in shuffled]
+            predictors = [label_of(of_example[: count(len(of_example))].mean()) for of_example in shuffled]
+            draws.append((np.array(others), np.array(predictors)))
+        found[who] = {name: round(fmean(score(name, *draw) for draw in draws), 6) for name in scores}
+    return found
 
 
 def _lines(archive: Path, file: str) -> list[str]:

@@ -15,9 +15,8 @@ from refit.model import classifier, cpu_bf16, device
 from refit.model.inference import Inference, Values
 from refit.predict.model_source import FinetunedModel
 from refit.storage import files
-from refit.tokenization import engines, tokenization
+from refit.tokenization import engines, parity_check, tokenization
 from refit.tokenization.long_texts import Cutter
-from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
 from refit.tokenization.token_batch import Encoded
 
 CHECKED_ROWS = 64  # of each call, whose ids are compared with those of the model's own tokenizer
@@ -82,9 +81,9 @@ class Predictor:
 
     def _encode(self, texts: list[str], pairs: list[str] | None) -> Encoded:
         if self.engine is not self.reference:
-            with suppress(EnginesDifferError):
+            with suppress(parity_check.EnginesDifferError):
                 stride = max(1, len(texts) // CHECKED_ROWS)
-                return CheckedEngine(self.engine, self.reference, stride).encode(texts, pairs)
+                return parity_check.encode(self.engine, self.reference, stride, texts, pairs)
             print(
                 f"predict: {self.engine.name} and the model's own tokenizer disagree on a row; all further rows are "
                 "encoded by the model's own tokenizer, which is slower",

@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from refit import paths
-from refit.data import checks
+from refit.data import checks, parquet
 from refit.report import charts
 from refit.report.run_data import Run
 
@@ -17,7 +17,10 @@ BINS = 30
 
 def data(run: Run) -> dict[str, Any]:
     """The charts and checks of the section. The checks read every row of data/raw, the charts the sampled examples."""
-    splits = checks.read(paths.RAW, {split: run.task.splits[split].is_labelled for split in run.splits})
+    splits = {}
+    for split in run.splits:
+        rows = parquet.batches(paths.RAW / f"{split}.parquet")
+        splits[split] = checks.hashed(rows, labelled=run.task.splits[split].is_labelled)
     found = checks.check(splits, CONTRADICTIONS)
     return {
         **({"histogram": _values(run)} if run.task.is_regression else {"labels": _labels(run)}),
@@ -27,10 +30,8 @@ def data(run: Run) -> dict[str, Any]:
         "labelled": sum(len(split.hashes) for split in splits.values() if split.labels is not None),
         "contradictions": [
             {
-                "texts": run.texts(places[0].split, np.array([places[0].row]))[0],
-                "places": [
-                    (at.split, at.row, _known(run, np.asarray(splits[at.split].labels)[at.row])) for at in places
-                ],
+                "texts": run.texts(places[0][0], np.array([places[0][1]]))[0],
+                "places": [(split, row, _known(run, np.asarray(splits[split].labels)[row])) for split, row in places],
             }
             for places in found.contradictions
         ],

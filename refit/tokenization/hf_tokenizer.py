@@ -23,6 +23,10 @@ class Reference:
         self.tokenizer = Tokenizer.from_buffer(tokenizer_json)
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
+        if any(self.tokenizer.encode("a").type_ids):
+            raise DataError(
+                "models/base: its tokenizer gives a single text other token types than 0, which refit cannot store"
+            )
         if not is_complete:
             self.tokenizer.enable_truncation(max_length)
 
@@ -38,10 +42,6 @@ class Reference:
         first = None
         if pairs is not None:
             first = np.fromiter((_first_length(encoding.type_ids) for encoding in encodings), np.int32, len(encodings))
-        elif encodings and any(max(encodings, key=len).type_ids):  # one text shows them for every text
-            raise DataError(
-                "models/base: its tokenizer gives a single text other token types than 0, which refit cannot store"
-            )
         return Encoded(ids, offsets(lengths), first)
 
 

@@ -1,9 +1,8 @@
 """What is kept of a text that is longer than max_length: `long_texts` in params.yaml.
 
 head: the first tokens; the engines truncate. head_tail: the first quarter and the last three quarters of max_length,
-the best of several ways in C. Sun et al., "How to Fine-Tune BERT for Text Classification?" (2019), which keeps 128 and
-382 of 510 tokens. windows: every token. Each window is a row of its own, and the logits of a text are the mean over its
-windows (refit/model/inference.py).
+as in C. Sun et al., "How to Fine-Tune BERT for Text Classification?" (2019). windows: every token; each
+window is a row, and the logits of a text are the mean over its windows (refit/model/inference.py).
 """
 
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from refit.params import LongTexts
 from refit.tokenization import special_tokens
 from refit.tokenization.hf_tokenizer import Reference
-from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
+from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets, places
 
 HEAD = 0.25  # of the tokens that head_tail keeps, those from the start of the text
 OVERLAP = 0.25  # of a window, the tokens that the window before it has too, at least
@@ -54,19 +53,15 @@ def head_tail(encoded: Encoded, room: int) -> Encoded:
     """The texts without their middle, of at most `room` tokens each."""
     head = int(np.ceil(HEAD * room))
     lengths = encoded.lengths
-    place = np.arange(len(encoded.ids)) - np.repeat(encoded.offsets[:-1], lengths)
+    place = places(np.zeros_like(lengths), lengths)
     is_kept = (place < head) | (place >= np.repeat(lengths - (room - head), lengths))
     return Encoded(encoded.ids[is_kept], offsets(np.minimum(lengths, room)), None)
 
 
 def windows(lengths: Ids, room: int) -> tuple[Offsets, npt.NDArray[np.int64]]:
-    """The text of each window, and its first token in the text: as few windows of `room` tokens as cover each text.
-
-    The last window ends where the text ends, so that each window of a longer text is full.
-    """
+    """The text of each window and its first token there: as few full windows of `room` tokens as cover the text."""
     step = room - int(OVERLAP * room)
     last = np.maximum(lengths.astype(np.int64) - room, 0)  # the first token of the last window
     counts = 1 - (-last // step)
     text = np.repeat(np.arange(len(lengths)), counts)
-    number = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return text, np.minimum(number * step, last[text])
+    return text, np.minimum(places(np.zeros_like(counts), counts) * step, last[text])

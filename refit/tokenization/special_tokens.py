@@ -1,7 +1,6 @@
 """The special tokens around a text or the texts of a pair.
 
-The fast engines encode single texts. The tokenizer's own post-processor gives the special tokens, and pairs are joined
-here with numpy, all rows of a batch together.
+The tokenizer's own post-processor gives the special tokens. Texts are joined with numpy, all of a batch together.
 """
 
 from dataclasses import dataclass
@@ -11,31 +10,26 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets
+from refit.tokenization.token_batch import Encoded, Ids, Offsets, offsets, places
 
 
 @dataclass(frozen=True)
 class PairFrame:
-    """The special ids before, between and after the texts of a pair, and their token types.
+    """The special ids before, between and after the texts of a pair, and how many of them have token type 0.
 
-    The first `middle_of_first` ids of `middle` have type 0, the others and the second text have `type_of_second`.
+    They come first and, as the first text, have type 0, the others and the second text type 1. None: all have type 0.
     """
 
     begin: list[int]
     middle: list[int]
     end: list[int]
-    middle_of_first: int
-    type_of_second: int
-
-    @property
-    def size(self) -> int:
-        """The number of special tokens of a pair."""
-        return len(self.begin) + len(self.middle) + len(self.end)
+    of_first: int | None
 
     def join(self, first: Encoded, second: Encoded, max_length: int) -> Encoded:
         """Join and truncate the texts of each pair, both encoded without special tokens and without truncation."""
-        keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - self.size)
-        lengths = keep_first + keep_second + self.size
+        size = len(self.begin) + len(self.middle) + len(self.end)
+        keep_first, keep_second = longest_first(np.diff(first.offsets), np.diff(second.offsets), max_length - size)
+        lengths = keep_first + keep_second + size
         begins = offsets(lengths)
         ids = np.empty(int(begins[-1]), dtype=np.int32)
         at = _fill(ids, begins[:-1], self.begin)
@@ -43,23 +37,16 @@ class PairFrame:
         at = _fill(ids, at + keep_first, self.middle)
         _scatter(ids, at, second.ids, second.offsets[:-1], keep_second)
         _fill(ids, at + keep_second, self.end)
-        of_first = keep_first + (len(self.begin) + self.middle_of_first) if self.type_of_second else lengths
+        of_first = lengths if self.of_first is None else keep_first + self.of_first
         return Encoded(ids, begins, of_first.astype(np.int32))
 
 
 def around_pair(tokenizer: Tokenizer) -> PairFrame:
     """The special tokens that a tokenizer adds to a pair."""
     pair = _bare(tokenizer).encode("a", "a")
-    sequences: list[int | None] = list(pair.sequence_ids)
-    first, second = sequences.index(0), sequences.index(1)
-    middle_types = pair.type_ids[first + 1 : second]
-    return PairFrame(
-        begin=pair.ids[:first],
-        middle=pair.ids[first + 1 : second],
-        end=pair.ids[second + 1 :],
-        middle_of_first=middle_types.count(0),
-        type_of_second=pair.type_ids[second],
-    )
+    first, second = (list(pair.sequence_ids).index(sequence) for sequence in (0, 1))
+    of_first = pair.type_ids.count(0) - 1 if 1 in pair.type_ids else None
+    return PairFrame(pair.ids[:first], pair.ids[first + 1 : second], pair.ids[second + 1 :], of_first)
 
 
 def around_text(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
@@ -87,10 +74,9 @@ def longest_first(
     The rule of `tokenizers` (truncate_encodings in its utils/truncation.rs): tokens are cut from the longer text until
     both are of equal length, then from both; the longer one keeps the odd token.
     """
-    keep_shorter = np.minimum(np.minimum(first, second), budget // 2)
-    keep_longer = np.minimum(np.maximum(first, second), budget - keep_shorter)
-    swap = first > second
-    return np.where(swap, keep_longer, keep_shorter), np.where(swap, keep_shorter, keep_longer)
+    half = (budget + (first > second)) // 2
+    keep_first = np.minimum(first, np.maximum(half, budget - second))
+    return keep_first, np.minimum(second, budget - keep_first)
 
 
 def _bare(tokenizer: Tokenizer) -> Tokenizer:
@@ -103,12 +89,10 @@ def _bare(tokenizer: Tokenizer) -> Tokenizer:
 
 def _fill(target: Ids, at: Offsets, special: list[int]) -> Offsets:
     """Write the same ids into every row, starting at `at`; returns the position after them."""
-    for number, token in enumerate(special):
-        target[at + number] = token
+    target[np.add.outer(at, np.arange(len(special)))] = special
     return at + len(special)
 
 
 def _scatter(target: Ids, at: Offsets, source: Ids, start: Offsets, count: npt.NDArray[np.int64]) -> None:
     """Copy `count[i]` ids from `source[start[i]:]` to `target[at[i]:]`, for every row i."""
-    within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    target[np.repeat(at, count) + within] = source[np.repeat(start, count) + within]
+    target[places(at, count)] = source[places(start, count)]

@@ -32,17 +32,20 @@ class Encoded:
 
     def take(self, rows: Sequence[int]) -> "Encoded":
         """The given rows, in the given order."""
-        pieces = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        first = None if self.first_lengths is None else self.first_lengths[np.asarray(rows, dtype=np.intp)]
-        ids = np.concatenate([np.empty(0, np.int32), *pieces])
-        return Encoded(ids, offsets([len(piece) for piece in pieces]), first)
+        chosen = np.asarray(rows, dtype=np.intp)
+        first = None if self.first_lengths is None else self.first_lengths[chosen]
+        lengths = self.lengths[chosen]
+        return Encoded(self.ids[places(self.offsets[chosen], lengths)], offsets(lengths), first)
 
     def equals(self, other: "Encoded") -> bool:
         """Whether ids, row lengths and token types are the same."""
-        same = np.array_equal(self.ids, other.ids) and np.array_equal(self.offsets, other.offsets)
-        if self.first_lengths is None or other.first_lengths is None:
-            return same and self.first_lengths is other.first_lengths
-        return same and np.array_equal(self.first_lengths, other.first_lengths)
+        return all(np.array_equal(getattr(self, name), getattr(other, name)) for name in vars(self))
+
+
+def places(begin: Offsets, counts: Ids | Offsets) -> Offsets:
+    """The indices of `counts[i]` items from `begin[i]` on, for every row i."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    return np.repeat(begin - (ends - counts), counts) + np.arange(counts.sum())
 
 
 def offsets(lengths: Sequence[int] | Ids | Offsets) -> Offsets:

@@ -1,8 +1,8 @@
 """The tokenize stage: raw parquet to token ids on disk, one batch at a time, checked against the model's tokenizer."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +10,22 @@ import numpy as np
 import pyarrow as pa
 
 from refit import paths
-from refit.data import label_sets
+from refit.data import label_sets, parquet
 from refit.data.task_record import TaskRecord
 from refit.errors import ParamsError
 from refit.params import LongTexts
 from refit.stage import bar
 from refit.storage import arrow, files, manifest
-from refit.tokenization import engines, raw_batches
-from refit.tokenization.engines import Engine
+from refit.tokenization import engines, parity_check
 from refit.tokenization.long_texts import Cutter
-from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
 from refit.tokenization.token_batch import Encoded, Offsets
 
 Figures = dict[str, dict[str, int]]  # counts, by file
+Encode = Callable[[list[str], list[str] | None], Encoded]
 
 HEAVY_TRUNCATION = 0.1  # warn if a larger fraction of a split's rows reaches max_length
 PACKED = 3  # bytes of text in a byte of parquet, approximately
-ROW_BYTES = 24  # per row, without its tokens
+ROW_BYTES = 48  # per row, without its tokens, at most
 CHECKED_ROWS = 256  # compared per run at least, spread evenly; unusual rows of each batch are added
 
 
@@ -41,26 +40,27 @@ def write(raw: Path, model: Path, max_length: int, target: Path, long_texts: Lon
         raise ParamsError(
             f"params.yaml long_texts: got {long_texts}, but the task {task.name} has pairs of texts; need head"
         )
+    for split, record in task.splits.items():
+        manifest.check(raw / f"{split}.parquet", record.sha256)
     manifest.check_model(model, ("config.json", "tokenizer.json", "tokenizer_config.json"))
     files.need_space(target.parent, _bytes_at_most(raw, task, max_length, long_texts), "tokenizing")
     engine, reference = engines.load(model, max_length, long_texts)
     cutter = Cutter.of(long_texts, reference)
     with files.replaced_folder(target) as folder:
         try:
-            checked = CheckedEngine(engine, reference, stride=max(1, _rows(task) // CHECKED_ROWS))
+            checked = partial(parity_check.encode, engine, reference, max(1, _rows(task) // CHECKED_ROWS))
             figures = _write_splits(folder, raw, task, checked, cutter)
-        except EnginesDifferError:
+        except parity_check.EnginesDifferError:
             print(
                 f"tokenize: {engine.name} and the model's own tokenizer disagree on a row; all rows are encoded "
                 "again by the model's own tokenizer, which is slower",
                 file=sys.stderr,
             )
             engine = reference
-            figures = _write_splits(folder, raw, task, reference, cutter)
+            figures = _write_splits(folder, raw, task, reference.encode, cutter)
         manifest.write(folder, figures)
-    rows, tokens = (sum(of_file[unit] for of_file in figures.values()) for unit in ("rows", "tokens"))
-    if long_texts == "windows":
-        windows = sum(of_file["windows"] for of_file in figures.values())
+    rows, tokens, windows = (sum(of.get(unit, 0) for of in figures.values()) for unit in ("rows", "tokens", "windows"))
+    if windows:
         print(f"tokenize: {rows:,} texts in {windows:,} windows of at most {max_length} tokens", file=sys.stderr)
     else:
         for warning in truncation_warnings(figures, max_length, long_texts, is_pair=task.is_pair):
@@ -104,25 +104,26 @@ def rows_of(encoded: Encoded, text: Offsets) -> arrow.Rows:
     )  # fmt: skip
 
 
-def _write_splits(folder: Path, raw: Path, task: TaskRecord, engine: Engine, cutter: Cutter) -> Figures:
+def _write_splits(folder: Path, raw: Path, task: TaskRecord, encode: Encode, cutter: Cutter) -> Figures:
     """Encode every batch and write it to its split's file; returns the counts of each file."""
     columns = arrow.schema(_label_type(task), is_pair=task.is_pair)
     figures: Figures = {}
     with bar(total=_rows(task), desc="tokenize") as progress:
-        for split, of_split in groupby(raw_batches.batches(raw, task), key=lambda texts: texts.split):
+        for split in task.splits:
             name = f"{split}.arrow"
             counts = figures[name] = {"rows": 0, "tokens": 0, "at_max_length": 0}
             with pa.ipc.new_stream(str(folder / name), columns) as stream:
-                for texts in of_split:
-                    encoded, text = cutter.rows(engine.encode(texts.first, texts.second))
+                for batch in parquet.batches(raw / f"{split}.parquet", arrow.BATCH_ROWS):
+                    pairs = batch["text_pair"].to_pylist() if task.is_pair else None
+                    encoded, text = cutter.rows(encode(batch["text"].to_pylist(), pairs))
                     rows = counts["rows"] + text
-                    stream.write_batch(record_batch(encoded, texts.labels.take(pa.array(text)), rows, columns))
-                    counts["rows"] += len(texts.first)
+                    stream.write_batch(record_batch(encoded, batch["label"].take(pa.array(text)), rows, columns))
+                    counts["rows"] += batch.num_rows
                     counts["tokens"] += len(encoded.ids)
                     counts["at_max_length"] += int((encoded.lengths == cutter.max_length).sum())
                     if cutter.how == "windows":
                         counts["windows"] = counts.get("windows", 0) + len(encoded)
-                    progress.update(len(texts.first))
+                    progress.update(batch.num_rows)
     return figures
 
 
@@ -148,7 +149,6 @@ def _bytes_at_most(raw: Path, task: TaskRecord, max_length: int, long_texts: Lon
 
     Overlapping windows have up to twice the tokens of their text.
     """
-    packed = sum(path.stat().st_size for path in raw.glob("*.parquet"))
-    if long_texts == "windows":
-        return 2 * (PACKED * packed + ROW_BYTES * _rows(task))
-    return min(PACKED * packed, 4 * max_length * _rows(task)) + ROW_BYTES * _rows(task)
+    packed = PACKED * sum(path.stat().st_size for path in raw.glob("*.parquet"))
+    tokens = 2 * packed if long_texts == "windows" else min(packed, 4 * max_length * _rows(task))
+    return tokens + ROW_BYTES * _rows(task)

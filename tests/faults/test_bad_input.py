@@ -104,8 +104,8 @@ DATA = {
     "long_label": ("train.csv", b"text,label\na," + b"9" * 5000 + b"\nb,1\n", " line 2: ", "5,000 characters"),
     "surrogate": ("train.jsonl", FIRST + rb'{"text": "a \ud83d", "label": "x"}', " line 2: ", "half of a surrogate"),
     "json_nul": ("train.jsonl", FIRST + rb'{"text": "a", "label": "x\u0000"}', " line 2: ", "NUL"),
-    "json_deep": ("train.jsonl", FIRST + b'{"text": ' + b"[" * 9**6, " line 2: ", "over 4,300"),
-    "json_long": ("train.jsonl", FIRST + b'{"text": "a", "label": ' + b"9" * 5000 + b"}", " line 2: ", "4,300"),
+    "json_deep": ("train.jsonl", FIRST + b'{"text": ' + b"[" * 9**6, " line 2: ", "recursion"),
+    "json_long": ("train.jsonl", FIRST + b'{"text": "a", "label": ' + b"9" * 5000 + b"}", " line 2: ", "4300 digits"),
     "json_label_dict": ("train.jsonl", FIRST + b'{"text": "a", "label": {"x": 1}}', " line 2: ", "label is a dict"),
     "json_array": ("train.jsonl", FIRST + b"[", " line 2: ", "this looks like a JSON array"),
 }  # fmt: skip

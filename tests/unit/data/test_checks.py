@@ -1,72 +1,68 @@
 """Repeated rows, leaks between splits and contradicting labels."""
 
 from collections import Counter
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refit.data import checks
-from refit.data.checks import RawRow
+from refit.data.checks import HashedSplit
 
 Rows = list[tuple[str, int]]
 
 
-def make(folder: Path, splits: dict[str, Rows]) -> dict[str, bool]:
+def hashed(splits: dict[str, Rows], hidden: str = "") -> dict[str, HashedSplit]:
+    """The splits of the given rows, all labelled but `hidden`."""
+    found = {}
     for name, rows in splits.items():
-        table = pa.table(
-            {"text": pa.array([t for t, _ in rows], pa.string()), "label": pa.array([n for _, n in rows], pa.int64())}
-        )
-        pq.write_table(table, folder / f"{name}.parquet")
-    return dict.fromkeys(splits, True)
+        texts, labels = pa.array([t for t, _ in rows], pa.string()), pa.array([n for _, n in rows], pa.int64())
+        batches = pa.table({"text": texts, "label": labels}).to_batches()
+        found[name] = checks.hashed(batches, labelled=name != hidden)
+    return found
 
 
-def test_each_kind_of_fault_is_found_where_it_is(tmp_path: Path) -> None:
+def test_each_kind_of_fault_is_found_where_it_is() -> None:
     """Prevents scores that are inflated by a leak that nobody noticed."""
-    described = make(
-        tmp_path,
+    splits = hashed(
         {
             "train": [("a", 0), ("b", 1), ("a", 0), ("c", 1), ("", 0)],
             "validation": [("b", 0), ("d", 1)],
             "test": [("a", 0), ("d", 1), ("e", 0)],
         },
     )
-    found = checks.check(checks.read(tmp_path, described), examples=5)
+    found = checks.check(splits, examples=5)
     assert found.repeated == {"train": 1, "validation": 0, "test": 0}
     assert found.shared == {("train", "validation"): 1, ("train", "test"): 1, ("validation", "test"): 1}
     assert (found.contradicting_texts, found.contradicting_rows) == (1, 2)
-    assert found.contradictions == [[RawRow("train", 1), RawRow("validation", 0)]]
+    assert found.contradictions == [[("train", 1), ("validation", 0)]]
     assert found.empty == {"train": 1, "validation": 0, "test": 0}
 
 
-def test_hidden_labels_contradict_nothing(tmp_path: Path) -> None:
+def test_hidden_labels_contradict_nothing() -> None:
     """Prevents every text that train shares with GLUE's test split, labels all -1, from looking mislabelled."""
-    described = make(tmp_path, {"train": [("a", 0)], "test": [("a", -1)]})
-    described["test"] = False
-    found = checks.check(checks.read(tmp_path, described), examples=5)
+    splits = hashed({"train": [("a", 0)], "test": [("a", -1)]}, hidden="test")
+    found = checks.check(splits, examples=5)
     assert found.contradicting_texts == 0
     assert found.shared == {("train", "test"): 1}
 
 
-def test_pairs_are_the_same_only_if_both_texts_are_and_in_this_order(tmp_path: Path) -> None:
+def test_pairs_are_the_same_only_if_both_texts_are_and_in_this_order() -> None:
     """Prevents a question with two different answers from counting as a repeated row."""
     table = pa.table({"text": ["a", "a", "b", "a"], "text_pair": ["b", "c", "a", "b"], "label": [0, 1, 1, 1]})
-    pq.write_table(table, tmp_path / "train.parquet")
-    found = checks.check(checks.read(tmp_path, {"train": True}), examples=5)
+    found = checks.check({"train": checks.hashed(table.to_batches(), labelled=True)}, examples=5)
     assert found.repeated == {"train": 1}
-    assert found.contradictions == [[RawRow("train", 0), RawRow("train", 3)]]
+    assert found.contradictions == [[("train", 0), ("train", 3)]]
 
 
 rows = st.lists(st.tuples(st.text("ab", max_size=2), st.integers(0, 2)), min_size=1, max_size=20)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(train=rows, test=rows)
-def test_counts_are_those_of_the_plain_definition(tmp_path: Path, train: Rows, test: Rows) -> None:
+def test_counts_are_those_of_the_plain_definition(train: Rows, test: Rows) -> None:
     """Prevents vectorized counts that differ from counting by hand."""
-    found = checks.check(checks.read(tmp_path, make(tmp_path, {"train": train, "test": test})), examples=3)
+    found = checks.check(hashed({"train": train, "test": test}), examples=3)
     texts = [text for text, _ in train]
     assert found.repeated["train"] == len(texts) - len(set(texts))
     assert found.shared["train", "test"] == sum(text in set(texts) for text, _ in test)
@@ -76,6 +72,6 @@ def test_counts_are_those_of_the_plain_definition(tmp_path: Path, train: Rows, t
     assert found.contradicting_texts == len(mixed)
     assert found.contradicting_rows == sum(text in mixed for text, _ in together)
     for places in found.contradictions:
-        at = [(train if place.split == "train" else test)[place.row] for place in places]
+        at = [(train if split == "train" else test)[row] for split, row in places]
         assert len({text for text, _ in at}) == 1
         assert len({label for _, label in at}) > 1

@@ -119,15 +119,13 @@ def test_more_rows_than_there_are_means_all(tmp_path: Path, capsys: pytest.Captu
     [
         ({"train_rows": 2}, "train_rows is 2: these rows have 2 of the 3 labels"),
         ({"train_rows": 2, "stratify": True}, "train_rows is 2: these rows have 2 of the 3 labels"),
-        ({"eval_rows": 1}, "eval_rows is 1: scores on so few are mostly chance"),
-        ({"test_rows": 29}, "test_rows is 29: scores on so few are mostly chance"),
         ({}, ""),
     ],
 )
 def test_too_few_rows_have_a_warning(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, object], warned: str
 ) -> None:
-    """Prevents an accuracy of 1.0 on one row, and a class that was never trained on, without a warning."""
+    """Prevents a class that was never trained on, without a warning."""
     source = tokenized_folder(tmp_path / "tokenized", 50)
     sampling.write(params(**{"eval_rows": 30, **changes}), source, tmp_path / "sampled")
     said = capsys.readouterr().err

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refit import paths
-from refit.download import dataset, split_column, task_registry
+from refit.download import dataset, local_files, task_registry
 from refit.params import Download
 
 CHOSEN = Download(task="own/t", validation_share=0.2, test_share=0.2, split_seed=1, split_by="random", folds=0, fold=1)
@@ -24,7 +24,7 @@ def test_times_are_in_order_however_they_are_written(times: list[dt.datetime], z
     times = [time.replace(year=max(time.year, 2) if time.year < 9000 else 9000) for time in times if time.month != 2]
     zoned = [time.replace(tzinfo=dt.UTC).astimezone(zone) for time in times if zone is not None]
     for written in (times, [str(time) for time in times], [time.isoformat() for time in zoned]):
-        (column,) = split_column.times({Path("train.csv"): [("line", time) for time in written]})
+        (column,) = local_files.times({Path("train.csv"): [("line", time) for time in written]})
         assert column.to_numpy(zero_copy_only=False).tolist() == pa.array(times, pa.timestamp("us")).to_numpy().tolist()
 
 

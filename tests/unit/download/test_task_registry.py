@@ -24,9 +24,9 @@ def test_a_row_is_complete(name: str) -> None:
     assert task.leaderboard is None or set(task.leaderboard.files) <= set(task.splits)
 
 
-def test_names_are_found_or_get_a_suggestion() -> None:
+def test_names_are_found_or_refused() -> None:
     """Prevents losing a tutorial's task, refusing a plain folder name, and a bare KeyError."""
     assert set(TASKS) >= TUTORIALS
     assert find("own/my-reviews_2").source.name == "own/my-reviews_2"
-    with pytest.raises(ParamsError, match="unknown task 'rtee'; did you mean rte"):
+    with pytest.raises(ParamsError, match="unknown task 'rtee'; choose one of afqmc, ax, "):
         find("rtee")

@@ -12,11 +12,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from refit.errors import ParamsError
 from refit.tokenization import engines
-from refit.tokenization.byte_pair import BytePair
 from refit.tokenization.hf_tokenizer import Reference
-from refit.tokenization.wordpiece import WordPiece
 
-Pair = tuple[WordPiece | BytePair, Reference]
+Pair = tuple[engines.FastEngine, Reference]
 
 
 @pytest.fixture(scope="module", params=[*WORDPIECE, *BYTE_PAIR])
@@ -29,7 +27,9 @@ def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
     def engine(max_length: int) -> Pair:
         reference = Reference(tokenizer_json, max_length)
-        return (WordPiece if is_wordpiece else BytePair)(tokenizer_json, reference), reference
+        fast = engines.fastest(tokenizer_json, reference)
+        assert isinstance(fast, engines.FastEngine)
+        return fast, reference
 
     return engine
 

@@ -1,13 +1,13 @@
 """The comparison of engines: which rows are compared, and what happens when one differs."""
 
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from refit.tokenization import engines
+from refit.tokenization import engines, parity_check
 from refit.tokenization.hf_tokenizer import Reference
-from refit.tokenization.parity_check import CheckedEngine, EnginesDifferError
+from refit.tokenization.parity_check import EnginesDifferError
 from refit.tokenization.token_batch import Encoded
 
 
@@ -35,19 +35,11 @@ TEXTS[31] = "ä good film"  # the first that is not ASCII
 CHECKED = {0, 20, 40, 17, 23, 31}
 
 
-def checked(engine: Any, reference: Reference) -> CheckedEngine:
-    return CheckedEngine(engine, reference, stride=20)
-
-
 @pytest.mark.parametrize("row", range(50))
 @pytest.mark.parametrize("is_pair", [False, True])
 def test_a_wrong_id_in_a_row_that_is_compared_is_found(tiny_model: Path, row: int, is_pair: bool) -> None:
     """Prevents a fast engine that is wrong on long, empty or non-ASCII texts from being trusted."""
     _, reference = engines.load(tiny_model, 32)
-    engine = checked(WrongOnce(reference, row), reference)
-    pairs = TEXTS if is_pair else None
-    if row in CHECKED:
-        with pytest.raises(EnginesDifferError):
-            engine.encode(TEXTS, pairs)
-    else:
-        engine.encode(TEXTS, pairs)
+    engine = WrongOnce(reference, row)
+    with pytest.raises(EnginesDifferError) if row in CHECKED else nullcontext():
+        parity_check.encode(engine, reference, 20, TEXTS, TEXTS if is_pair else None)

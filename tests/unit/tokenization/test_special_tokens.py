@@ -22,5 +22,5 @@ def test_the_frame_is_that_of_the_tokenizer(tmp_path: Path, kind: str) -> None:
     assert tokenizer.encode("good").ids == [*before, *good, *after]
     pair = tokenizer.encode("good", "bad")
     assert pair.ids == [*frame.begin, *good, *frame.middle, *bad, *frame.end]
-    types = [0] * (len(frame.begin) + len(good) + frame.middle_of_first)
-    assert pair.type_ids == types + [frame.type_of_second] * (len(pair.ids) - len(types))
+    of_first = len(pair.ids) if frame.of_first is None else frame.of_first + len(good)
+    assert pair.type_ids == [int(place >= of_first) for place in range(len(pair.ids))]

@@ -15,9 +15,9 @@ from refit.errors import DataError, ParamsError
 from refit.params import DownloadModel, LongTexts
 from refit.storage import arrow, files, manifest
 from refit.tokenization import tokenization
+from refit.tokenization.engines import FastEngine
 from refit.tokenization.hf_tokenizer import Reference
 from refit.tokenization.token_batch import Encoded
-from refit.tokenization.wordpiece import WordPiece
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +80,14 @@ def test_engines_that_differ_fall_back_with_a_warning(
     tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Prevents a bug of the fast engine from training a model on wrong tokens without a warning."""
-    right = WordPiece.encode
+    right = FastEngine.encode
 
-    def wrong(self: WordPiece, texts: list[str], pairs: list[str] | None) -> Encoded:
+    def wrong(self: FastEngine, texts: list[str], pairs: list[str] | None) -> Encoded:
         encoded = right(self, texts, pairs)
         encoded.ids[encoded.offsets[0]] += 1
         return encoded
 
-    monkeypatch.setattr(WordPiece, "encode", wrong)
+    monkeypatch.setattr(FastEngine, "encode", wrong)
     figures = tokenization.write(raw_folder(tmp_path / "raw"), base_model, 24, tmp_path / "tokenized")
     assert figures["engine"] == "tokenizers"
     assert "disagree" in capsys.readouterr().err
