@@ -12,7 +12,7 @@ import numpy as np
 
 from refit import paths, targets
 from refit.data import parquet
-from refit.errors import ParamsError, UsageError
+from refit.errors import ParamsError
 from refit.predict import batch
 from refit.predict.predictor import Predictor, Row
 from refit.storage import files
@@ -23,22 +23,21 @@ MADE_BY = '{"predictions": [{"model_version": "refit: '  # how the first task be
 def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split: bool = False) -> int:
     """Write a task for each of the `most` rows of a file that the model is least sure of; returns their number.
 
-    `is_split`: the file is a split's in data/raw. It is predicted as by `batch.write_file`: memory does not grow with
-    it, a killed run resumes. Raises ParamsError for a regression, UsageError for an `out` that is the user's.
+    The file is predicted as by `batch.write`: memory does not grow with it, a killed run resumes. Raises ParamsError
+    for a regression, UsageError for an `out` that is the user's.
     """
     if predictor.is_regression:
         raise ParamsError("--most-uncertain: the model predicts a number without probabilities; need one with labels")
-    target = checked_out(out)
-    predict, read = (batch.write_split, batch.split_rows) if is_split else (batch.write_file, batch.file_rows)
+    target = targets.checked("--out", out, _is_ours, (".json", ".jsonl"))
     name = hashlib.sha256(str(target).encode()).hexdigest()[:16]
     predicted = paths.state_folder() / "to_label" / f"{name}.parquet"
     try:
-        predict(predictor, source, predicted)
+        batch.write(predictor, source, predicted, is_split=is_split)
         chosen = least_sure(predicted, most, is_multi_label=predictor.problem_type == "multi_label")
     finally:
         predicted.unlink(missing_ok=True)
     places = {row for row, _, _ in chosen}
-    texts = {place: row for place, row in enumerate(read(source)) if place in places}
+    texts = {place: row for place, row in enumerate(batch.read(source, is_split=is_split)) if place in places}
     lines = [task(texts[row], label, highest, predictor.model.name) for row, label, highest in chosen]
     text = "\n".join(lines) if out.suffix == ".jsonl" else "[\n" + ",\n".join(lines) + "\n]"
     files.write_text(target, text + "\n")
@@ -71,13 +70,6 @@ def task(texts: Row, label: Any, probability: float, model: str) -> str:
     prediction = {"model_version": f"refit: {model}", "score": probability, "result": [value]}
     data = dict(zip(("text", "text_pair"), texts, strict=False))
     return json.dumps({"predictions": [prediction], "data": data}, ensure_ascii=False)
-
-
-def checked_out(given: Path) -> Path:
-    """The file that --out names. Raises UsageError if it exists and is not of this command."""
-    if given.suffix not in (".json", ".jsonl"):
-        raise UsageError(f"--out {given}: need a name that ends in .json or .jsonl with --most-uncertain")
-    return targets.checked("--out", given, _is_ours)
 
 
 def _is_ours(path: Path) -> bool:

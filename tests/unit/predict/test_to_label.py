@@ -89,6 +89,6 @@ def test_only_its_own_file_is_replaced(predictor: Any) -> None:
 
 def test_a_regression_is_refused(predictor: Any) -> None:
     """Prevents the rows of the lowest value, as if it were a probability."""
-    predictor.is_regression = True
+    predictor.problem_type = "regression"
     with pytest.raises(ParamsError, match="need one with labels"):
         to_label.write(predictor, Path("pool.csv"), 1, Path("out.json"))
