@@ -42,9 +42,8 @@ def test_the_strength_is_the_best_on_validation(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(linear, "MOST_ROWS", 100)
     model, strength = linear.fit(features, labels, (features, labels), "accuracy", "classification")
     assert strength == 1.0
-    assert np.array_equal(
-        model.predict(features), linear.Linear(features, labels, 1.0, "classification").predict(features)
-    )
+    of_all_rows = linear.Linear(features, labels, 1.0, "classification", (features, labels))
+    assert np.array_equal(model.predict(features), of_all_rows.predict(features))
 
 
 @pytest.mark.parametrize("is_regression", [False, True])
