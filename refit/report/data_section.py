@@ -28,9 +28,7 @@ def data(run: Run) -> dict[str, Any]:
         "contradictions": [
             {
                 "texts": run.texts(places[0].split, np.array([places[0].row]))[0],
-                "places": [
-                    (at.split, at.row, _known(run, np.asarray(splits[at.split].labels)[at.row])) for at in places
-                ],
+                "places": [(at.split, at.row, run.names(np.asarray(splits[at.split].labels)[at.row])) for at in places],
             }
             for places in found.contradictions
         ],
@@ -39,25 +37,13 @@ def data(run: Run) -> dict[str, Any]:
 
 def _labels(run: Run) -> dict[str, Any]:
     """The splits that have labels, and the fraction of each label in them, or of the most frequent ones in train."""
-    counts = {
-        split: rows.label.sum(axis=0, dtype=np.int64)
-        if rows.label.ndim == 2
-        else np.bincount(rows.label[rows.label >= 0], minlength=len(run.task.labels))
-        for split, rows in run.sampled.items()
-    }
+    counts = {split: run.label_counts(split) for split in run.sampled}
     fractions = {split: of / len(run.sampled[split]) for split, of in counts.items() if of.any()}
     shown = np.sort(np.argsort(-fractions["train"], kind="stable")[:MOST_LABELS])
     return {
         "splits": list(fractions),
         "rows": [(run.task.labels[i], [of[i] for of in fractions.values()]) for i in shown],
     }
-
-
-def _known(run: Run, label: Any) -> Any:
-    """The names of the labels that refit/data/label_sets.py writes as a text of ids, or of one id; a value as it is."""
-    if run.task.is_regression:
-        return label
-    return [run.task.labels[int(index)] for index in str(label).split()]
 
 
 def _values(run: Run) -> Markup:

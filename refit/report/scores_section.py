@@ -28,14 +28,16 @@ Values = dict[str, Any]  # what a section of the template needs
 
 def sections(run: Run) -> dict[str, Any]:
     """The values of each section, by its name in the template."""
-    found = {"scores": _scores(run), "curves": _curves(run), "hardness": _hardness(run), "precision_recall": None}
-    if run.task.is_regression:
-        return {**found, "residuals": {split: _residuals(run, split) for split in run.scored}}
-    found["calibration"] = {split: _calibration(run, split) for split in run.scored}
-    if not run.task.is_multi_label:
-        found["confusion"] = {split: _confusion(run, split) for split in run.scored}
-    if run.task.is_multi_label or len(run.task.labels) == 2:
-        found["precision_recall"] = {split: _precision_recall(run, split) for split in run.scored}
+    task = run.task
+    of_split = {
+        "residuals": (_residuals, task.is_regression),
+        "calibration": (_calibration, not task.is_regression),
+        "confusion": (_confusion, task.problem_type == "classification"),
+        "precision_recall": (_precision_recall, task.is_multi_label or len(task.labels) == 2),
+    }
+    found = {"scores": _scores(run), "curves": _curves(run), "hardness": _hardness(run)}
+    for name, (of, is_shown) in of_split.items():
+        found |= {name: {split: of(run, split) for split in run.scored}} if is_shown else {}
     return found
 
 
@@ -46,10 +48,12 @@ def _scores(run: Run) -> Values:
     for split in run.scored:
         for name in names:
             low, high = run.details[split]["intervals"][name]
-            card = {"score": name, "split": split, "value": run.scores[split][name], "low": low, "high": high}
-            majority = None if run.task.is_regression else _majority(run, split, name)
             test = run.details[split]["baseline"][name]
-            cards.append({**card, "majority": majority, "tfidf": test["value"], "verdict": verdict(test)})
+            cards.append({
+                "score": name, "split": split, "value": run.scores[split][name], "low": low, "high": high,
+                "majority": None if run.task.is_regression else _majority(run, split, name),
+                "tfidf": test["value"], "verdict": verdict(test),
+            })  # fmt: skip
     is_better = against_baseline.is_better(run.details[run.scored[0]]["baseline"][best])
     classes = {} if run.task.is_regression else {split: _classes(run, split) for split in run.scored}
     return {"cards": cards, "is_better": is_better, "classes": classes}
@@ -57,13 +61,11 @@ def _scores(run: Run) -> Values:
 
 def _majority(run: Run, split: str, name: str) -> float:
     """The score of always predicting the most frequent label of the training examples used."""
+    labels = run.predicted[split].label
+    always = np.full(len(labels), run.most_frequent)
     if run.task.is_multi_label:
-        labels = run.predicted[split].label
-        always = np.where(np.arange(len(run.task.labels)) == run.most_frequent, 1.0, -1.0)
-        return metrics.score(name, labels, np.tile(always, (len(labels), 1)))
-    classes = run.details[split]["classes"]
-    labels = np.repeat(np.arange(len(run.task.labels)), [classes[label]["rows"] for label in run.task.labels])
-    return metrics.score(name, labels, np.full_like(labels, run.most_frequent))
+        always = np.eye(len(run.task.labels))[always]
+    return metrics.score(name, labels, always)
 
 
 def _classes(run: Run, split: str) -> tuple[list[tuple[str, Values]], int]:
@@ -133,28 +135,32 @@ def _calibration(run: Run, split: str) -> Values:
     predicted = run.predicted[split]
     assert predicted.probabilities is not None
     bins = calibration.bins(predicted.probabilities, predicted.label)
-    spoken = "; ".join(f"confidence {b.confidence:.0%}, accuracy {b.accuracy:.0%}, {b.rows} examples" for b in bins)
-    chart = charts.scatter(
-        [b.confidence for b in bins], [b.accuracy for b in bins], x_label="confidence", y_label="accuracy",
-        rows=[b.rows for b in bins], alt=f"Reliability on {words(split)}: {spoken}.",
-    )  # fmt: skip
-    rows = sum(b.rows for b in bins)
-    confidence, accuracy = (sum(b.rows * value for b, value in zip(bins, of, strict=True)) / rows
-                            for of in ([b.confidence for b in bins], [b.accuracy for b in bins]))  # fmt: skip
-    return {"chart": chart, "confidence": confidence, "accuracy": accuracy}
+    confidence, accuracy, rows = (column.tolist() for column in bins)
+    spoken = "; ".join(
+        f"confidence {sure:.0%}, accuracy {right:.0%}, {count} examples"
+        for sure, right, count in zip(confidence, accuracy, rows, strict=True)
+    )
+    alt = f"Reliability on {words(split)}: {spoken}."
+    chart = charts.scatter(confidence, accuracy, x_label="confidence", y_label="accuracy", rows=rows, alt=alt)
+    means = {name: np.average(getattr(bins, name), weights=bins.rows) for name in ("confidence", "accuracy")}
+    return {"chart": chart, **means}
 
 
 def _precision_recall(run: Run, split: str) -> Values:
     """The precision-recall curves of the most frequent labels, or of the second of two, and the chosen points."""
+    from sklearn.metrics import precision_recall_curve
+
     predicted, classes = run.predicted[split], run.details[split]["classes"]
     assert predicted.probabilities is not None
-    labels = sorted(run.task.labels, key=lambda label: -classes[label]["rows"])[: charts.COLOURS]
-    labels = labels if run.task.is_multi_label else run.task.labels[1:]
-    series = []
+    shown = run.task.labels if run.task.is_multi_label else run.task.labels[1:]
+    shown = sorted((label for label in shown if classes[label]["rows"]), key=lambda label: -classes[label]["rows"])
+    series, labels = [], shown[: charts.COLOURS]
     for label in labels:
         index = run.task.labels.index(label)
-        has_label = predicted.label[:, index] if run.task.is_multi_label else predicted.label
-        series.append(Series(label, *_recall_and_precision(has_label, predicted.probabilities[:, index])))
+        has_label = predicted.label[:, index] if run.task.is_multi_label else predicted.label == index
+        precision, recall, _ = precision_recall_curve(has_label, predicted.probabilities[:, index])
+        some = np.unique(np.linspace(0, len(recall) - 2, CURVE_POINTS).astype(int))  # without the last, which is 0, 1
+        series.append(Series(label, recall[some[::-1]].tolist(), precision[some[::-1]].tolist()))
     chosen = [(classes[label]["recall"], classes[label]["precision"]) for label in labels]
     spoken = "; ".join(
         f"{label}: recall {recall:.2f}, precision {precision:.2f}"
@@ -162,16 +168,6 @@ def _precision_recall(run: Run, split: str) -> Values:
     )
     alt = f"Precision over recall on {words(split)}. Chosen points: {spoken}."
     return {"chart": charts.lines(series, x_label="recall", alt=alt, chosen=chosen), "labels": len(labels)}
-
-
-def _recall_and_precision(has_label: Column, chances: Column) -> tuple[list[float], list[float]]:
-    """The recall and precision at each threshold, highest first, at most CURVE_POINTS of them."""
-    order = np.argsort(-chances, kind="stable")
-    ends = np.flatnonzero(np.diff(chances[order], append=-np.inf))
-    right = np.cumsum(has_label[order], dtype=np.int64)[ends]
-    some = np.unique(np.linspace(0, len(ends) - 1, CURVE_POINTS).astype(int))
-    recall, precision = right / max(1, int(right[-1])), right / (ends + 1)
-    return recall[some].tolist(), precision[some].tolist()
 
 
 def _residuals(run: Run, split: str) -> Values:

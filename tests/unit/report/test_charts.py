@@ -22,7 +22,7 @@ DRAWN = {
     "histogram": lambda name: charts.histogram(
         [3, 0, 5], [0, 1, 2, 3], x_label=name, alt=name, mark=2, mark_label=name
     ),
-    "intervals": lambda name: charts.intervals([Group(1, 9, 4, 0.5, (0.4, 0.6))], x_label=name, alt=name, mean=0.5),
+    "intervals": lambda name: charts.intervals([Group(name, 4, 0.5, (0.4, 0.6))], x_label=name, alt=name, mean=0.5),
     "scatter": lambda name: charts.scatter([1, 2], [2, 1], x_label=name, y_label=name, alt=name),
     "reliability": lambda name: charts.scatter([0.4, 0.9], [0, 1], x_label=name, y_label=name, alt=name, rows=[3, 9]),
 }  # fmt: skip
