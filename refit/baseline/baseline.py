@@ -65,6 +65,6 @@ def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, pa.Tabl
     found = {}
     for split, of in held_out.items():
         ordered = in_file_order[split]
-        table = predictions.table(split, ordered.row, ordered.label, model.predict(of), model.probabilities(of))
+        table = predictions.table(split, ordered.row, ordered.label, *model.predict(of))
         found[split] = table.take(np.searchsorted(ordered.row, rows[split].row))
     return found, strength

@@ -37,7 +37,7 @@ def fit(
         warnings.simplefilter("ignore", ConvergenceWarning)  # with labels that contradict each other
         # One after the other: liblinear has one random generator per process, which threads would share.
         models = [Linear(given, given_labels, strength, problem_type, validation) for strength in STRENGTHS]
-        best = int(np.argmax([score(best_score, truth, model.predict(held_out)) for model in models]))
+        best = int(np.argmax([score(best_score, truth, model.predict(held_out)[0]) for model in models]))
         if len(some) < len(labels):
             models[best] = Linear(features, labels, STRENGTHS[best], problem_type, validation)
     return models[best], STRENGTHS[best]
@@ -57,15 +57,16 @@ class Linear:
             held_out, truth = validation
             self.thresholds = decisions.best_thresholds(self._logits(held_out), truth, "multi_label", "f1")
 
-    def predict(self, features: Matrix) -> Labels:
-        """The predictions (rows), of a multi-label task (rows, labels), as refit/evaluation/metrics.py takes them."""
-        if self.is_multi_label:
-            return decisions.predictions(self._logits(features), "multi_label", self.thresholds)
-        return np.asarray(self.models[0].predict(features))
+    def predict(self, features: Matrix) -> tuple[Labels, decisions.Logits | None]:
+        """The predictions as refit/evaluation/metrics.py takes them.
 
-    def probabilities(self, features: Matrix) -> decisions.Logits | None:
-        """Of a multi-label task, numbers (rows, labels) from 0 to 1 in the order of probabilities; not calibrated."""
-        return decisions.probabilities(self._logits(features), "multi_label") if self.is_multi_label else None
+        Of a multi-label task also numbers (rows, labels) in the order of probabilities, but not calibrated.
+        """
+        if not self.is_multi_label:
+            return np.asarray(self.models[0].predict(features)), None
+        logits = self._logits(features)
+        chances = decisions.probabilities(logits, "multi_label")
+        return decisions.predictions(logits, "multi_label", self.thresholds), chances
 
     def _logits(self, features: Matrix) -> decisions.Logits:
         """The signed distance from the plane of each label (rows, labels), or of a constant what it predicts."""

@@ -103,10 +103,7 @@ def _kinds(name: str, columns: Sequence[Labels]) -> tuple[list[Labels], Ints]:
     """
     if SCORES[name].is_of_ranks:  # hardly any two rows are alike
         return list(columns), np.ones(len(columns[0]), np.int64)
-    if columns[0].ndim == 2:
-        rows = np.packbits(np.concatenate([column > 0 for column in columns], axis=1), axis=1)
-    else:
-        rows = np.stack(columns, axis=1)
+    rows = np.column_stack([column > 0 if column.ndim == 2 else column for column in columns])
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
     kinds = [column[first[order]] for column in columns]

@@ -55,10 +55,9 @@ def best_thresholds(logits: Logits, labels: Labels, problem_type: ProblemType, b
     Two classes: the best `best_score`.
     """
     wide = logits.astype(np.float64)
-    if problem_type == "multi_label":
-        cuts = [_best_cut("f1", *columns) for columns in zip(wide.T, labels.T, strict=True)]
-    else:
-        cuts = [_best_cut(best_score, wide[:, 1] - wide[:, 0], labels)]
+    is_multi_label = problem_type == "multi_label"
+    columns = zip(wide.T, labels.T, strict=True) if is_multi_label else [(wide[:, 1] - wide[:, 0], labels)]
+    cuts = [_best_cut("f1" if is_multi_label else best_score, *of_label) for of_label in columns]
     return [float(f"{np.clip(expit(cut), LOWEST, 1 - LOWEST):.6g}") for cut in cuts]
 
 

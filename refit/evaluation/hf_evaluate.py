@@ -22,7 +22,7 @@ class Metric(evaluate.Metric):  # type: ignore[misc]
         values = {"classification": datasets.Value("int64"), "regression": datasets.Value("float32"),
                   "multi_label": datasets.Sequence(datasets.Value("float64"))}  # fmt: skip
         return evaluate.MetricInfo(
-            description=(of.of_draws.__doc__ or "").partition("\n")[0],
+            description=of.label,
             citation="",
             inputs_description="per example: a label id, a value, or a number for each label of a multi-label task",
             features=[

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from refit.data.task_record import ProblemType
 
@@ -74,11 +75,6 @@ def score(name: str, labels: Labels, predictions: Labels) -> float:
     return 0.0 if is_undefined(labels, predictions) else float(correlation(_wide(predictions), _wide(labels))[0])
 
 
-def label(name: str) -> str:
-    """The name for people of a score, or of `loss`."""
-    return SCORES[name].label if name in SCORES else name
-
-
 def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
     """Whether each row's label, or all of its labels, are predicted."""
     return (labels == (predictions > 0)).all(axis=1) if labels.ndim == 2 else np.equal(labels, predictions)
@@ -87,26 +83,18 @@ def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
 def count(labels: Labels, predictions: Labels, weights: Ints) -> Counts:
     """Count the rows of each class, for at least two classes; weights (..., row) repeat rows."""
     if labels.ndim == 2:
-        predicted = predictions > 0
-        columns = np.concatenate([labels, predicted, labels * predicted], axis=1)
-        # In float64, which is exact up to 2**53, because numpy multiplies matrices of whole numbers slowly.
-        sums = np.rint(weights.astype(np.float64) @ columns.astype(np.float64)).astype(np.int64)
-        return Counts(*np.split(sums, 3, axis=-1))
-    classes = max(2, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
-    return Counts(
-        labels=totals(weights, labels, classes),
-        predictions=totals(weights, predictions, classes),
-        right=totals(weights * (labels == predictions), labels, classes),
-    )
+        has_label, is_predicted = sparse.csr_array(labels), sparse.csr_array(predictions > 0)
+    else:
+        classes = max(2, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
+        has_label, is_predicted = _indicators(labels, classes), _indicators(predictions, classes)
+    columns = (has_label, is_predicted, has_label.multiply(is_predicted))
+    return Counts(*(np.ascontiguousarray(weights @ of.astype(np.int64)) for of in columns))
 
 
-def totals(weights: Ints, groups: Labels, size: int) -> Ints:
-    """The sums (..., group) of weights (..., row) over the rows of each group."""
-    order = np.argsort(groups, kind="stable")
-    present, starts = np.unique(groups[order], return_index=True)
-    sums = np.zeros((*weights.shape[:-1], size), np.int64)
-    sums[..., present.astype(np.int64)] = np.add.reduceat(weights[..., order], starts, axis=-1)
-    return sums
+def _indicators(groups: Ints, size: int) -> Any:
+    """The sparse matrix (row, group) with a 1 for the group of each row."""
+    rows = np.arange(len(groups))
+    return sparse.csr_array((np.ones(len(groups), np.int64), (rows, groups)), shape=(len(groups), size))
 
 
 def is_undefined(labels: Labels, predictions: Labels) -> bool:
@@ -126,12 +114,6 @@ def _of_counts(formula: Callable[[Counts], Values]) -> Formula:
 
 def _f1_of_each(counts: Counts) -> Values:
     return _ratio(2 * counts.right, counts.labels + counts.predictions)
-
-
-@_of_counts
-def _accuracy(counts: Counts) -> Values:
-    """The fraction of examples whose label was predicted."""
-    return _ratio(counts.right.sum(axis=-1), counts.labels.sum(axis=-1))
 
 
 @_of_counts
@@ -185,8 +167,8 @@ def _samples_f1(weights: Ints, labels: Labels, predictions: Labels) -> Values:
     return _mean(weights, of_rows)
 
 
-def _subset_accuracy(weights: Ints, labels: Labels, predictions: Labels) -> Values:
-    """The fraction of examples of which exactly the right labels are predicted."""
+def _accuracy(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """The fraction of examples whose label, or of which exactly the right labels, are predicted."""
     return _mean(weights, is_right(labels, predictions))
 
 
@@ -232,7 +214,7 @@ def _correlation(weights: Ints, x: Values, y: Values) -> Values:
 def _ranks(weights: Ints, values: Labels) -> Values:
     """Each row's rank in each draw; equal values share the middle of their ranks."""
     distinct, position = np.unique(values, return_inverse=True)
-    of_value = totals(weights, position, len(distinct))
+    of_value = weights @ _indicators(position, len(distinct))
     middle = np.cumsum(of_value, axis=1) - of_value / 2
     return np.asarray(middle[:, position])
 
@@ -259,7 +241,7 @@ SCORES: dict[str, Score] = {
     "matthews_correlation": Score("Matthews correlation", "matthews_correlation", _matthews_correlation, lowest=-1),
     "micro_f1": Score("micro F1", "f1", _micro_f1, {"average": "micro"}, **_SETS),
     "samples_f1": Score("samples F1", "f1", _samples_f1, {"average": "samples"}, **_SETS),
-    "subset_accuracy": Score("subset accuracy", "accuracy", _subset_accuracy, is_mean_of_rows=True, **_SETS),
+    "subset_accuracy": Score("subset accuracy", "accuracy", _accuracy, is_mean_of_rows=True, **_SETS),
     "average_precision": Score(
         "average precision", "average_precision", _average_precision, {"average": "macro"}, is_of_ranks=True, **_SETS
     ),

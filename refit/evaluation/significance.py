@@ -45,18 +45,15 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
     at least as large. One is added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet.
     Mol. Biol. 9, 2010).
     """
-    test = MCNEMAR if SCORES[name].is_mean_of_rows else RANDOMIZATION
-    if np.array_equal(first, second):
-        return Difference(value=0.0, low=0.0, high=0.0, p=1.0, test=test)
     found = score(name, labels, second) - score(name, labels, first)
     before, after = bootstrap.draw(name, labels, [first, second], DRAWS)
     draws = bootstrap.around(found, after - before)
     low, high = np.quantile(draws, [0.025, 0.975])
     if SCORES[name].is_mean_of_rows:
-        p = mcnemar(is_right(labels, first), is_right(labels, second))
+        test, p = MCNEMAR, mcnemar(is_right(labels, first), is_right(labels, second))
     else:
         as_far = np.abs(bootstrap.swap(name, labels, first, second, DRAWS)) >= abs(found) - 1e-12
-        p = (1 + int(as_far.sum())) / (1 + len(as_far))
+        test, p = RANDOMIZATION, (1 + int(as_far.sum())) / (1 + len(as_far))
     return Difference(value=found, low=float(low), high=float(high), p=p, test=test)
 
 

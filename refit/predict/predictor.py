@@ -49,10 +49,8 @@ class Predictor:
         self.inference = Inference(classifier_model, collate, model.settings.eval_batch_size, self.number)
         config = classifier_model.config
         names = [config.id2label[index] for index in range(len(config.id2label))]
-        is_multi_label = config.problem_type == classifier.MULTI_LABEL
-        self.problem_type: ProblemType = (
-            "regression" if len(names) == 1 else "multi_label" if is_multi_label else "classification"
-        )
+        kind: ProblemType = "multi_label" if config.problem_type == classifier.MULTI_LABEL else "classification"
+        self.problem_type: ProblemType = "regression" if len(names) == 1 else kind
         self.labels: list[str] = [] if self.is_regression else names
         self.thresholds = decisions.of_config(config.to_dict(), names)
 

@@ -65,13 +65,6 @@ def _lengths(run: Run) -> dict[str, Any]:
         f"Histogram of train lengths: median {np.median(lengths):.0f} tokens, longest {longest}, {full:.1%} at {most}"
         f"{' or more' if how == 'windows' else ''}."
     )
-    chart = charts.histogram(
-        counts.tolist(), edges.tolist(), x_label="tokens", alt=alt, mark=limit if is_limit_shown else None,
-        mark_label=f"{'max_length' if how == 'windows' else 'truncated at'} {most:,}",
-    )  # fmt: skip
-    effect = {
-        "head": "their text was truncated",
-        "head_tail": "of longer ones, a part in the middle was left out",
-        "windows": "longer ones were read in windows that overlap, whose tokens are added up here",
-    }
-    return {"chart": chart, "full": full, "effect": effect[how], "is_limit_shown": is_limit_shown}
+    mark = (limit, f"{'max_length' if how == 'windows' else 'truncated at'} {most:,}") if is_limit_shown else None
+    chart = charts.histogram(counts.tolist(), edges.tolist(), x_label="tokens", alt=alt, mark=mark)
+    return {"chart": chart, "full": full, "is_limit_shown": is_limit_shown}

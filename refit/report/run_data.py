@@ -2,7 +2,6 @@
 
 import csv
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +66,6 @@ class Run:
         self.best = max(self.history, key=lambda row: row[f"validation_{self.task.best_score}"])
         self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow").texts() for split in self.splits}
         self.predicted = self._predicted()
-
-    @cached_property
-    def most_frequent(self) -> int:
-        """The most frequent label of the training examples used, the first of equals; for classification."""
-        return int(self.label_counts("train").argmax())
 
     def label_counts(self, split: str) -> Column:
         """How many of the examples used have each label; 0 where labels are hidden."""

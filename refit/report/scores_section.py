@@ -8,8 +8,9 @@ import numpy as np
 from markupsafe import Markup
 
 from refit.data.words import overlaps
-from refit.evaluation import against_baseline, calibration, metrics
-from refit.evaluation.against_baseline import verdict
+from refit.evaluation import calibration
+from refit.evaluation.against_baseline import is_better
+from refit.evaluation.metrics import SCORES, score
 from refit.report import charts, slices
 from refit.report.charts import Series
 from refit.report.run_data import Column, Run
@@ -42,30 +43,25 @@ def sections(run: Run) -> dict[str, Any]:
 
 
 def _scores(run: Run) -> Values:
+    """What the files do not have: the main score first, the verdict on it, and scores of the most frequent label."""
     best = run.task.best_score
-    names = [best, *(name for name in run.task.scores if name != best)]
-    cards = []
+    names = sorted(run.task.scores, key=lambda name: name != best)
+    found: Values = {
+        "names": names,
+        "is_better": is_better(run.details[run.scored[0]]["baseline"][best]),
+        "classes": {},
+    }
+    if run.task.is_regression:
+        return found
+    most_frequent = int(run.label_counts("train").argmax())
+    found |= {"classes": {split: _classes(run, split) for split in run.scored}}
+    found |= {"most_frequent": run.task.labels[most_frequent], "majority": {}}
     for split in run.scored:
-        for name in names:
-            low, high = run.details[split]["intervals"][name]
-            test = run.details[split]["baseline"][name]
-            cards.append({
-                "score": name, "split": split, "value": run.scores[split][name], "low": low, "high": high,
-                "majority": None if run.task.is_regression else _majority(run, split, name),
-                "tfidf": test["value"], "verdict": verdict(test),
-            })  # fmt: skip
-    is_better = against_baseline.is_better(run.details[run.scored[0]]["baseline"][best])
-    classes = {} if run.task.is_regression else {split: _classes(run, split) for split in run.scored}
-    return {"cards": cards, "is_better": is_better, "classes": classes}
-
-
-def _majority(run: Run, split: str, name: str) -> float:
-    """The score of always predicting the most frequent label of the training examples used."""
-    labels = run.predicted[split].label
-    always = np.full(len(labels), run.most_frequent)
-    if run.task.is_multi_label:
-        always = np.eye(len(run.task.labels))[always]
-    return metrics.score(name, labels, always)
+        labels = run.predicted[split].label
+        always = np.full(len(labels), most_frequent)
+        always = np.eye(len(run.task.labels))[always] if run.task.is_multi_label else always
+        found["majority"][split] = {name: score(name, labels, always) for name in names}
+    return found
 
 
 def _classes(run: Run, split: str) -> tuple[list[tuple[str, Values]], int]:
@@ -88,21 +84,21 @@ def _curves(run: Run) -> Values:
         Series("validation", epochs, [row["validation_loss"] for row in history]),
     ]
     scores = [
-        Series(metrics.label(name), epochs, [row[f"validation_{name}"] for row in history]) for name in run.task.scores
+        Series(SCORES[name].label, epochs, [row[f"validation_{name}"] for row in history]) for name in run.task.scores
     ]
     rate = Series("learning rate", logged, [row["lr"] for row in steps])
-    selected = f"selected: epoch {best:.4g}"
+    selected = (best, f"selected: epoch {best:.4g}")
 
-    def by_epoch(title: str, series: Sequence[Series], mark: float | None = None) -> Markup:
+    def by_epoch(title: str, series: Sequence[Series], mark: charts.Mark | None = None) -> Markup:
         spoken = "; ".join(f"{line.name}: {_ends(line.y)}" for line in series)
-        alt = f"{title} by epoch. {spoken}" + (f"; {selected}." if mark is not None else ".")
-        return charts.lines(series, x_label="epoch", alt=alt, mark=mark, mark_label=selected)
+        alt = f"{title} by epoch. {spoken}" + (f"; {mark[1]}." if mark else ".")
+        return charts.lines(series, x_label="epoch", alt=alt, mark=mark)
 
     every = max(1, len(history) // MOST_EVALUATIONS)
     shown = [row for i, row in enumerate(history) if i % every == 0 or row in (run.best, history[-1])]
     return {
-        "loss": by_epoch("Loss", losses, best),
-        "scores": by_epoch("Validation scores", scores, best),
+        "loss": by_epoch("Loss", losses, selected),
+        "scores": by_epoch("Validation scores", scores, selected),
         "rate": by_epoch("Learning rate", [rate]),
         "evaluations": shown,
     }
@@ -183,7 +179,7 @@ def _residuals(run: Run, split: str) -> Values:
             y_label="predicted", alt=f"Predicted over true value on {name}; Pearson correlation {correlation:.3f}.",
         ),
         "histogram": charts.histogram(
-            counts.tolist(), edges.tolist(), x_label="predicted − true", mark=0.0, mark_label="0",
+            counts.tolist(), edges.tolist(), x_label="predicted − true", mark=(0.0, "0"),
             alt=f"Histogram of residuals: mean {mean:.3f}, standard deviation {deviation:.3f}.",
         ),
         "drawn": len(drawn), "examples": len(error), "mean": mean, "deviation": deviation,
