@@ -43,7 +43,5 @@ def load(name: str) -> Metric:
 
 def compute(names: list[str], labels: Labels, predictions: Labels) -> dict[str, float]:
     """The named scores of labels and predictions (rows)."""
-    found: dict[str, float] = evaluate.combine([load(name) for name in names]).compute(
-        references=labels, predictions=predictions
-    )
-    return found
+    together = evaluate.combine([load(name) for name in names])
+    return dict(together.compute(references=labels, predictions=predictions))

@@ -39,11 +39,10 @@ class Difference:
 def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Difference:
     """Compare two runs by the score `name`; the arrays hold the labels and both runs' predictions, one per example.
 
-    The interval is the percentile interval of 10,000 paired bootstrap draws, shifted so that their median is the
-    observed difference. The p-value of accuracy is McNemar's. Of any other score it is a randomization test's: the
-    fraction of 10,000 draws, in each of which the predictions for every example are exchanged or not, with a difference
-    at least as large. One is added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet.
-    Mol. Biol. 9, 2010).
+    The interval is that of paired bootstrap draws. The p-value of accuracy is McNemar's. Of any other score it is a
+    randomization test's: the fraction of draws, in each of which the predictions for every example are exchanged or
+    not, with a difference at least as large. One is added to both counts, so that it is never 0 (B. Phipson and
+    G. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
     """
     found = score(name, labels, second) - score(name, labels, first)
     before, after = bootstrap.draw(name, labels, [first, second], DRAWS)

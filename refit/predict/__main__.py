@@ -99,6 +99,8 @@ def _sources(
 
 def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     """Print the most likely labels with their probabilities, or the value of a regression."""
+    from refit.evaluation import decisions
+
     task = predictor.model.task
     if task is not None and task.is_pair != (len(texts) == 2):
         need = "two texts" if task.is_pair else "one text"
@@ -107,7 +109,7 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     if predictor.is_regression:
         print(f"{logits[0, 0]:.4f}")
         return
-    probabilities = predictor.probabilities(logits)[0]
+    probabilities = decisions.probabilities(logits, predictor.problem_type)[0]
     (predicted,) = predictor.predictions(logits)
     best = (-logits[0]).argsort(kind="stable")[:MOST_LABELS]
     width = max(len(predictor.labels[index]) for index in best)

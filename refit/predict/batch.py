@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from refit import locking, paths, targets
 from refit.data import parquet, row_files
 from refit.errors import DataError, ParamsError
+from refit.evaluation import decisions
 from refit.predict.predictor import Predictor, Row
 from refit.stage import bar
 from refit.storage import files
@@ -59,11 +60,10 @@ def write(predictor: Predictor, source: Path, out: Path, *, is_split: bool = Fal
                 with files.replaced_file(parts[-1]) as path:
                     pq.write_table(table, path, compression="zstd")
             done += len(window)
-        with files.replaced_file(target) as path:
-            schema = pq.read_schema(parts[0])
-            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for part in parts:
-                    writer.write_table(pq.read_table(part))
+        schema = pq.read_schema(parts[0])
+        with files.replaced_file(target) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(pq.read_table(part))
     return total
 
 
@@ -100,10 +100,8 @@ def predictions(predictor: Predictor, logits: npt.NDArray[np.float32], first_row
         "label": pa.array(predictor.predictions(logits), types[predictor.problem_type]),
     }
     if not predictor.is_regression:
-        probabilities = predictor.probabilities(logits)
-        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(
-            pa.array(probabilities.ravel()), probabilities.shape[1]
-        )
+        chances = decisions.probabilities(logits, predictor.problem_type)
+        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
     return pa.table(columns).replace_schema_metadata({"labels": json.dumps(predictor.labels, ensure_ascii=False)})
 
 

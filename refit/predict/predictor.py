@@ -66,10 +66,6 @@ class Predictor:
             return [[self.labels[index] for index in np.flatnonzero(of_row)] for of_row in found > 0]
         return list(found) if self.is_regression else [self.labels[index] for index in found]
 
-    def probabilities(self, logits: Values) -> Values:
-        """The probability of each label (rows, labels)."""
-        return decisions.probabilities(logits, self.problem_type)
-
     def logits(self, rows: Sequence[Row], progress: "tqdm[Any] | None" = None) -> Values:
         """The logits (rows, labels) of texts or pairs of texts, in their order."""
         texts, *pairs = map(list, zip(*rows, strict=True))

@@ -4,7 +4,9 @@ Label Studio's Import button reads a JSON array (.json), its source storages one
 """
 
 import hashlib
+import heapq
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +35,27 @@ def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split:
     predicted = paths.state_folder() / "to_label" / f"{name}.parquet"
     try:
         batch.write(predictor, source, predicted, is_split=is_split)
-        chosen = least_sure(predicted, most, is_multi_label=predictor.problem_type == "multi_label")
+        rows = zip(batch.read(source, is_split=is_split), _predicted(predictor, predicted), strict=True)
+        chosen = heapq.nsmallest(most, rows, key=lambda of_row: of_row[1][1])
     finally:
         predicted.unlink(missing_ok=True)
-    places = {row for row, _, _ in chosen}
-    texts = {place: row for place, row in enumerate(batch.read(source, is_split=is_split)) if place in places}
-    lines = [task(texts[row], label, highest, predictor.model.name) for row, label, highest in chosen]
+    lines = [task(texts, label, sure, predictor.model.name) for texts, (label, sure) in chosen]
     text = "\n".join(lines) if out.suffix == ".jsonl" else "[\n" + ",\n".join(lines) + "\n]"
     files.write_text(target, text + "\n")
-    return len(chosen)
+    return len(lines)
 
 
-def least_sure(predicted: Path, most: int, *, is_multi_label: bool = False) -> list[tuple[int, Any, float]]:
-    """The (row, label, its probability) of the `most` rows whose highest probability is lowest, the lowest first.
+def _predicted(predictor: Predictor, path: Path) -> Iterator[tuple[Any, float]]:
+    """The label and the highest probability of each row, the score by which Label Studio sorts.
 
-    This is 1 - the probability of a wrong label if the model is calibrated, and the score by which Label Studio sorts.
-    Multi-label: the same for the label of the row that the model is least sure to be there, or not to be there.
+    It is 1 - the probability of a wrong label if the model is calibrated. Multi-label: the same for the label of the
+    row that the model is least sure to be there, or not to be there.
     """
-    kept: list[tuple[int, Any, float]] = []
-    for part in parquet.batches(predicted):
+    for part in parquet.batches(path):
         chances = np.array(part.column("probabilities").to_pylist())
+        is_multi_label = predictor.problem_type == "multi_label"
         sure = np.maximum(chances, 1 - chances).min(axis=1) if is_multi_label else chances.max(axis=1)
-        found = zip(part.column("row").to_pylist(), part.column("label").to_pylist(), sure.tolist(), strict=True)
-        kept = sorted([*kept, *found], key=lambda one: (one[2], one[0]))[:most]
-    return kept
+        yield from zip(part.column("label").to_pylist(), sure.tolist(), strict=True)
 
 
 def task(texts: Row, label: Any, probability: float, model: str) -> str:

@@ -58,9 +58,8 @@ def histogram(
     frame = _Frame([*edges, *([mark[0]] if mark else [])], [0, *counts], top=22, x_label=x_label)
     parts = [frame.axes()]
     for count, left, right in zip(counts, edges, edges[1:], strict=False):
-        x, y, width = frame.x(left), frame.y(count), frame.x(right) - frame.x(left)
-        bar = _tag("rect", x=x + 0.5, y=y, width=max(width - 1, 0.5), height=frame.bottom - y, style="fill:var(--c0)")
-        parts.append(bar)
+        x, y, width = frame.x(left) + 0.5, frame.y(count), max(frame.x(right) - frame.x(left) - 1, 0.5)
+        parts.append(_tag("rect", x=x, y=y, width=width, height=frame.bottom - y, style="fill:var(--c0)"))
     return frame.svg(alt, [*parts, frame.mark(mark)])
 
 
@@ -68,10 +67,8 @@ def intervals(groups: Sequence[Group], *, x_label: str, alt: str, mean: float) -
     """The mean of each group with its interval, and a horizontal line at the `mean` of all."""
     ends = [end for group in groups for end in group.interval]
     frame = _Frame([0, len(groups)], ends, top=12, x_label=x_label)
-    parts = [
-        frame.axes(has_numbers=False),
-        _line(frame.left, frame.y(mean), frame.right, frame.y(mean), "axis dash"),
-    ]
+    line = _line(frame.left, frame.y(mean), frame.right, frame.y(mean), "axis dash")
+    parts = [frame.axes(has_numbers=False), line]
     for place, group in enumerate(groups):
         x = frame.x(place + 0.5)
         parts += [

@@ -78,28 +78,24 @@ def _classes(run: Run, split: str) -> tuple[list[tuple[str, Values]], int]:
 
 def _curves(run: Run) -> Values:
     history, steps, best = run.history, run.steps, run.best["epoch"]
-    epochs, logged = [row["epoch"] for row in history], [row["epoch"] for row in steps]
-    losses = [
-        Series("train", logged, [row["loss"] for row in steps]),
-        Series("validation", epochs, [row["validation_loss"] for row in history]),
-    ]
-    scores = [
-        Series(SCORES[name].label, epochs, [row[f"validation_{name}"] for row in history]) for name in run.task.scores
-    ]
-    rate = Series("learning rate", logged, [row["lr"] for row in steps])
     selected = (best, f"selected: epoch {best:.4g}")
 
-    def by_epoch(title: str, series: Sequence[Series], mark: charts.Mark | None = None) -> Markup:
-        spoken = "; ".join(f"{line.name}: {_ends(line.y)}" for line in series)
+    def series(name: str, rows: Sequence[dict[str, float]], column: str) -> Series:
+        return Series(name, [row["epoch"] for row in rows], [row[column] for row in rows])
+
+    def by_epoch(title: str, drawn: Sequence[Series], mark: charts.Mark | None = None) -> Markup:
+        spoken = "; ".join(f"{line.name}: {_ends(line.y)}" for line in drawn)
         alt = f"{title} by epoch. {spoken}" + (f"; {mark[1]}." if mark else ".")
-        return charts.lines(series, x_label="epoch", alt=alt, mark=mark)
+        return charts.lines(drawn, x_label="epoch", alt=alt, mark=mark)
 
     every = max(1, len(history) // MOST_EVALUATIONS)
     shown = [row for i, row in enumerate(history) if i % every == 0 or row in (run.best, history[-1])]
+    losses = [series("train", steps, "loss"), series("validation", history, "validation_loss")]
+    scores = [series(SCORES[name].label, history, f"validation_{name}") for name in run.task.scores]
     return {
         "loss": by_epoch("Loss", losses, selected),
         "scores": by_epoch("Validation scores", scores, selected),
-        "rate": by_epoch("Learning rate", [rate]),
+        "rate": by_epoch("Learning rate", [series("learning rate", steps, "lr")]),
         "evaluations": shown,
     }
 
