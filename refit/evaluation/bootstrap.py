@@ -106,12 +106,7 @@ def _kinds(name: str, columns: Sequence[Labels]) -> tuple[list[Labels], Ints]:
     rows = np.column_stack([column > 0 if column.ndim == 2 else column for column in columns])
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
-    kinds = [column[first[order]] for column in columns]
-    if columns[0].ndim == 1 and not SCORES[name].is_regression:
-        # Only classes that occur are counted, and label 1, which some scores are of.
-        _, places = np.unique(np.concatenate([*kinds, [0, 1]]), return_inverse=True)
-        kinds = list(places[:-2].reshape(len(kinds), -1))
-    return kinds, counts[order]
+    return [column[first[order]] for column in columns], counts[order]
 
 
 def _parts(name: str, draws: int, kinds: int) -> list[int]:

@@ -52,7 +52,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     thresholds = decisions.of_config(model.config.to_dict(), task.labels)
     inference = Inference(model, collate, params.eval_batch_size, number)
     results = {}
-    rows_done, tokens, seconds = 0, 0, 0.0
+    tokens, seconds = 0, 0.0
     for split in task.scored_splits:
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
         texts = rows.texts()
@@ -60,11 +60,11 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         with bar(total=len(texts), desc=f"evaluate {split}") as progress:
             logits = inference.logits(rows, progress)
         seconds += time.perf_counter() - started
-        rows_done += len(texts)
         tokens += int(rows.length.sum())
         results[split] = evaluate_split(task, split, texts, logits, thresholds)
     write(task, results, against_baseline.tests(task, {split: of.predictions for split, of in results.items()}))
-    return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
+    done = sum(len(result.predictions) for result in results.values())
+    return {"rows": done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
 def evaluate_split(

@@ -81,12 +81,12 @@ def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
 
 
 def count(labels: Labels, predictions: Labels, weights: Ints) -> Counts:
-    """Count the rows of each class, for at least two classes; weights (..., row) repeat rows."""
+    """Count the rows of each class that occurs, and of the classes 0 and 1; weights (..., row) repeat rows."""
     if labels.ndim == 2:
         has_label, is_predicted = sparse.csr_array(labels), sparse.csr_array(predictions > 0)
     else:
-        classes = max(2, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
-        has_label, is_predicted = _indicators(labels, classes), _indicators(predictions, classes)
+        classes, places = np.unique(np.concatenate([labels, predictions, [0, 1]]), return_inverse=True)
+        has_label, is_predicted = (_indicators(of, len(classes)) for of in np.split(places[:-2], 2))
     columns = (has_label, is_predicted, has_label.multiply(is_predicted))
     return Counts(*(np.ascontiguousarray(weights @ of.astype(np.int64)) for of in columns))
 

@@ -106,7 +106,7 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
         need = "two texts" if task.is_pair else "one text"
         raise ParamsError(f"the task {task.name} labels {need} at a time, got {len(texts)}")
     logits = predictor.logits([tuple(texts)])
-    if predictor.is_regression:
+    if predictor.problem_type == "regression":
         print(f"{logits[0, 0]:.4f}")
         return
     probabilities = decisions.probabilities(logits, predictor.problem_type)[0]

@@ -99,7 +99,7 @@ def predictions(predictor: Predictor, logits: npt.NDArray[np.float32], first_row
         "row": pa.array(np.arange(first_row, first_row + len(logits))),
         "label": pa.array(predictor.predictions(logits), types[predictor.problem_type]),
     }
-    if not predictor.is_regression:
+    if predictor.problem_type != "regression":
         chances = decisions.probabilities(logits, predictor.problem_type)
         columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
     return pa.table(columns).replace_schema_metadata({"labels": json.dumps(predictor.labels, ensure_ascii=False)})
@@ -141,11 +141,11 @@ def _is_ours(path: Path) -> bool:
 @contextmanager
 def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
     """The folder for the windows of `target`, locked; deleted at the end, or by a run with another identity."""
-    of_target = paths.state_folder() / "predict" / _digest(str(target))
+    of_target = paths.state_folder() / "predict" / digest(str(target))
     lock = paths.state_folder() / "locks" / f"predict-{of_target.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with locking.locked(lock, f"predict: another process is writing {target}; waiting for it"):
-        folder = of_target / _digest(identity)
+        folder = of_target / digest(identity)
         if folder.is_dir():
             print(f"predict: resuming with the complete windows in {folder}", file=sys.stderr)
         else:
@@ -155,5 +155,6 @@ def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
         shutil.rmtree(of_target)
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """A name for a value, to be used in a path."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -3,7 +3,6 @@
 Label Studio's Import button reads a JSON array (.json), its source storages one task a line as well (.jsonl).
 """
 
-import hashlib
 import heapq
 import json
 from collections.abc import Iterator
@@ -28,11 +27,10 @@ def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split:
     The file is predicted as by `batch.write`: memory does not grow with it, a killed run resumes. Raises ParamsError
     for a regression, UsageError for an `out` that is the user's.
     """
-    if predictor.is_regression:
+    if predictor.problem_type == "regression":
         raise ParamsError("--most-uncertain: the model predicts a number without probabilities; need one with labels")
     target = targets.checked("--out", out, _is_ours, (".json", ".jsonl"))
-    name = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-    predicted = paths.state_folder() / "to_label" / f"{name}.parquet"
+    predicted = paths.state_folder() / "to_label" / f"{batch.digest(str(target))}.parquet"
     try:
         batch.write(predictor, source, predicted, is_split=is_split)
         rows = zip(batch.read(source, is_split=is_split), _predicted(predictor, predicted), strict=True)

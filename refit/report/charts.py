@@ -90,7 +90,7 @@ def scatter(
         frame.axes(),
         _line(frame.left, frame.bottom, frame.right, frame.top, "axis dash"),
         _label(frame.left, frame.top - 8, y_label, "start"),
-        _tag("g", _join(dots), fill_opacity="0.75" if rows else "0.4"),
+        _tag("g", Markup().join(dots), fill_opacity="0.75" if rows else "0.4"),
     ]
     return frame.svg(alt, parts)
 
@@ -135,7 +135,7 @@ class _Frame:
             parts.append(_label(self.left - 6, self.y(value) + 4, f"{value:.6g}", "end"))
         if has_numbers:
             parts += [_label(self.x(value), self.bottom + 15, f"{value:.6g}", "middle") for value in self.x_ticks]
-        return _join(parts)
+        return Markup().join(parts)
 
     def mark(self, mark: Mark | None) -> Markup:
         """A vertical line at a value, with its name over it; nothing for None."""
@@ -158,15 +158,11 @@ def _n(value: float) -> str:
 
 def _tag(name: str, content: str = "", **attributes: str | float) -> Markup:
     """An SVG element. Underscores in the names of attributes become hyphens; numbers are coordinates."""
-    given = _join(
+    given = Markup().join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), of if isinstance(of, str) else _n(of))
         for key, of in attributes.items()
     )
     return Markup("<{0}{1}>{2}</{0}>").format(name, given, content)
-
-
-def _join(parts: Iterable[Markup]) -> Markup:
-    return Markup("").join(parts)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

@@ -32,13 +32,9 @@ def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[
     for index in np.unique(place):
         chosen = place == index
         of_group = values[chosen]
-        interval = wilson(of_group) if is_fraction else _mean_interval(of_group)
+        mean = float(of_group.mean())
+        half = NORMAL_95 * float(of_group.std(ddof=1)) / len(of_group) ** 0.5 if len(of_group) > 1 else 0.0
+        interval = wilson(of_group) if is_fraction else (mean - half, mean + half)
         name = "–".join(dict.fromkeys(f"{end:.0f}" for end in (feature[chosen].min(), feature[chosen].max())))
-        groups.append(Group(name, len(of_group), float(of_group.mean()), interval))
+        groups.append(Group(name, len(of_group), mean, interval))
     return groups
-
-
-def _mean_interval(values: Values) -> tuple[float, float]:
-    half = NORMAL_95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    mean = float(values.mean())
-    return mean - half, mean + half
