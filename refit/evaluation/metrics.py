@@ -27,19 +27,6 @@ CELLS = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # labels and predictions
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Examples of each class (..., class): with that label, with that prediction, and with both.
-
-    Every score of classes is a function of these. They grow with the number of classes, a confusion matrix with its
-    square.
-    """
-
-    labels: Ints
-    predictions: Ints
-    right: Ints
-
-
-@dataclass(frozen=True)
 class Score:
     """One score of labels and predictions (rows).
 
@@ -80,15 +67,28 @@ def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
     return (labels == (predictions > 0)).all(axis=1) if labels.ndim == 2 else np.equal(labels, predictions)
 
 
-def count(labels: Labels, predictions: Labels, weights: Ints) -> Counts:
-    """Count the rows of each class that occurs, and of the classes 0 and 1; weights (..., row) repeat rows."""
-    if labels.ndim == 2:
-        has_label, is_predicted = sparse.csr_array(labels), sparse.csr_array(predictions > 0)
-    else:
-        classes, places = np.unique(np.concatenate([labels, predictions, [0, 1]]), return_inverse=True)
-        has_label, is_predicted = (_indicators(of, len(classes)) for of in np.split(places[:-2], 2))
-    columns = (has_label, is_predicted, has_label.multiply(is_predicted))
-    return Counts(*(np.ascontiguousarray(weights @ of.astype(np.int64)) for of in columns))
+def is_undefined(labels: Labels, predictions: Labels) -> bool:
+    """Whether a correlation is undefined because one side is constant; it is reported as 0, as JSON has no NaN."""
+    return len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0
+
+
+def _of_counts(formula: Callable[[Ints, Ints, Ints], Values]) -> Formula:
+    """A score of the numbers of rows (..., class) with each class as label, as prediction, and as both.
+
+    The classes are those that occur, and 0 and 1. Counts grow with their number, a confusion matrix with its square.
+    """
+
+    @wraps(formula)
+    def of_draws(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+        if labels.ndim == 2:
+            has_label, is_predicted = sparse.csr_array(labels), sparse.csr_array(predictions > 0)
+        else:
+            classes, places = np.unique(np.concatenate([labels, predictions, [0, 1]]), return_inverse=True)
+            has_label, is_predicted = (_indicators(of, len(classes)) for of in np.split(places[:-2], 2))
+        columns = (has_label, is_predicted, has_label.multiply(is_predicted))
+        return formula(*(np.ascontiguousarray(weights @ of.astype(np.int64)) for of in columns))
+
+    return of_draws
 
 
 def _indicators(groups: Ints, size: int) -> Any:
@@ -97,66 +97,46 @@ def _indicators(groups: Ints, size: int) -> Any:
     return sparse.csr_array((np.ones(len(groups), np.int64), (rows, groups)), shape=(len(groups), size))
 
 
-def is_undefined(labels: Labels, predictions: Labels) -> bool:
-    """Whether a correlation is undefined because one side is constant; it is reported as 0, as JSON has no NaN."""
-    return len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0
-
-
-def _of_counts(formula: Callable[[Counts], Values]) -> Formula:
-    """A score that is a function of the counts of each class."""
-
-    @wraps(formula)
-    def of_draws(weights: Ints, labels: Labels, predictions: Labels) -> Values:
-        return formula(count(labels, predictions, weights))
-
-    return of_draws
-
-
-def _f1_of_each(counts: Counts) -> Values:
-    return _ratio(2 * counts.right, counts.labels + counts.predictions)
-
-
 @_of_counts
-def _f1(counts: Counts) -> Values:
+def _f1(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """The harmonic mean of precision and recall of label 1; for two classes only."""
-    return _f1_of_each(counts)[..., 1]
+    return _ratio(2 * right, labels + predictions)[..., 1]
 
 
 @_of_counts
-def _macro_f1(counts: Counts) -> Values:
+def _macro_f1(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """The mean of the F1 of each class that occurs in the labels or the predictions."""
-    occurs = (counts.labels + counts.predictions) > 0
-    return _ratio(_f1_of_each(counts).sum(axis=-1), occurs.sum(axis=-1))
+    of_each = _ratio(2 * right, labels + predictions)
+    return _ratio(of_each.sum(axis=-1), (labels + predictions > 0).sum(axis=-1))
 
 
 @_of_counts
-def _micro_f1(counts: Counts) -> Values:
+def _micro_f1(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """The F1 of all decisions, label by label and example by example."""
-    return _ratio(2 * counts.right.sum(axis=-1), (counts.labels + counts.predictions).sum(axis=-1))
+    return _ratio(2 * right.sum(axis=-1), (labels + predictions).sum(axis=-1))
 
 
 @_of_counts
-def _precision(counts: Counts) -> Values:
+def _precision(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """Of the examples predicted as label 1, the fraction that have it; for two classes only."""
-    return _ratio(counts.right, counts.predictions)[..., 1]
+    return _ratio(right, predictions)[..., 1]
 
 
 @_of_counts
-def _recall(counts: Counts) -> Values:
+def _recall(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """Of the examples with label 1, the fraction predicted as it; for two classes only."""
-    return _ratio(counts.right, counts.labels)[..., 1]
+    return _ratio(right, labels)[..., 1]
 
 
 @_of_counts
-def _matthews_correlation(counts: Counts) -> Values:
+def _matthews_correlation(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """Matthews's correlation coefficient, -1 to 1; 0 is no better than chance.
 
     For any number of classes: J. Gorodkin, Comput. Biol. Chem. 28, 2004.
     """
-    labels, predictions = counts.labels.astype(float), counts.predictions.astype(float)
-    right, rows = counts.right.sum(axis=-1).astype(float), labels.sum(axis=-1)
-    above = right * rows - (labels * predictions).sum(axis=-1)
-    below = np.sqrt((rows**2 - (predictions**2).sum(axis=-1)) * (rows**2 - (labels**2).sum(axis=-1)))
+    true, guessed, rows = _wide(labels), _wide(predictions), _wide(labels).sum(axis=-1)
+    above = right.sum(axis=-1) * rows - (true * guessed).sum(axis=-1)
+    below = np.sqrt((rows**2 - (guessed**2).sum(axis=-1)) * (rows**2 - (true**2).sum(axis=-1)))
     return _ratio(above, below)
 
 
@@ -192,23 +172,17 @@ def _mean(weights: Ints, of_rows: npt.NDArray[Any]) -> Values:
 
 
 def _pearson(weights: Ints, labels: Labels, predictions: Labels) -> Values:
-    """Pearson's correlation of values and predictions, -1 to 1; 0 where one side is constant."""
-    return _correlation(weights, _wide(labels), _wide(predictions))
+    """Pearson's correlation of values (row), or (draw, row), and predictions, -1 to 1; 0 where one side is constant."""
+    total = weights.sum(axis=1, keepdims=True)
+    x, y = (of - (weights * of).sum(axis=1, keepdims=True) / total for of in map(_wide, (labels, predictions)))
+    together, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
+    below = np.sqrt(of_x * of_y)
+    return np.asarray(np.divide(together, below, out=np.zeros_like(together), where=below > 1e-12))
 
 
 def _spearman(weights: Ints, labels: Labels, predictions: Labels) -> Values:
     """Spearman's rank correlation of values and predictions, -1 to 1; 0 where one side is constant."""
-    return _correlation(weights, _ranks(weights, labels), _ranks(weights, predictions))
-
-
-def _correlation(weights: Ints, x: Values, y: Values) -> Values:
-    """The correlation of weighted values, (draw, row) or (row)."""
-    total = weights.sum(axis=1, keepdims=True)
-    x = x - (weights * x).sum(axis=1, keepdims=True) / total
-    y = y - (weights * y).sum(axis=1, keepdims=True) / total
-    together, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
-    below = np.sqrt(of_x * of_y)
-    return np.asarray(np.divide(together, below, out=np.zeros_like(together), where=below > 1e-12))
+    return _pearson(weights, _ranks(weights, labels), _ranks(weights, predictions))
 
 
 def _ranks(weights: Ints, values: Labels) -> Values:

@@ -59,12 +59,10 @@ def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Diff
 def group_difference(name: str, labels: Labels, first: Sequence[Labels], second: Sequence[Labels]) -> Difference:
     """Compare the mean scores of two groups of runs on the same examples; at least one group has two runs or more.
 
-    The difference is uncertain because other seeds and other examples could have been drawn (T. Sellam et al., "The
-    MultiBERTs", ICLR 2022). The variance over seeds is s1²/k1 + s2²/k2 with the degrees of freedom of B. L. Welch
-    (Biometrika 34, 1947); a single run is assumed to vary like the other group (J. R. Crawford and D. C. Howell, Clin.
-    Neuropsychol. 12, 1998). The variance over examples is that of paired bootstrap draws. The sum has the degrees of
-    freedom of F. E. Satterthwaite (Biometrics Bulletin 2, 1946). The observed spread over seeds contains some variance
-    over examples, too, so the test is conservative.
+    The variance is the sum of that over seeds, s1²/k1 + s2²/k2 (B. L. Welch, Biometrika 34, 1947), and that over
+    examples, of paired bootstrap draws, with the degrees of freedom of F. E. Satterthwaite (Biometrics Bulletin 2,
+    1946). A single run is assumed to vary like the other group (J. R. Crawford and D. C. Howell, Clin. Neuropsychol.
+    12, 1998). The spread over seeds contains some variance over examples, too, so the test is conservative.
     """
     from scipy.stats import t
 
