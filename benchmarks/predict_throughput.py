@@ -43,17 +43,17 @@ def main() -> None:
     predictions: dict[str, list[str]] = {}
 
     def with_pipeline() -> None:
-        texts = [text for (text,) in batch.file_rows(source)]
+        texts = [text for (text,) in batch.read(source)]
         found = classify(texts, truncation=True, max_length=chosen.max_length)
         predictions["pipeline"] = [one["label"] for one in found]
 
     def with_refit() -> None:
         target = Path(scratch.name) / "out.parquet"
-        batch.write_file(predictor, source, target)
+        batch.write(predictor, source, target)
         predictions["refit"] = pq.read_table(target)["label"].to_pylist()
 
-    rows = sum(1 for _ in batch.file_rows(source))
-    classify([text for (text,), _ in zip(batch.file_rows(source), range(32), strict=False)])
+    rows = sum(1 for _ in batch.read(source))
+    classify([text for (text,), _ in zip(batch.read(source), range(32), strict=False)])
     best = {"pipeline": 0.0, "refit": 0.0}
     for _ in range(ROUNDS):
         for name, label in (("pipeline", with_pipeline), ("refit", with_refit)):

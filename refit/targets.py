@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,12 +10,14 @@ from refit.errors import DiskError, UsageError
 from refit.repo import try_git
 
 
-def checked(option: str, given: Path, is_ours: Callable[[Path], bool]) -> Path:
+def checked(option: str, given: Path, is_ours: Callable[[Path], bool], suffixes: Sequence[str] = ()) -> Path:
     """The path of `given`, with links resolved, if writing there loses nothing; nothing is created.
 
-    `is_ours` tells whether this command wrote an existing file: only then it may be replaced. Raises UsageError, or
-    DiskError if the folder is not writable.
+    `is_ours` tells whether this command wrote an existing file: only then it may be replaced. Raises UsageError, also
+    for a name that ends in none of `suffixes`, or DiskError if the folder is not writable.
     """
+    if suffixes and given.suffix not in suffixes:
+        raise UsageError(f"{option} {given}: need a name that ends in {' or '.join(suffixes)}")
     target = Path(os.path.realpath(given))
     folder = next(parent for parent in target.parents if os.path.lexists(parent))
     if taken := _why_taken(target, folder):

@@ -3,13 +3,12 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from refit import paths
 from refit.baseline import linear
-from refit.baseline.features import Counts, Features, count
+from refit.baseline.features import Features, Matrix, count
 from refit.data.task_record import TaskRecord
 from refit.evaluation import predictions
 from refit.evaluation.metrics import score
@@ -49,13 +48,10 @@ def write() -> dict[str, Any]:
 def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, pa.Table], float]:
     """The linear model's predictions for each split but train, in the order of `rows`, and its strength."""
     longest = 2 if len(rows["train"]) <= MOST_ROWS_FOR_PAIRS_OF_WORDS else 1
-    order = {split: np.argsort(of.row, kind="stable") for split, of in rows.items()}  # raw files are read in order
+    in_file_order = {split: of.take(np.argsort(of.row, kind="stable")) for split, of in rows.items()}
 
-    def counted(split: str) -> Counts:
-        return count(paths.RAW / f"{split}.parquet", rows[split].row[order[split]], longest=longest)
-
-    def labels(split: str) -> npt.NDArray[Any]:
-        return rows[split].label[order[split]]
+    def counted(split: str) -> list[Matrix]:
+        return count(paths.RAW / f"{split}.parquet", in_file_order[split].row, longest=longest)
 
     train = counted("train")
     features = Features(train)
@@ -63,12 +59,12 @@ def _predict(task: TaskRecord, rows: dict[str, Rows]) -> tuple[dict[str, pa.Tabl
     del train  # half of the memory
     held_out = {split: features.of(counted(split)) for split in rows if split != "train"}
     model, strength = linear.fit(
-        matrix, labels("train"), (held_out["validation"], labels("validation")), task.best_score,
-        task.problem_type,
+        matrix, in_file_order["train"].label, (held_out["validation"], in_file_order["validation"].label),
+        task.best_score, task.problem_type,
     )  # fmt: skip
     found = {}
     for split, of in held_out.items():
-        chances = model.probabilities(of)
-        table = predictions.table(split, rows[split].row[order[split]], labels(split), model.predict(of), chances)
-        found[split] = table.take(np.argsort(order[split]))
+        ordered = in_file_order[split]
+        table = predictions.table(split, ordered.row, ordered.label, *model.predict(of))
+        found[split] = table.take(np.searchsorted(ordered.row, rows[split].row))
     return found, strength

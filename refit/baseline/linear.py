@@ -36,42 +36,37 @@ def fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # with labels that contradict each other
         # One after the other: liblinear has one random generator per process, which threads would share.
-        models = [Linear(given, given_labels, strength, problem_type) for strength in STRENGTHS]
-        for model in models:
-            model.choose_thresholds(held_out, truth, best_score)
-        scores = [score(best_score, truth, model.predict(held_out)) for model in models]
-        best = int(np.argmax(scores))
-        model = models[best]
+        models = [Linear(given, given_labels, strength, problem_type, validation) for strength in STRENGTHS]
+        best = int(np.argmax([score(best_score, truth, model.predict(held_out)[0]) for model in models]))
         if len(some) < len(labels):
-            model = Linear(features, labels, STRENGTHS[best], problem_type)
-            model.choose_thresholds(held_out, truth, best_score)
-    return model, STRENGTHS[best]
+            models[best] = Linear(features, labels, STRENGTHS[best], problem_type, validation)
+    return models[best], STRENGTHS[best]
 
 
 class Linear:
-    """scikit-learn's models, one for each label of a multi-label task."""
+    """scikit-learn's model, or one for each label of a multi-label task, with the best thresholds on `validation`."""
 
-    def __init__(self, features: Matrix, labels: Labels, strength: float, problem_type: ProblemType) -> None:
-        self.problem_type = problem_type
-        self.thresholds: list[float] = []
-        columns = labels.T if labels.ndim == 2 else [labels]
+    def __init__(
+        self, features: Matrix, labels: Labels, strength: float, problem_type: ProblemType,
+        validation: tuple[Matrix, Labels],
+    ) -> None:  # fmt: skip
+        self.is_multi_label = problem_type == "multi_label"
+        columns = labels.T if self.is_multi_label else [labels]
         self.models = [_fit(features, column, strength, problem_type) for column in columns]
+        if self.is_multi_label:
+            held_out, truth = validation
+            self.thresholds = decisions.best_thresholds(self._logits(held_out), truth, "multi_label", "f1")
 
-    def choose_thresholds(self, features: Matrix, labels: Labels, best_score: str) -> None:
-        """Choose the thresholds of a multi-label task as the encoder's are chosen."""
-        if self.problem_type == "multi_label":
-            self.thresholds = decisions.best_thresholds(self._logits(features), labels, "multi_label", best_score)
+    def predict(self, features: Matrix) -> tuple[Labels, decisions.Logits | None]:
+        """The predictions as refit/evaluation/metrics.py takes them.
 
-    def predict(self, features: Matrix) -> Labels:
-        """The predictions (rows), of a multi-label task (rows, labels), as refit/evaluation/metrics.py takes them."""
-        if self.problem_type == "multi_label":
-            return decisions.predictions(self._logits(features), "multi_label", self.thresholds)
-        return np.asarray(self.models[0].predict(features))
-
-    def probabilities(self, features: Matrix) -> decisions.Logits | None:
-        """Of a multi-label task, numbers (rows, labels) from 0 to 1 in the order of probabilities; not calibrated."""
-        is_multi_label = self.problem_type == "multi_label"
-        return decisions.probabilities(self._logits(features), "multi_label") if is_multi_label else None
+        Of a multi-label task also numbers (rows, labels) in the order of probabilities, but not calibrated.
+        """
+        if not self.is_multi_label:
+            return np.asarray(self.models[0].predict(features)), None
+        logits = self._logits(features)
+        chances = decisions.probabilities(logits, "multi_label")
+        return decisions.predictions(logits, "multi_label", self.thresholds), chances
 
     def _logits(self, features: Matrix) -> decisions.Logits:
         """The signed distance from the plane of each label (rows, labels), or of a constant what it predicts."""

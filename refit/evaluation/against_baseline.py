@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from refit import paths
-from refit.data import parquet
 from refit.data.task_record import TaskRecord
 from refit.errors import DataError
-from refit.evaluation import significance
+from refit.evaluation import predictions, significance
 from refit.evaluation.metrics import score
-from refit.evaluation.predictions import arrays
 from refit.storage import manifest
 
 DECIMALS = 6
@@ -26,26 +23,23 @@ def tests(task: TaskRecord, predicted: Mapping[str, pa.Table]) -> dict[str, dict
     of comparisons. Raises DataError if the baseline's predictions are damaged or of other rows.
     """
     manifest.read(paths.BASELINE)
-    with parquet.opened(paths.BASELINE_PREDICTIONS) as file:
-        baseline = file.read()
-    values, differences = {}, {}
-    for split, of_encoder in predicted.items():
-        of_baseline = baseline.filter(pc.equal(baseline["split"], split))
+    found: dict[str, dict[str, dict[str, Any]]] = {split: {} for split in predicted}
+    for split, of_baseline in predictions.read(paths.BASELINE_PREDICTIONS, predicted).items():
+        of_encoder = predicted[split]
         if not of_baseline.select(["row", "label"]).equals(of_encoder.select(["row", "label"])):
             raise DataError(f"{paths.BASELINE_PREDICTIONS}: its {split} rows are not those of this run; run: dvc repro")
-        (labels, second), (_, first) = (arrays(table) for table in (of_encoder, of_baseline))
+        (labels, second), (_, first) = (predictions.arrays(table) for table in (of_encoder, of_baseline))
         for name in task.scores:
-            values[split, name] = score(name, labels, first)
-            differences[split, name] = significance.difference(name, labels, first, second)
-    corrected = significance.holm([difference.p for difference in differences.values()])
-    found: dict[str, dict[str, dict[str, Any]]] = {split: {} for split in predicted}
-    for ((split, name), of), p in zip(differences.items(), corrected, strict=True):
-        found[split][name] = {
-            "value": round(values[split, name], DECIMALS),
-            "difference": round(of.value, DECIMALS),
-            "interval": [round(of.low, DECIMALS), round(of.high, DECIMALS)],
-            "p": float(f"{p:.3g}"),
-        }
+            of = significance.difference(name, labels, first, second)
+            found[split][name] = {
+                "value": round(score(name, labels, first), DECIMALS),
+                "difference": round(of.value, DECIMALS),
+                "interval": [round(of.low, DECIMALS), round(of.high, DECIMALS)],
+                "p": of.p,
+            }
+    every = [test for of_split in found.values() for test in of_split.values()]
+    for test, p in zip(every, significance.holm([test["p"] for test in every]), strict=True):
+        test["p"] = float(f"{p:.3g}")
     return found
 
 

@@ -6,10 +6,12 @@ from a multinomial how often each such kind occurs.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from refit.evaluation.metrics import SCORES, Ints, Labels, Values, is_right
+from refit.evaluation.metrics import CELLS, SCORES, Ints, Labels, Values, is_right, score
 
 DRAWS = 2_000
 SEED = 0
@@ -24,22 +26,25 @@ def interval(name: str, labels: Labels, predictions: Labels) -> tuple[float, flo
     few rows of a class that are all predicted correctly would give a bootstrap interval without width. All others: the
     bootstrap. benchmarks/coverage.py measures how often each contains the true score.
     """
-    found = SCORES[name].of_rows(labels, predictions)
+    found = score(name, labels, predictions)
     if SCORES[name].is_mean_of_rows:
-        from scipy.stats import binomtest
-
-        right = int(np.sum(is_right(labels, predictions)))
-        low, high = binomtest(right, len(labels)).proportion_ci(0.95, method="wilson")
+        low, high = wilson(is_right(labels, predictions))
     else:
         is_classes = labels.ndim == 1 and not SCORES[name].is_regression
-        is_binary = is_classes and max(labels.max(), predictions.max()) <= 1
-        draws = (
-            _of_posterior(name, labels, predictions)
-            if is_binary
-            else around(found, draw(name, labels, [predictions], DRAWS)[0])
-        )
+        if is_classes and max(labels.max(), predictions.max()) <= 1:
+            draws = _of_posterior(name, labels, predictions)
+        else:
+            draws = around(found, draw(name, labels, [predictions], DRAWS)[0])
         low, high = np.clip(np.quantile(draws, [0.025, 0.975]), SCORES[name].lowest, 1)
     return min(float(low), found), max(float(high), found)
+
+
+def wilson(are_right: npt.NDArray[Any]) -> tuple[float, float]:
+    """Wilson's 95% interval of the mean of values (rows) that are 0 or 1."""
+    from scipy.stats import binomtest
+
+    ends = binomtest(int(are_right.sum()), len(are_right)).proportion_ci(0.95, method="wilson")
+    return float(ends.low), float(ends.high)
 
 
 def _of_posterior(name: str, labels: Labels, predictions: Labels) -> Values:
@@ -50,7 +55,7 @@ def _of_posterior(name: str, labels: Labels, predictions: Labels) -> Values:
     counts = np.bincount(2 * labels + predictions, minlength=4)
     fractions = np.random.default_rng(SEED).dirichlet(counts + 0.5, DRAWS)
     weights = np.rint(fractions * 1e9).astype(np.int64)
-    return SCORES[name].of_draws(weights, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+    return SCORES[name].of_draws(weights, *CELLS)
 
 
 def around(found: float, drawn: Values) -> Values:
@@ -98,18 +103,10 @@ def _kinds(name: str, columns: Sequence[Labels]) -> tuple[list[Labels], Ints]:
     """
     if SCORES[name].is_of_ranks:  # hardly any two rows are alike
         return list(columns), np.ones(len(columns[0]), np.int64)
-    if columns[0].ndim == 2:
-        rows = np.packbits(np.concatenate([column > 0 for column in columns], axis=1), axis=1)
-    else:
-        rows = np.stack(columns, axis=1)
+    rows = np.column_stack([column > 0 if column.ndim == 2 else column for column in columns])
     _, first, counts = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
-    kinds = [column[first[order]] for column in columns]
-    if columns[0].ndim == 1 and not SCORES[name].is_regression:
-        # Only classes that occur are counted, and label 1, which some scores are of.
-        _, places = np.unique(np.concatenate([*kinds, [0, 1]]), return_inverse=True)
-        kinds = list(places[:-2].reshape(len(kinds), -1))
-    return kinds, counts[order]
+    return [column[first[order]] for column in columns], counts[order]
 
 
 def _parts(name: str, draws: int, kinds: int) -> list[int]:

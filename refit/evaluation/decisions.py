@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.special import expit, softmax
 
 from refit.data.task_record import ProblemType
-from refit.evaluation.metrics import SCORES, Counts, Labels, Values
+from refit.evaluation.metrics import CELLS, SCORES, Labels, Values
 
 Logits = npt.NDArray[np.float32]  # (rows, labels)
 Thresholds = Sequence[float]
@@ -55,10 +55,9 @@ def best_thresholds(logits: Logits, labels: Labels, problem_type: ProblemType, b
     Two classes: the best `best_score`.
     """
     wide = logits.astype(np.float64)
-    if problem_type == "multi_label":
-        cuts = [_best_cut("f1", *columns) for columns in zip(wide.T, labels.T, strict=True)]
-    else:
-        cuts = [_best_cut(best_score, wide[:, 1] - wide[:, 0], labels)]
+    is_multi_label = problem_type == "multi_label"
+    columns = zip(wide.T, labels.T, strict=True) if is_multi_label else [(wide[:, 1] - wide[:, 0], labels)]
+    cuts = [_best_cut("f1" if is_multi_label else best_score, *of_label) for of_label in columns]
     return [float(f"{np.clip(expit(cut), LOWEST, 1 - LOWEST):.6g}") for cut in cuts]
 
 
@@ -78,22 +77,13 @@ def _best_cut(name: str, values: Values, labels: Labels) -> float:
 
     It is half way between two values, so that rounding does not decide.
     """
-    of_counts = SCORES[name].of_counts
-    assert of_counts is not None
-    total = int(labels.sum())
-    if total in (0, len(labels)):
-        return 0.0
     order = np.argsort(-values, kind="stable")
     ends = np.flatnonzero(np.diff(values[order], append=-np.inf))[:-1]  # the last row above each cut
-    if not len(ends):
+    total = int(labels.sum())
+    if total in (0, len(labels)) or not len(ends):
         return 0.0
-    right = np.cumsum(labels[order])[ends].astype(np.int64)  # of label 1
-    predicted = ends + 1
-    others = len(labels) - total - (predicted - right)
-    counts = Counts(
-        labels=np.broadcast_to(np.array([len(labels) - total, total]), (len(ends), 2)),
-        predictions=np.stack([len(labels) - predicted, predicted], axis=1),
-        right=np.stack([others, right], axis=1),
-    )
-    best = ends[int(np.argmax(of_counts(counts)))]
+    right = np.cumsum(labels[order], dtype=np.int64)[ends]
+    wrong, missed = ends + 1 - right, total - right
+    counts = np.stack([len(labels) - total - wrong, wrong, missed, right], axis=1)
+    best = ends[int(np.argmax(SCORES[name].of_draws(counts, *CELLS)))]
     return float(values[order][best : best + 2].mean())

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from scipy.special import log_softmax
 
 from refit import paths
 from refit.data.task_record import TaskRecord
@@ -31,7 +32,7 @@ class SplitResult:
     scores: dict[str, float]
     details: dict[str, Any]
     predictions: pa.Table
-    calibration_bins: list[calibration.Bin]  # empty for a regression
+    bins: calibration.Bins | None  # None for a regression
 
 
 def evaluate(params: Evaluate) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
     thresholds = decisions.of_config(model.config.to_dict(), task.labels)
     inference = Inference(model, collate, params.eval_batch_size, number)
     results = {}
-    rows_done, tokens, seconds = 0, 0, 0.0
+    tokens, seconds = 0, 0.0
     for split in task.scored_splits:
         rows = Rows.read(paths.SAMPLED / f"{split}.arrow")
         texts = rows.texts()
@@ -55,11 +56,11 @@ def evaluate(params: Evaluate) -> dict[str, Any]:
         with bar(total=len(texts), desc=f"evaluate {split}") as progress:
             logits = inference.logits(rows, progress)
         seconds += time.perf_counter() - started
-        rows_done += len(texts)
         tokens += int(rows.length.sum())
         results[split] = evaluate_split(task, split, texts, logits, thresholds)
     write(task, results, against_baseline.tests(task, {split: of.predictions for split, of in results.items()}))
-    return {"rows": rows_done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
+    done = sum(len(result.predictions) for result in results.values())
+    return {"rows": done, "tokens": tokens, "loop_seconds": round(seconds, 2), "number_format": number}
 
 
 def evaluate_split(
@@ -75,15 +76,14 @@ def evaluate_split(
         "intervals": {name: [round(end, DECIMALS) for end in both] for name, both in ends.items()},
         "thresholds": decisions.to_config(thresholds, task.labels) if thresholds else {},
     }
-    if task.is_regression:
-        if metrics.is_undefined(rows.label, predicted):
-            print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0",
-                  file=sys.stderr)  # fmt: skip
-        return SplitResult(summary, details, predictions.table(split, rows.row, rows.label, predicted, None), [])
-    chances = decisions.probabilities(logits, task.problem_type)
-    bins = calibration.bins(chances, rows.label)
-    details |= _class_details(task.labels, rows.label, predicted)
-    details["calibration_error"] = round(calibration.error(bins), DECIMALS)
+    chances = bins = None
+    if not task.is_regression:
+        chances = decisions.probabilities(logits, task.problem_type)
+        bins = calibration.bins(chances, rows.label)
+        details |= _class_details(task.labels, rows.label, predicted)
+        details["calibration_error"] = round(calibration.error(bins), DECIMALS)
+    elif metrics.is_undefined(rows.label, predicted):
+        print("evaluate: all values are equal, so Pearson and Spearman are undefined; reported as 0", file=sys.stderr)
     return SplitResult(summary, details, predictions.table(split, rows.row, rows.label, predicted, chances), bins)
 
 
@@ -97,9 +97,7 @@ def loss(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
         return float(np.mean(np.logaddexp(0, wide) - labels * wide))
     if wide.shape[1] == 1:
         return float(np.mean((wide[:, 0] - labels) ** 2))
-    highest = wide.max(axis=1)
-    total = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
-    return float(np.mean(total - wide[np.arange(len(labels)), labels]))
+    return float(-np.mean(log_softmax(wide, axis=1)[np.arange(len(labels)), labels]))
 
 
 def write(task: TaskRecord, results: dict[str, SplitResult], compared: dict[str, dict[str, dict[str, Any]]]) -> None:
@@ -120,22 +118,19 @@ def _class_details(names: list[str], labels: npt.NDArray[Any], predicted: npt.ND
 
     A multi-label task has no confusion matrix: an example with two labels and two predictions confuses no certain pair.
     """
-    counts = metrics.count(labels, predicted, classes=len(names))
-    columns = {
-        "precision": metrics.precision_of_each(counts),
-        "recall": metrics.recall_of_each(counts),
-        "f1": metrics.f1_of_each(counts),
-        "rows": counts.labels,
-    }
-    classes = {
-        label: {name: column[index].item() for name, column in columns.items()} for index, label in enumerate(names)
-    }
+    from sklearn.metrics import precision_recall_fscore_support
+
+    of_each = precision_recall_fscore_support(
+        labels, predicted > 0 if labels.ndim == 2 else predicted, labels=range(len(names)), zero_division=0
+    )
+    columns = zip(*(column.tolist() for column in of_each), strict=True)
+    keys = ("precision", "recall", "f1", "rows")
+    classes = {label: dict(zip(keys, of_label, strict=True)) for label, of_label in zip(names, columns, strict=True)}
     matrix: dict[str, dict[str, int]] = {}
-    if labels.ndim == 2:
-        return {"classes": classes, "confusion": matrix}
-    cells, rows = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
-    for label, prediction, count in zip(*cells.tolist(), rows.tolist(), strict=True):
-        matrix.setdefault(names[label], {})[names[prediction]] = count
+    if labels.ndim == 1:
+        cells, rows = np.unique(np.stack([labels, predicted]), axis=1, return_counts=True)
+        for label, prediction, count in zip(*cells.tolist(), rows.tolist(), strict=True):
+            matrix.setdefault(names[label], {})[names[prediction]] = count
     return {"classes": classes, "confusion": matrix}
 
 
@@ -144,11 +139,13 @@ def _write_plots(task: TaskRecord, validation: SplitResult) -> None:
 
     The files of other problem types have only their header, and DVC leaves out their plots.
     """
-    pairs = [validation.predictions[name].to_pylist() for name in ("label", "prediction")]
-    names = [csv_cell(name) for name in task.labels]
-    is_regression = task.is_regression
-    classes = [] if task.problem_type != "classification" else [[names[index] for index in column] for column in pairs]
-    files.write_csv(paths.CONFUSION, ("actual", "predicted"), zip(*classes, strict=True))
-    files.write_csv(paths.SCATTER, ("actual", "predicted"), zip(*(pairs if is_regression else []), strict=True))
-    bins = [(part.confidence, part.accuracy, part.confidence, part.rows) for part in validation.calibration_bins]
-    files.write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), bins)
+    columns = [validation.predictions[name].to_pylist() for name in ("label", "prediction")]
+    if task.problem_type == "classification":
+        names = [csv_cell(name) for name in task.labels]
+        columns = [[names[index] for index in column] for column in columns]
+    for path, kind in ((paths.CONFUSION, "classification"), (paths.SCATTER, "regression")):
+        rows = zip(*columns, strict=True) if task.problem_type == kind else []
+        files.write_csv(path, ("actual", "predicted"), rows)
+    bins = validation.bins
+    calibrated = [bins.confidence, bins.accuracy, bins.confidence, bins.rows] if bins else []
+    files.write_csv(paths.CALIBRATION, ("confidence", "accuracy", "perfect", "rows"), zip(*calibrated, strict=True))

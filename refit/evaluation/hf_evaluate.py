@@ -11,29 +11,29 @@ import datasets
 import evaluate
 import numpy as np
 
-from refit.evaluation.metrics import SCORES, Labels
+from refit.evaluation.metrics import SCORES, Labels, score
 
 
 class Metric(evaluate.Metric):  # type: ignore[misc]
     """One score of the registry as an evaluate.Metric; `config_name` is its name there."""
 
     def _info(self) -> evaluate.MetricInfo:
-        score = SCORES[str(self.config_name)]
+        of = SCORES[str(self.config_name)]
         values = {"classification": datasets.Value("int64"), "regression": datasets.Value("float32"),
                   "multi_label": datasets.Sequence(datasets.Value("float64"))}  # fmt: skip
         return evaluate.MetricInfo(
-            description=score.description,
+            description=of.label,
             citation="",
             inputs_description="per example: a label id, a value, or a number for each label of a multi-label task",
             features=[
                 datasets.Features({"predictions": values[kind], "references": values[kind]})
-                for kind in score.problem_types
+                for kind in of.problem_types
             ],
         )
 
     def _compute(self, *, predictions: Any, references: Any) -> dict[str, float]:
         name = str(self.config_name)
-        return {name: SCORES[name].of_rows(np.asarray(references), np.asarray(predictions))}
+        return {name: score(name, np.asarray(references), np.asarray(predictions))}
 
 
 def load(name: str) -> Metric:
@@ -43,7 +43,5 @@ def load(name: str) -> Metric:
 
 def compute(names: list[str], labels: Labels, predictions: Labels) -> dict[str, float]:
     """The named scores of labels and predictions (rows)."""
-    found: dict[str, float] = evaluate.combine([load(name) for name in names]).compute(
-        references=labels, predictions=predictions
-    )
-    return found
+    together = evaluate.combine([load(name) for name in names])
+    return dict(together.compute(references=labels, predictions=predictions))

@@ -9,49 +9,37 @@ refit/evaluation/decisions.py: positive where the label is predicted, and the hi
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from refit.data.task_record import ProblemType
 
 Labels = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
+Formula = Callable[[Ints, Labels, Labels], Values]  # of weights, labels and predictions
+
+CELLS = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])  # labels and predictions of a confusion matrix of two classes
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Examples of each class (..., class): with that label, with that prediction, and with both.
-
-    Every score of classes is a function of these. They grow with the number of classes, a confusion matrix with its
-    square.
-    """
-
-    labels: Ints
-    predictions: Ints
-    right: Ints
-
-
-@dataclass(frozen=True, kw_only=True)
 class Score:
     """One score of labels and predictions (rows).
 
-    `label` is its name for people; `hub_id` and `hub_args` name it in a model card. `of_rows` computes it, and
-    `of_draws` computes it for weights (draw, row) that say how often each row occurs. `is_mean_of_rows`: it is the
-    fraction of examples predicted correctly, so that McNemar's exact test applies. `is_of_ranks`: it depends on the
-    order of the predictions, not only on what is predicted. `of_counts`: the same as a function of counts, if it is
-    one.
+    `label` is its name for people; `hub_id` and `hub_args` name it in a model card. `of_draws` computes it for weights
+    (draw, row), or (row), that say how often each row occurs. `is_mean_of_rows`: it is the fraction of examples
+    predicted correctly, so that McNemar's exact test applies. `is_of_ranks`: it depends on the order of the
+    predictions, not only on what is predicted.
     """
 
     label: str
     hub_id: str
-    of_rows: Callable[[Labels, Labels], float]
-    of_draws: Callable[[Ints, Labels, Labels], Values]
-    description: str
+    of_draws: Formula
     hub_args: dict[str, str] = field(default_factory=dict)
-    of_counts: Callable[[Counts], Values] | None = None
     problem_types: tuple[ProblemType, ...] = ("classification",)
     two_classes_only: bool = False
     is_mean_of_rows: bool = False
@@ -66,12 +54,12 @@ class Score:
 
 def score(name: str, labels: Labels, predictions: Labels) -> float:
     """A score by its name, of the labels and predictions of rows."""
-    return SCORES[name].of_rows(labels, predictions)
+    if not SCORES[name].is_regression:
+        return float(SCORES[name].of_draws(np.ones(len(labels), np.int64), labels, predictions))
+    from scipy import stats  # a second to import
 
-
-def label(name: str) -> str:
-    """The name for people of a score, or of `loss`."""
-    return SCORES[name].label if name in SCORES else name
+    correlation: Any = {"pearson": stats.pearsonr, "spearmanr": stats.spearmanr}[name]
+    return 0.0 if is_undefined(labels, predictions) else float(correlation(_wide(predictions), _wide(labels))[0])
 
 
 def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
@@ -79,93 +67,76 @@ def is_right(labels: Labels, predictions: Labels) -> npt.NDArray[np.bool_]:
     return (labels == (predictions > 0)).all(axis=1) if labels.ndim == 2 else np.equal(labels, predictions)
 
 
-def count(labels: Labels, predictions: Labels, weights: Ints | None = None, classes: int = 2) -> Counts:
-    """Count the rows of each class, for at least `classes` classes; weights (..., row) repeat rows."""
-    if weights is None:
-        weights = np.ones(len(labels), np.int64)
-    if labels.ndim == 2:
-        predicted = predictions > 0
-        columns = np.concatenate([labels, predicted, labels * predicted], axis=1)
-        # In float64, which is exact up to 2**53, because numpy multiplies matrices of whole numbers slowly.
-        sums = np.rint(weights.astype(np.float64) @ columns.astype(np.float64)).astype(np.int64)
-        return Counts(*np.split(sums, 3, axis=-1))
-    classes = max(classes, int(labels.max(initial=0)) + 1, int(predictions.max(initial=0)) + 1)
-    return Counts(
-        labels=totals(weights, labels, classes),
-        predictions=totals(weights, predictions, classes),
-        right=totals(weights * (labels == predictions), labels, classes),
-    )
-
-
-def totals(weights: Ints, groups: Labels, size: int) -> Ints:
-    """The sums (..., group) of weights (..., row) over the rows of each group."""
-    order = np.argsort(groups, kind="stable")
-    present, starts = np.unique(groups[order], return_index=True)
-    sums = np.zeros((*weights.shape[:-1], size), np.int64)
-    sums[..., present.astype(np.int64)] = np.add.reduceat(weights[..., order], starts, axis=-1)
-    return sums
-
-
-def precision_of_each(counts: Counts) -> Values:
-    """The precision of each class (..., class)."""
-    return _ratio(counts.right, counts.predictions)
-
-
-def recall_of_each(counts: Counts) -> Values:
-    """The recall of each class (..., class)."""
-    return _ratio(counts.right, counts.labels)
-
-
-def f1_of_each(counts: Counts) -> Values:
-    """The F1 of each class (..., class): 2 TP / (2 TP + FP + FN)."""
-    return _ratio(2 * counts.right, counts.labels + counts.predictions)
-
-
 def is_undefined(labels: Labels, predictions: Labels) -> bool:
     """Whether a correlation is undefined because one side is constant; it is reported as 0, as JSON has no NaN."""
     return len(labels) < 2 or np.ptp(labels) == 0 or np.ptp(predictions) == 0
 
 
-def _accuracy(counts: Counts) -> Values:
-    """The fraction of examples whose label was predicted."""
-    return _ratio(counts.right.sum(axis=-1), counts.labels.sum(axis=-1))
+def _of_counts(formula: Callable[[Ints, Ints, Ints], Values]) -> Formula:
+    """A score of the numbers of rows (..., class) with each class as label, as prediction, and as both.
+
+    The classes are those that occur, and 0 and 1. Counts grow with their number, a confusion matrix with its square.
+    """
+
+    @wraps(formula)
+    def of_draws(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+        if labels.ndim == 2:
+            has_label, is_predicted = sparse.csr_array(labels), sparse.csr_array(predictions > 0)
+        else:
+            classes, places = np.unique(np.concatenate([labels, predictions, [0, 1]]), return_inverse=True)
+            has_label, is_predicted = (_indicators(of, len(classes)) for of in np.split(places[:-2], 2))
+        columns = (has_label, is_predicted, has_label.multiply(is_predicted))
+        return formula(*(np.ascontiguousarray(weights @ of.astype(np.int64)) for of in columns))
+
+    return of_draws
 
 
-def _f1(counts: Counts) -> Values:
+def _indicators(groups: Ints, size: int) -> Any:
+    """The sparse matrix (row, group) with a 1 for the group of each row."""
+    rows = np.arange(len(groups))
+    return sparse.csr_array((np.ones(len(groups), np.int64), (rows, groups)), shape=(len(groups), size))
+
+
+@_of_counts
+def _f1(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """The harmonic mean of precision and recall of label 1; for two classes only."""
-    return f1_of_each(counts)[..., 1]
+    return _ratio(2 * right, labels + predictions)[..., 1]
 
 
-def _macro_f1(counts: Counts) -> Values:
+@_of_counts
+def _macro_f1(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """The mean of the F1 of each class that occurs in the labels or the predictions."""
-    occurs = (counts.labels + counts.predictions) > 0
-    return _ratio(f1_of_each(counts).sum(axis=-1), occurs.sum(axis=-1))
+    of_each = _ratio(2 * right, labels + predictions)
+    return _ratio(of_each.sum(axis=-1), (labels + predictions > 0).sum(axis=-1))
 
 
-def _micro_f1(counts: Counts) -> Values:
+@_of_counts
+def _micro_f1(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """The F1 of all decisions, label by label and example by example."""
-    return _ratio(2 * counts.right.sum(axis=-1), (counts.labels + counts.predictions).sum(axis=-1))
+    return _ratio(2 * right.sum(axis=-1), (labels + predictions).sum(axis=-1))
 
 
-def _precision(counts: Counts) -> Values:
+@_of_counts
+def _precision(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """Of the examples predicted as label 1, the fraction that have it; for two classes only."""
-    return precision_of_each(counts)[..., 1]
+    return _ratio(right, predictions)[..., 1]
 
 
-def _recall(counts: Counts) -> Values:
+@_of_counts
+def _recall(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """Of the examples with label 1, the fraction predicted as it; for two classes only."""
-    return recall_of_each(counts)[..., 1]
+    return _ratio(right, labels)[..., 1]
 
 
-def _matthews_correlation(counts: Counts) -> Values:
+@_of_counts
+def _matthews_correlation(labels: Ints, predictions: Ints, right: Ints) -> Values:
     """Matthews's correlation coefficient, -1 to 1; 0 is no better than chance.
 
     For any number of classes: J. Gorodkin, Comput. Biol. Chem. 28, 2004.
     """
-    labels, predictions = counts.labels.astype(float), counts.predictions.astype(float)
-    right, rows = counts.right.sum(axis=-1).astype(float), labels.sum(axis=-1)
-    above = right * rows - (labels * predictions).sum(axis=-1)
-    below = np.sqrt((rows**2 - (predictions**2).sum(axis=-1)) * (rows**2 - (labels**2).sum(axis=-1)))
+    true, guessed, rows = _wide(labels), _wide(predictions), _wide(labels).sum(axis=-1)
+    above = right.sum(axis=-1) * rows - (true * guessed).sum(axis=-1)
+    below = np.sqrt((rows**2 - (guessed**2).sum(axis=-1)) * (rows**2 - (true**2).sum(axis=-1)))
     return _ratio(above, below)
 
 
@@ -176,8 +147,8 @@ def _samples_f1(weights: Ints, labels: Labels, predictions: Labels) -> Values:
     return _mean(weights, of_rows)
 
 
-def _subset_accuracy(weights: Ints, labels: Labels, predictions: Labels) -> Values:
-    """The fraction of examples of which exactly the right labels are predicted."""
+def _accuracy(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """The fraction of examples whose label, or of which exactly the right labels, are predicted."""
     return _mean(weights, is_right(labels, predictions))
 
 
@@ -200,39 +171,24 @@ def _mean(weights: Ints, of_rows: npt.NDArray[Any]) -> Values:
     return np.asarray(weights @ of_rows.astype(np.float64) / weights.sum(axis=-1))
 
 
-def _pearson(labels: Labels, predictions: Labels) -> float:
-    """Pearson's correlation of values and predictions, -1 to 1."""
-    from scipy.stats import pearsonr
-
-    return 0.0 if is_undefined(labels, predictions) else float(pearsonr(_wide(predictions), _wide(labels))[0])
-
-
-def _spearman(labels: Labels, predictions: Labels) -> float:
-    """Spearman's rank correlation of values and predictions, -1 to 1."""
-    from scipy.stats import spearmanr
-
-    return 0.0 if is_undefined(labels, predictions) else float(spearmanr(_wide(predictions), _wide(labels))[0])
-
-
-def _pearson_of_draws(weights: Ints, x: Labels, y: Labels) -> Values:
-    """Pearson's correlation of weighted values, (draw, row) or (row); 0 where one side is constant."""
-    x, y = _wide(x), _wide(y)
+def _pearson(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """Pearson's correlation of values (row), or (draw, row), and predictions, -1 to 1; 0 where one side is constant."""
     total = weights.sum(axis=1, keepdims=True)
-    x = x - (weights * x).sum(axis=1, keepdims=True) / total
-    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    x, y = (of - (weights * of).sum(axis=1, keepdims=True) / total for of in map(_wide, (labels, predictions)))
     together, of_x, of_y = ((weights * a * b).sum(axis=1) for a, b in ((x, y), (x, x), (y, y)))
     below = np.sqrt(of_x * of_y)
     return np.asarray(np.divide(together, below, out=np.zeros_like(together), where=below > 1e-12))
 
 
-def _spearman_of_draws(weights: Ints, labels: Labels, predictions: Labels) -> Values:
-    return _pearson_of_draws(weights, _ranks(weights, labels), _ranks(weights, predictions))
+def _spearman(weights: Ints, labels: Labels, predictions: Labels) -> Values:
+    """Spearman's rank correlation of values and predictions, -1 to 1; 0 where one side is constant."""
+    return _pearson(weights, _ranks(weights, labels), _ranks(weights, predictions))
 
 
 def _ranks(weights: Ints, values: Labels) -> Values:
     """Each row's rank in each draw; equal values share the middle of their ranks."""
     distinct, position = np.unique(values, return_inverse=True)
-    of_value = totals(weights, position, len(distinct))
+    of_value = weights @ _indicators(position, len(distinct))
     middle = np.cumsum(of_value, axis=1) - of_value / 2
     return np.asarray(middle[:, position])
 
@@ -245,59 +201,24 @@ def _ratio(part: npt.NDArray[Any], total: npt.NDArray[Any]) -> Values:
     return np.asarray(np.divide(part, total, out=np.zeros(np.shape(part)), where=np.asarray(total) > 0))
 
 
-def _of_classes(label: str, hub_id: str, formula: Callable[[Counts], Values], **more: Any) -> Score:
-    return Score(
-        label=label,
-        hub_id=hub_id,
-        of_rows=lambda labels, predictions: float(formula(count(labels, predictions))),
-        of_draws=lambda weights, labels, predictions: formula(count(labels, predictions, weights)),
-        of_counts=formula,
-        description=(formula.__doc__ or "").partition("\n")[0],
-        **more,
-    )
-
-
-def _of_values(
-    label: str,
-    hub_id: str,
-    of_rows: Callable[[Labels, Labels], float],
-    of_draws: Callable[[Ints, Labels, Labels], Values],
-) -> Score:
-    return Score(
-        label=label, hub_id=hub_id, of_rows=of_rows, of_draws=of_draws, description=of_rows.__doc__ or "",
-        problem_types=("regression",), lowest=-1,
-    )  # fmt: skip
-
-
-def _of_sets(label: str, hub_id: str, formula: Callable[[Ints, Labels, Labels], Values], **more: Any) -> Score:
-    return Score(
-        label=label, hub_id=hub_id, of_draws=formula, problem_types=("multi_label",),
-        of_rows=lambda labels, predictions: float(formula(np.ones(len(labels), np.int64), labels, predictions)),
-        description=(formula.__doc__ or "").partition("\n")[0], **more,
-    )  # fmt: skip
-
+_BINARY: dict[str, Any] = {"two_classes_only": True}
+_VALUES: dict[str, Any] = {"problem_types": ("regression",), "lowest": -1}
+_SETS: dict[str, Any] = {"problem_types": ("multi_label",)}
+_EITHER: tuple[ProblemType, ...] = ("classification", "multi_label")
 
 SCORES: dict[str, Score] = {
-    "accuracy": _of_classes("accuracy", "accuracy", _accuracy, is_mean_of_rows=True),
-    "f1": _of_classes("F1", "f1", _f1, two_classes_only=True),
-    "macro_f1": _of_classes(
-        "macro F1",
-        "f1",
-        _macro_f1,
-        hub_args={"average": "macro"},
-        problem_types=("classification", "multi_label"),
+    "accuracy": Score("accuracy", "accuracy", _accuracy, is_mean_of_rows=True),
+    "f1": Score("F1", "f1", _f1, **_BINARY),
+    "macro_f1": Score("macro F1", "f1", _macro_f1, {"average": "macro"}, _EITHER),
+    "precision": Score("precision", "precision", _precision, **_BINARY),
+    "recall": Score("recall", "recall", _recall, **_BINARY),
+    "matthews_correlation": Score("Matthews correlation", "matthews_correlation", _matthews_correlation, lowest=-1),
+    "micro_f1": Score("micro F1", "f1", _micro_f1, {"average": "micro"}, **_SETS),
+    "samples_f1": Score("samples F1", "f1", _samples_f1, {"average": "samples"}, **_SETS),
+    "subset_accuracy": Score("subset accuracy", "accuracy", _accuracy, is_mean_of_rows=True, **_SETS),
+    "average_precision": Score(
+        "average precision", "average_precision", _average_precision, {"average": "macro"}, is_of_ranks=True, **_SETS
     ),
-    "precision": _of_classes("precision", "precision", _precision, two_classes_only=True),
-    "recall": _of_classes("recall", "recall", _recall, two_classes_only=True),
-    "matthews_correlation": _of_classes(
-        "Matthews correlation", "matthews_correlation", _matthews_correlation, lowest=-1
-    ),
-    "micro_f1": _of_classes("micro F1", "f1", _micro_f1, hub_args={"average": "micro"}, problem_types=("multi_label",)),
-    "samples_f1": _of_sets("samples F1", "f1", _samples_f1, hub_args={"average": "samples"}),
-    "subset_accuracy": _of_sets("subset accuracy", "accuracy", _subset_accuracy, is_mean_of_rows=True),
-    "average_precision": _of_sets(
-        "average precision", "average_precision", _average_precision, hub_args={"average": "macro"}, is_of_ranks=True
-    ),
-    "pearson": _of_values("Pearson correlation", "pearsonr", _pearson, _pearson_of_draws),
-    "spearmanr": _of_values("Spearman correlation", "spearmanr", _spearman, _spearman_of_draws),
+    "pearson": Score("Pearson correlation", "pearsonr", _pearson, **_VALUES),
+    "spearmanr": Score("Spearman correlation", "spearmanr", _spearman, **_VALUES),
 }

@@ -3,11 +3,15 @@
 `label` and `prediction` are label ids, values of a regression, or lists of label ids of a multi-label task.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from refit.data import label_sets
+from refit.data import label_sets, parquet
 from refit.evaluation import decisions
 from refit.evaluation.metrics import Labels
 
@@ -26,6 +30,13 @@ def table(
     if chances is not None:
         columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
     return pa.table(columns)
+
+
+def read(path: Path, splits: Iterable[str]) -> dict[str, pa.Table]:
+    """The table of each of the splits. Raises DataError if the file is missing or damaged."""
+    with parquet.opened(path) as file:
+        everything = file.read()
+    return {split: everything.filter(pc.equal(everything["split"], split)) for split in splits}
 
 
 def probabilities(of_split: pa.Table) -> npt.NDArray[np.float32]:

@@ -39,36 +39,30 @@ class Difference:
 def difference(name: str, labels: Labels, first: Labels, second: Labels) -> Difference:
     """Compare two runs by the score `name`; the arrays hold the labels and both runs' predictions, one per example.
 
-    The interval is the percentile interval of 10,000 paired bootstrap draws, shifted so that their median is the
-    observed difference. The p-value of accuracy is McNemar's. Of any other score it is a randomization test's: the
-    fraction of 10,000 draws, in each of which the predictions for every example are exchanged or not, with a difference
-    at least as large. One is added to both counts, so that it is never 0 (B. Phipson and G. Smyth, Stat. Appl. Genet.
-    Mol. Biol. 9, 2010).
+    The interval is that of paired bootstrap draws. The p-value of accuracy is McNemar's. Of any other score it is a
+    randomization test's: the fraction of draws, in each of which the predictions for every example are exchanged or
+    not, with a difference at least as large. One is added to both counts, so that it is never 0 (B. Phipson and
+    G. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 2010).
     """
-    test = MCNEMAR if SCORES[name].is_mean_of_rows else RANDOMIZATION
-    if np.array_equal(first, second):
-        return Difference(value=0.0, low=0.0, high=0.0, p=1.0, test=test)
     found = score(name, labels, second) - score(name, labels, first)
     before, after = bootstrap.draw(name, labels, [first, second], DRAWS)
     draws = bootstrap.around(found, after - before)
     low, high = np.quantile(draws, [0.025, 0.975])
     if SCORES[name].is_mean_of_rows:
-        p = mcnemar(is_right(labels, first), is_right(labels, second))
+        test, p = MCNEMAR, mcnemar(is_right(labels, first), is_right(labels, second))
     else:
         as_far = np.abs(bootstrap.swap(name, labels, first, second, DRAWS)) >= abs(found) - 1e-12
-        p = (1 + int(as_far.sum())) / (1 + len(as_far))
+        test, p = RANDOMIZATION, (1 + int(as_far.sum())) / (1 + len(as_far))
     return Difference(value=found, low=float(low), high=float(high), p=p, test=test)
 
 
 def group_difference(name: str, labels: Labels, first: Sequence[Labels], second: Sequence[Labels]) -> Difference:
     """Compare the mean scores of two groups of runs on the same examples; at least one group has two runs or more.
 
-    The difference is uncertain because other seeds and other examples could have been drawn (T. Sellam et al., "The
-    MultiBERTs", ICLR 2022). The variance over seeds is s1²/k1 + s2²/k2 with the degrees of freedom of B. L. Welch
-    (Biometrika 34, 1947); a single run is assumed to vary like the other group (J. R. Crawford and D. C. Howell, Clin.
-    Neuropsychol. 12, 1998). The variance over examples is that of paired bootstrap draws. The sum has the degrees of
-    freedom of F. E. Satterthwaite (Biometrics Bulletin 2, 1946). The observed spread over seeds contains some variance
-    over examples, too, so the test is conservative.
+    The variance is the sum of that over seeds, s1²/k1 + s2²/k2 (B. L. Welch, Biometrika 34, 1947), and that over
+    examples, of paired bootstrap draws, with the degrees of freedom of F. E. Satterthwaite (Biometrics Bulletin 2,
+    1946). A single run is assumed to vary like the other group (J. R. Crawford and D. C. Howell, Clin. Neuropsychol.
+    12, 1998). The spread over seeds contains some variance over examples, too, so the test is conservative.
     """
     from scipy.stats import t
 

@@ -15,6 +15,8 @@ from refit.errors import DataError, ParamsError
 from refit.stage import heavy_imports, run
 
 if TYPE_CHECKING:
+    from refit.download.task_registry import Leaderboard
+    from refit.predict.model_source import FinetunedModel
     from refit.predict.predictor import Predictor
 
 SUBMISSIONS = Path("submissions")
@@ -51,34 +53,63 @@ def main() -> None:
     """Predict what the command line names."""
     chosen = arguments()
     with heavy_imports():
-        from refit.predict import batch, model_source, to_label
+        from refit.predict import batch, leaderboard, model_source, to_label
         from refit.predict.predictor import Predictor
 
     with model_source.find(chosen.model, chosen.split) as model:
         predictor = Predictor(model)
+        if chosen.text:
+            return _predict_text(predictor, chosen.text)
+        source, of_split = chosen.file, ""
         if chosen.split is not None:
-            _predict_split(predictor, chosen.split, chosen.out, chosen.most_uncertain)
-        elif chosen.most_uncertain is not None:
-            rows = to_label.write(predictor, chosen.file, chosen.most_uncertain, chosen.out)
-            print(f"{rows:,} rows to label, predicted by {model.name}: {chosen.out}")
-        elif chosen.file is not None:
-            rows = batch.write_file(predictor, chosen.file, chosen.out)
-            print(f"{rows:,} rows, labelled by {model.name}: {chosen.out}")
+            sources, board = _sources(model, chosen.split, is_submission=chosen.most_uncertain is None)
+            if board is not None:
+                folder = leaderboard.checked_folder(chosen.out or SUBMISSIONS, board)
+                predicted = {name: batch.labels(predictor, path) for name, path in sources.items()}
+                return leaderboard.write(board, predicted, predictor.labels, folder)
+            if chosen.out is None:
+                raise ParamsError(f"--split {chosen.split}: need --out, the .parquet file for the predictions")
+            source, of_split = sources[chosen.split], f" of {chosen.split}"
+        if chosen.most_uncertain is not None:
+            rows = to_label.write(predictor, source, chosen.most_uncertain, chosen.out, is_split=bool(of_split))
+            print(f"{rows:,} rows{of_split} to label, predicted by {model.name}: {chosen.out}")
         else:
-            _predict_text(predictor, chosen.text)
+            rows = batch.write(predictor, source, chosen.out, is_split=bool(of_split))
+            print(f"{rows:,} rows{of_split}, labelled by {model.name}: {chosen.out}")
+
+
+def _sources(
+    model: "FinetunedModel", split: str, *, is_submission: bool
+) -> tuple[dict[str, Path], "Leaderboard | None"]:
+    """The files in data/raw to predict for a split: of all splits of its leaderboard, if it has one, or its own."""
+    from refit.download.task_registry import TASKS
+
+    task, raw = model.task, model.raw
+    if task is None or raw is None:
+        raise ParamsError("--split: a model folder alone has no data; need a revision, an experiment or the workspace")
+    if split not in task.splits:
+        raise ParamsError(f"--split {split}: the task {task.name} has {', '.join(task.splits)}")
+    board = TASKS[task.name].leaderboard if is_submission and split == "test" and task.name in TASKS else None
+    sources = {name: raw / f"{name}.parquet" for name in (board.files if board else [split])}
+    for source in sources.values():
+        if not source.is_file():
+            raise DataError(f"{source} is not there; run: dvc repro download")
+    return sources, board
 
 
 def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
     """Print the most likely labels with their probabilities, or the value of a regression."""
+    from refit.evaluation import decisions
+
     task = predictor.model.task
     if task is not None and task.is_pair != (len(texts) == 2):
         need = "two texts" if task.is_pair else "one text"
         raise ParamsError(f"the task {task.name} labels {need} at a time, got {len(texts)}")
     logits = predictor.logits([tuple(texts)])
-    if predictor.is_regression:
+    if predictor.problem_type == "regression":
         print(f"{logits[0, 0]:.4f}")
         return
-    probabilities = predictor.probabilities(logits)[0]
+    probabilities = decisions.probabilities(logits, predictor.problem_type)[0]
     (predicted,) = predictor.predictions(logits)
     best = (-logits[0]).argsort(kind="stable")[:MOST_LABELS]
     width = max(len(predictor.labels[index]) for index in best)
@@ -86,38 +117,6 @@ def _predict_text(predictor: "Predictor", texts: list[str]) -> None:
         label = predictor.labels[index]
         is_predicted = predictor.thresholds and label in ([predicted] if isinstance(predicted, str) else predicted)
         print(f"{label:<{width}}  {probabilities[index]:.4f}{'  predicted' if is_predicted else ''}")
-
-
-def _predict_split(predictor: "Predictor", split: str, out: Path | None, most_uncertain: int | None) -> None:
-    """Write the predictions for a split's raw examples: as a leaderboard's files for test, otherwise as parquet.
-
-    With `most_uncertain`, write only so many, as tasks to label.
-    """
-    from refit.download.task_registry import TASKS
-    from refit.predict import batch, leaderboard, to_label
-
-    task, raw = predictor.model.task, predictor.model.raw
-    if task is None or raw is None:
-        raise ParamsError("--split: a model folder alone has no data; need a revision, an experiment or the workspace")
-    if split not in task.splits:
-        raise ParamsError(f"--split {split}: the task {task.name} has {', '.join(task.splits)}")
-    board = TASKS[task.name].leaderboard if split == "test" and task.name in TASKS and not most_uncertain else None
-    sources = {name: raw / f"{name}.parquet" for name in (board.files if board else [split])}
-    for source in sources.values():
-        if not source.is_file():
-            raise DataError(f"{source} is not there; run: dvc repro download")
-    if board is not None:
-        folder = leaderboard.checked_folder(out or SUBMISSIONS, board)
-        predicted = {name: batch.labels(predictor, source) for name, source in sources.items()}
-        leaderboard.write(board, predicted, predictor.labels, folder)
-    elif out is None:
-        raise ParamsError(f"--split {split}: need --out, the .parquet file for the predictions")
-    elif most_uncertain is not None:
-        rows = to_label.write(predictor, sources[split], most_uncertain, out, is_split=True)
-        print(f"{rows:,} rows of {split} to label, predicted by {predictor.model.name}: {out}")
-    else:
-        rows = batch.write_split(predictor, sources[split], out)
-        print(f"{rows:,} rows of {split}, labelled by {predictor.model.name}: {out}")
 
 
 if __name__ == "__main__":

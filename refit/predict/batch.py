@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 
 from refit import locking, paths, targets
 from refit.data import parquet, row_files
-from refit.errors import DataError, ParamsError, UsageError
+from refit.errors import DataError, ParamsError
+from refit.evaluation import decisions
 from refit.predict.predictor import Predictor, Row
 from refit.stage import bar
 from refit.storage import files
@@ -31,39 +32,14 @@ WINDOW_CHARACTERS = 32_000_000
 COLUMNS = ["row", "label", "probabilities"]  # the last for classes only
 
 
-def write_file(predictor: Predictor, source: Path, out: Path) -> int:
-    """Predict every row of a user's file (csv, tsv, jsonl, parquet; text, [text_pair]); returns their number.
+def write(predictor: Predictor, source: Path, out: Path, *, is_split: bool = False) -> int:
+    """Predict every row of a file (csv, tsv, jsonl, parquet; text, [text_pair]); returns their number.
 
-    All rows are checked first. Raises DataError naming the file, the line and what is wrong, UsageError for an `out`
-    that is the user's.
+    All rows are checked first, unless the file is a split's in data/raw. Raises DataError naming the file, the line and
+    what is wrong, UsageError for an `out` that is the user's.
     """
-    target = checked_out(out)
-    if source.suffix not in row_files.FORMATS:
-        raise ParamsError(f"--file {source}: need a file that ends in one of {', '.join(row_files.FORMATS)}")
-    if not source.is_file():
-        raise DataError(f"--file {source}: no such file")
-    widths = [len(row) for row in file_rows(source)]
-    task = predictor.model.task
-    if task is not None and task.is_pair != (widths[0] == 2):
-        wanted = "pairs of texts; add the" if task.is_pair else "single texts; remove the"
-        raise DataError(f"{source}: the model labels {wanted} column text_pair")
-    return _write(predictor, source, file_rows(source), len(widths), target)
-
-
-def write_split(predictor: Predictor, source: Path, out: Path) -> int:
-    """As `write_file`, for the file of a split in data/raw."""
-    target = checked_out(out)
-    return _write(predictor, source, split_rows(source), pq.read_metadata(source).num_rows, target)
-
-
-def labels(predictor: Predictor, source: Path) -> list[Any]:
-    """The label names or values that are predicted for the file of a split in data/raw."""
-    with bar(total=pq.read_metadata(source).num_rows, desc=f"predict {source.stem}") as progress:
-        logits = np.concatenate([predictor.logits(window, progress) for window in windows(split_rows(source))])
-    return predictions(predictor, logits, first_row=0)["label"].to_pylist()  # type: ignore[no-any-return]
-
-
-def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, target: Path) -> int:
+    target = targets.checked("--out", out, _is_ours, (".parquet",))
+    total = pq.read_metadata(source).num_rows if is_split else _checked(predictor, source)
     model = predictor.model
     identity = {
         "file": files.sha256(source),
@@ -75,7 +51,7 @@ def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, 
     with _parts(target, identity) as folder, bar(total=total, desc="predict") as progress:
         done = 0
         parts: list[Path] = []
-        for window in windows(rows):
+        for window in windows(read(source, is_split=is_split)):
             parts.append(folder / f"{len(parts)}.parquet")
             if parts[-1].is_file():
                 progress.update(len(window))
@@ -84,12 +60,32 @@ def _write(predictor: Predictor, source: Path, rows: Iterable[Row], total: int, 
                 with files.replaced_file(parts[-1]) as path:
                     pq.write_table(table, path, compression="zstd")
             done += len(window)
-        with files.replaced_file(target) as path:
-            schema = pq.read_schema(parts[0])
-            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for part in parts:
-                    writer.write_table(pq.read_table(part))
-    return done
+        schema = pq.read_schema(parts[0])
+        with files.replaced_file(target) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for part in parts:
+                writer.write_table(pq.read_table(part))
+    return total
+
+
+def _checked(predictor: Predictor, source: Path) -> int:
+    """The number of rows of a user's file, all of which can be predicted."""
+    if source.suffix not in row_files.FORMATS:
+        raise ParamsError(f"--file {source}: need a file that ends in one of {', '.join(row_files.FORMATS)}")
+    if not source.is_file():
+        raise DataError(f"--file {source}: no such file")
+    widths = [len(row) for row in read(source)]
+    task = predictor.model.task
+    if task is not None and task.is_pair != (widths[0] == 2):
+        wanted = "pairs of texts; add the" if task.is_pair else "single texts; remove the"
+        raise DataError(f"{source}: the model labels {wanted} column text_pair")
+    return len(widths)
+
+
+def labels(predictor: Predictor, source: Path) -> list[Any]:
+    """The label names or values that are predicted for the file of a split in data/raw."""
+    with bar(total=pq.read_metadata(source).num_rows, desc=f"predict {source.stem}") as progress:
+        logits = np.concatenate([predictor.logits(window, progress) for window in windows(read(source, is_split=True))])
+    return predictions(predictor, logits, first_row=0)["label"].to_pylist()  # type: ignore[no-any-return]
 
 
 def predictions(predictor: Predictor, logits: npt.NDArray[np.float32], first_row: int) -> pa.Table:
@@ -103,22 +99,17 @@ def predictions(predictor: Predictor, logits: npt.NDArray[np.float32], first_row
         "row": pa.array(np.arange(first_row, first_row + len(logits))),
         "label": pa.array(predictor.predictions(logits), types[predictor.problem_type]),
     }
-    if not predictor.is_regression:
-        probabilities = predictor.probabilities(logits)
-        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(
-            pa.array(probabilities.ravel()), probabilities.shape[1]
-        )
+    if predictor.problem_type != "regression":
+        chances = decisions.probabilities(logits, predictor.problem_type)
+        columns["probabilities"] = pa.FixedSizeListArray.from_arrays(pa.array(chances.ravel()), chances.shape[1])
     return pa.table(columns).replace_schema_metadata({"labels": json.dumps(predictor.labels, ensure_ascii=False)})
 
 
-def file_rows(source: Path) -> Iterator[Row]:
-    """The rows of a user's file, checked as the rows of own data are."""
-    for _, cells in row_files.read(source, ("text",), ("text_pair",)):
-        yield tuple(cells.values())
-
-
-def split_rows(source: Path) -> Iterator[Row]:
-    """The rows of a split in data/raw, unchecked: test rows of QQP have empty texts."""
+def read(source: Path, *, is_split: bool = False) -> Iterator[Row]:
+    """The rows of a user's file, checked as own data are, or of a split in data/raw: QQP's test has empty texts."""
+    if not is_split:
+        yield from (tuple(cells.values()) for _, cells in row_files.read(source, ("text",), ("text_pair",)))
+        return
     for batch in parquet.batches(source):
         columns = [batch.column(name) for name in ("text", "text_pair") if name in batch.schema.names]
         yield from zip(*(column.to_pylist() for column in columns), strict=True)
@@ -138,13 +129,6 @@ def windows(rows: Iterable[Row]) -> Iterator[list[Row]]:
         yield window
 
 
-def checked_out(given: Path) -> Path:
-    """The parquet file that --out names. Raises UsageError if predict did not write the file that is there."""
-    if given.suffix != ".parquet":
-        raise UsageError(f"--out {given}: need a name that ends in .parquet")
-    return targets.checked("--out", given, _is_ours)
-
-
 def _is_ours(path: Path) -> bool:
     """Whether a file has predictions as they are written here."""
     try:
@@ -157,11 +141,11 @@ def _is_ours(path: Path) -> bool:
 @contextmanager
 def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
     """The folder for the windows of `target`, locked; deleted at the end, or by a run with another identity."""
-    of_target = paths.state_folder() / "predict" / _digest(str(target))
+    of_target = paths.state_folder() / "predict" / digest(str(target))
     lock = paths.state_folder() / "locks" / f"predict-{of_target.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with locking.locked(lock, f"predict: another process is writing {target}; waiting for it"):
-        folder = of_target / _digest(identity)
+        folder = of_target / digest(identity)
         if folder.is_dir():
             print(f"predict: resuming with the complete windows in {folder}", file=sys.stderr)
         else:
@@ -171,5 +155,6 @@ def _parts(target: Path, identity: dict[str, Any]) -> Iterator[Path]:
         shutil.rmtree(of_target)
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """A name for a value, to be used in a path."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]

@@ -1,10 +1,6 @@
 """The files that the leaderboards of GLUE and CLUE take, from a model's predictions for their test examples.
 
-GLUE (gluebenchmark.com; as its authors' tool jiant writes them, write_preds with strict_glue_format): a zip with one
-tab-separated file a task, whose header is `index`, tab, `prediction`, with index counting from 0. The NLI tasks want
-label names, the others indices, STS-B a number from 0 to 5 with three decimals.
-CLUE (github.com/CLUEbenchmark/CLUE, its note on submissions): a zip with `afqmc_predict.json`, a JSON object a line, in
-which id is a number and label is text, in the order of test.json.
+docs/predict.md describes their formats: a zip of tab-separated files for GLUE, of one file of JSON lines for CLUE.
 """
 
 import json

@@ -48,28 +48,17 @@ class Predictor:
         self.inference = Inference(classifier_model, collate, model.settings.eval_batch_size, self.number)
         config = classifier_model.config
         names = [config.id2label[index] for index in range(len(config.id2label))]
-        is_multi_label = config.problem_type == classifier.MULTI_LABEL
-        self.problem_type: ProblemType = (
-            "regression" if len(names) == 1 else "multi_label" if is_multi_label else "classification"
-        )
-        self.labels: list[str] = [] if self.is_regression else names
+        kind: ProblemType = "multi_label" if config.problem_type == classifier.MULTI_LABEL else "classification"
+        self.problem_type: ProblemType = "regression" if len(names) == 1 else kind
+        self.labels: list[str] = names if len(names) > 1 else []
         self.thresholds = decisions.of_config(config.to_dict(), names)
-
-    @property
-    def is_regression(self) -> bool:
-        """Whether the model predicts a value."""
-        return self.problem_type == "regression"
 
     def predictions(self, logits: Values) -> list[Any]:
         """What logits (rows, labels) mean: a label's name, the list of the labels of a multi-label task, or a value."""
         found = decisions.predictions(logits, self.problem_type, self.thresholds)
         if self.problem_type == "multi_label":
             return [[self.labels[index] for index in np.flatnonzero(of_row)] for of_row in found > 0]
-        return list(found) if self.is_regression else [self.labels[index] for index in found]
-
-    def probabilities(self, logits: Values) -> Values:
-        """The probability of each label (rows, labels)."""
-        return decisions.probabilities(logits, self.problem_type)
+        return [self.labels[index] for index in found] if self.labels else list(found)
 
     def logits(self, rows: Sequence[Row], progress: "tqdm[Any] | None" = None) -> Values:
         """The logits (rows, labels) of texts or pairs of texts, in their order."""

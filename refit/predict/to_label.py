@@ -3,8 +3,9 @@
 Label Studio's Import button reads a JSON array (.json), its source storages one task a line as well (.jsonl).
 """
 
-import hashlib
+import heapq
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from refit import paths, targets
 from refit.data import parquet
-from refit.errors import ParamsError, UsageError
+from refit.errors import ParamsError
 from refit.predict import batch
 from refit.predict.predictor import Predictor, Row
 from refit.storage import files
@@ -23,41 +24,36 @@ MADE_BY = '{"predictions": [{"model_version": "refit: '  # how the first task be
 def write(predictor: Predictor, source: Path, most: int, out: Path, *, is_split: bool = False) -> int:
     """Write a task for each of the `most` rows of a file that the model is least sure of; returns their number.
 
-    `is_split`: the file is a split's in data/raw. It is predicted as by `batch.write_file`: memory does not grow with
-    it, a killed run resumes. Raises ParamsError for a regression, UsageError for an `out` that is the user's.
+    The file is predicted as by `batch.write`: memory does not grow with it, a killed run resumes. Raises ParamsError
+    for a regression, UsageError for an `out` that is the user's.
     """
-    if predictor.is_regression:
+    if predictor.problem_type == "regression":
         raise ParamsError("--most-uncertain: the model predicts a number without probabilities; need one with labels")
-    target = checked_out(out)
-    predict, read = (batch.write_split, batch.split_rows) if is_split else (batch.write_file, batch.file_rows)
-    name = hashlib.sha256(str(target).encode()).hexdigest()[:16]
-    predicted = paths.state_folder() / "to_label" / f"{name}.parquet"
+    target = targets.checked("--out", out, _is_ours, (".json", ".jsonl"))
+    predicted = paths.state_folder() / "to_label" / f"{batch.digest(str(target))}.parquet"
     try:
-        predict(predictor, source, predicted)
-        chosen = least_sure(predicted, most, is_multi_label=predictor.problem_type == "multi_label")
+        batch.write(predictor, source, predicted, is_split=is_split)
+        rows = zip(batch.read(source, is_split=is_split), _predicted(predictor, predicted), strict=True)
+        chosen = heapq.nsmallest(most, rows, key=lambda of_row: of_row[1][1])
     finally:
         predicted.unlink(missing_ok=True)
-    places = {row for row, _, _ in chosen}
-    texts = {place: row for place, row in enumerate(read(source)) if place in places}
-    lines = [task(texts[row], label, highest, predictor.model.name) for row, label, highest in chosen]
+    lines = [task(texts, label, sure, predictor.model.name) for texts, (label, sure) in chosen]
     text = "\n".join(lines) if out.suffix == ".jsonl" else "[\n" + ",\n".join(lines) + "\n]"
     files.write_text(target, text + "\n")
-    return len(chosen)
+    return len(lines)
 
 
-def least_sure(predicted: Path, most: int, *, is_multi_label: bool = False) -> list[tuple[int, Any, float]]:
-    """The (row, label, its probability) of the `most` rows whose highest probability is lowest, the lowest first.
+def _predicted(predictor: Predictor, path: Path) -> Iterator[tuple[Any, float]]:
+    """The label and the highest probability of each row, the score by which Label Studio sorts.
 
-    This is 1 - the probability of a wrong label if the model is calibrated, and the score by which Label Studio sorts.
-    Multi-label: the same for the label of the row that the model is least sure to be there, or not to be there.
+    It is 1 - the probability of a wrong label if the model is calibrated. Multi-label: the same for the label of the
+    row that the model is least sure to be there, or not to be there.
     """
-    kept: list[tuple[int, Any, float]] = []
-    for part in parquet.batches(predicted):
+    for part in parquet.batches(path):
         chances = np.array(part.column("probabilities").to_pylist())
+        is_multi_label = predictor.problem_type == "multi_label"
         sure = np.maximum(chances, 1 - chances).min(axis=1) if is_multi_label else chances.max(axis=1)
-        found = zip(part.column("row").to_pylist(), part.column("label").to_pylist(), sure.tolist(), strict=True)
-        kept = sorted([*kept, *found], key=lambda one: (one[2], one[0]))[:most]
-    return kept
+        yield from zip(part.column("label").to_pylist(), sure.tolist(), strict=True)
 
 
 def task(texts: Row, label: Any, probability: float, model: str) -> str:
@@ -71,13 +67,6 @@ def task(texts: Row, label: Any, probability: float, model: str) -> str:
     prediction = {"model_version": f"refit: {model}", "score": probability, "result": [value]}
     data = dict(zip(("text", "text_pair"), texts, strict=False))
     return json.dumps({"predictions": [prediction], "data": data}, ensure_ascii=False)
-
-
-def checked_out(given: Path) -> Path:
-    """The file that --out names. Raises UsageError if it exists and is not of this command."""
-    if given.suffix not in (".json", ".jsonl"):
-        raise UsageError(f"--out {given}: need a name that ends in .json or .jsonl with --most-uncertain")
-    return targets.checked("--out", given, _is_ours)
 
 
 def _is_ours(path: Path) -> bool:

@@ -8,7 +8,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from refit import paths
 from refit.escaping import visible
-from refit.evaluation import metrics
+from refit.evaluation.against_baseline import verdict
+from refit.evaluation.metrics import SCORES
 from refit.params import formatted
 from refit.report import data_section, examples_section, model_card, scores_section, wording
 from refit.report.run_data import Run
@@ -28,7 +29,7 @@ def write(params: dict[str, Any]) -> None:
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {function.__name__: function for function in wording.FILTERS}
-    environment.filters |= {"score_name": metrics.label, "yaml": formatted}
+    environment.filters |= {"score_name": lambda name: SCORES[name].label, "verdict": verdict, "yaml": formatted}
     page = environment.get_template("page.html.j2").render(
         run=run, settings=settings(params), data_digest=files.sha256(paths.TASK), **scores_section.sections(run),
         examples=examples_section.examples(run), mistakes=examples_section.mistakes(run), data=data_section.data(run),

@@ -16,6 +16,7 @@ WIDTH = 360
 COLOURS = 5
 MOST_GAPS = 5  # between the ticks of an axis
 MOST_DOTS = 15  # points of a line that are marked one by one
+Mark = tuple[float, str]  # a value of x and its name
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Series:
 
 
 def lines(
-    series: Sequence[Series], *, x_label: str, alt: str, mark: float | None = None, mark_label: str = "",
+    series: Sequence[Series], *, x_label: str, alt: str, mark: Mark | None = None,
     chosen: Sequence[tuple[float, float]] = (),
 ) -> Markup:  # fmt: skip
     """Lines over one x axis, each in its own colour and dashes, with a vertical line at `mark`.
@@ -38,7 +39,7 @@ def lines(
     top = 18 + 16 * math.ceil(len(series) / 2)  # below the legend, which has two names per row
     all_x, all_y = [x for line in series for x in line.x], [y for line in series for y in line.y]
     frame = _Frame([0, *all_x], all_y, top=top, x_label=x_label)
-    parts = [frame.axes(), frame.mark(mark, mark_label)]
+    parts = [frame.axes(), frame.mark(mark)]
     for index, line in enumerate(series):
         x, y = 2 + 175 * (index % 2), 8 + 16 * (index // 2)
         parts += [_path([(x, y), (x + 18, y)], index), _label(x + 23, y + 4, line.name, "start", "ink")]
@@ -51,27 +52,23 @@ def lines(
 
 
 def histogram(
-    counts: Sequence[int], edges: Sequence[float], *, x_label: str, alt: str, mark: float | None = None,
-    mark_label: str = "",
-) -> Markup:  # fmt: skip
+    counts: Sequence[int], edges: Sequence[float], *, x_label: str, alt: str, mark: Mark | None = None
+) -> Markup:
     """The number of values between each two `edges`, with a vertical line at `mark`."""
-    frame = _Frame([*edges, edges[-1] if mark is None else mark], [0, *counts], top=22, x_label=x_label)
+    frame = _Frame([*edges, *([mark[0]] if mark else [])], [0, *counts], top=22, x_label=x_label)
     parts = [frame.axes()]
     for count, left, right in zip(counts, edges, edges[1:], strict=False):
-        x, y, width = frame.x(left), frame.y(count), frame.x(right) - frame.x(left)
-        bar = _tag("rect", x=x + 0.5, y=y, width=max(width - 1, 0.5), height=frame.bottom - y, style="fill:var(--c0)")
-        parts.append(bar)
-    return frame.svg(alt, [*parts, frame.mark(mark, mark_label)])
+        x, y, width = frame.x(left) + 0.5, frame.y(count), max(frame.x(right) - frame.x(left) - 1, 0.5)
+        parts.append(_tag("rect", x=x, y=y, width=width, height=frame.bottom - y, style="fill:var(--c0)"))
+    return frame.svg(alt, [*parts, frame.mark(mark)])
 
 
 def intervals(groups: Sequence[Group], *, x_label: str, alt: str, mean: float) -> Markup:
     """The mean of each group with its interval, and a horizontal line at the `mean` of all."""
     ends = [end for group in groups for end in group.interval]
     frame = _Frame([0, len(groups)], ends, top=12, x_label=x_label)
-    parts = [
-        frame.axes(has_numbers=False),
-        _line(frame.left, frame.y(mean), frame.right, frame.y(mean), "axis dash"),
-    ]
+    line = _line(frame.left, frame.y(mean), frame.right, frame.y(mean), "axis dash")
+    parts = [frame.axes(has_numbers=False), line]
     for place, group in enumerate(groups):
         x = frame.x(place + 0.5)
         parts += [
@@ -93,7 +90,7 @@ def scatter(
         frame.axes(),
         _line(frame.left, frame.bottom, frame.right, frame.top, "axis dash"),
         _label(frame.left, frame.top - 8, y_label, "start"),
-        _tag("g", _join(dots), fill_opacity="0.75" if rows else "0.4"),
+        _tag("g", Markup().join(dots), fill_opacity="0.75" if rows else "0.4"),
     ]
     return frame.svg(alt, parts)
 
@@ -138,12 +135,13 @@ class _Frame:
             parts.append(_label(self.left - 6, self.y(value) + 4, f"{value:.6g}", "end"))
         if has_numbers:
             parts += [_label(self.x(value), self.bottom + 15, f"{value:.6g}", "middle") for value in self.x_ticks]
-        return _join(parts)
+        return Markup().join(parts)
 
-    def mark(self, value: float | None, name: str) -> Markup:
-        """A vertical line at a value, with a name over it; nothing for None."""
-        if value is None:
+    def mark(self, mark: Mark | None) -> Markup:
+        """A vertical line at a value, with its name over it; nothing for None."""
+        if mark is None:
             return Markup("")
+        value, name = mark
         x, is_right = self.x(value), self.x(value) > WIDTH / 2
         label = _label(x + (-4 if is_right else 4), self.top - 5, name, "end" if is_right else "start", "ink")
         return _line(x, self.top, x, self.bottom, "limit dash") + label
@@ -160,15 +158,11 @@ def _n(value: float) -> str:
 
 def _tag(name: str, content: str = "", **attributes: str | float) -> Markup:
     """An SVG element. Underscores in the names of attributes become hyphens; numbers are coordinates."""
-    given = _join(
+    given = Markup().join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), of if isinstance(of, str) else _n(of))
         for key, of in attributes.items()
     )
     return Markup("<{0}{1}>{2}</{0}>").format(name, given, content)
-
-
-def _join(parts: Iterable[Markup]) -> Markup:
-    return Markup("").join(parts)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:

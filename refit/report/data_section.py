@@ -31,7 +31,7 @@ def data(run: Run) -> dict[str, Any]:
         "contradictions": [
             {
                 "texts": run.texts(places[0][0], np.array([places[0][1]]))[0],
-                "places": [(split, row, _known(run, np.asarray(splits[split].labels)[row])) for split, row in places],
+                "places": [(split, row, run.names(np.asarray(splits[split].labels)[row])) for split, row in places],
             }
             for places in found.contradictions
         ],
@@ -40,25 +40,13 @@ def data(run: Run) -> dict[str, Any]:
 
 def _labels(run: Run) -> dict[str, Any]:
     """The splits that have labels, and the fraction of each label in them, or of the most frequent ones in train."""
-    counts = {
-        split: rows.label.sum(axis=0, dtype=np.int64)
-        if rows.label.ndim == 2
-        else np.bincount(rows.label[rows.label >= 0], minlength=len(run.task.labels))
-        for split, rows in run.sampled.items()
-    }
+    counts = {split: run.label_counts(split) for split in run.sampled}
     fractions = {split: of / len(run.sampled[split]) for split, of in counts.items() if of.any()}
     shown = np.sort(np.argsort(-fractions["train"], kind="stable")[:MOST_LABELS])
     return {
         "splits": list(fractions),
         "rows": [(run.task.labels[i], [of[i] for of in fractions.values()]) for i in shown],
     }
-
-
-def _known(run: Run, label: Any) -> Any:
-    """The names of the labels that refit/data/label_sets.py writes as a text of ids, or of one id; a value as it is."""
-    if run.task.is_regression:
-        return label
-    return [run.task.labels[int(index)] for index in str(label).split()]
 
 
 def _values(run: Run) -> Markup:
@@ -80,13 +68,6 @@ def _lengths(run: Run) -> dict[str, Any]:
         f"Histogram of train lengths: median {np.median(lengths):.0f} tokens, longest {longest}, {full:.1%} at {most}"
         f"{' or more' if how == 'windows' else ''}."
     )
-    chart = charts.histogram(
-        counts.tolist(), edges.tolist(), x_label="tokens", alt=alt, mark=limit if is_limit_shown else None,
-        mark_label=f"{'max_length' if how == 'windows' else 'truncated at'} {most:,}",
-    )  # fmt: skip
-    effect = {
-        "head": "their text was truncated",
-        "head_tail": "of longer ones, a part in the middle was left out",
-        "windows": "longer ones were read in windows that overlap, whose tokens are added up here",
-    }
-    return {"chart": chart, "full": full, "effect": effect[how], "is_limit_shown": is_limit_shown}
+    mark = (limit, f"{'max_length' if how == 'windows' else 'truncated at'} {most:,}") if is_limit_shown else None
+    chart = charts.histogram(counts.tolist(), edges.tolist(), x_label="tokens", alt=alt, mark=mark)
+    return {"chart": chart, "full": full, "is_limit_shown": is_limit_shown}

@@ -47,18 +47,14 @@ def examples(run: Run) -> dict[str, Any]:
         has_label = used.label.T > 0 if run.task.is_multi_label else [used.label == label for label in range(labels)]
         groups = [np.flatnonzero(of_label) for of_label in has_label[:labels]]
     generator = np.random.default_rng(SEED)
-    chosen = np.concatenate(
-        [
-            generator.choice(group, size=min(EXAMPLES_PER_LABEL, len(group)), replace=False)
-            for group in groups
-            if len(group)
-        ]
-    )
-    drawn = [
-        {"texts": texts, "row": used.row[i], "label": _label(run, used.label[i])}
+    sizes = [min(EXAMPLES_PER_LABEL, len(group)) for group in groups]
+    drawn = [generator.choice(group, size, replace=False) for group, size in zip(groups, sizes, strict=True) if size]
+    chosen = np.concatenate(drawn)
+    shown = [
+        {"texts": texts, "row": used.row[i], "label": run.names(used.label[i])}
         for i, texts in zip(chosen, run.texts("train", used.row[chosen]), strict=True)
     ]
-    return {"drawn": drawn, "labels": labels}
+    return {"drawn": shown, "labels": labels}
 
 
 def _examples(run: Run, order: Column) -> list[Example]:
@@ -66,7 +62,7 @@ def _examples(run: Run, order: Column) -> list[Example]:
     predicted, chosen = run.predicted["validation"], order[:EXAMPLES]
     found = []
     for i, texts in zip(chosen, run.texts("validation", predicted.row[chosen]), strict=True):
-        label, prediction = (_label(run, of[i]) for of in (predicted.label, predicted.prediction))
+        label, prediction = (run.names(of[i]) for of in (predicted.label, predicted.prediction))
         example = {"texts": texts, "row": predicted.row[i], "label": label, "prediction": prediction}
         if predicted.probabilities is not None:
             chances = predicted.probabilities[i]
@@ -74,8 +70,3 @@ def _examples(run: Run, order: Column) -> list[Example]:
             example["likely"] = [(run.task.labels[index], chances[index]) for index in most]
         found.append(example)
     return found
-
-
-def _label(run: Run, label: Any) -> Any:
-    """The names of an example's labels, or its value."""
-    return label if run.task.is_regression else run.names(label)

@@ -2,13 +2,11 @@
 
 import csv
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from refit import paths
 from refit.data import parquet
@@ -69,15 +67,21 @@ class Run:
         self.sampled = {split: Rows.read(paths.SAMPLED / f"{split}.arrow").texts() for split in self.splits}
         self.predicted = self._predicted()
 
-    @cached_property
-    def most_frequent(self) -> int:
-        """The most frequent label of the training examples used, the first of equals; for classification."""
-        labels = self.sampled["train"].label
-        return int((labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels)).argmax())
+    def label_counts(self, split: str) -> Column:
+        """How many of the examples used have each label; 0 where labels are hidden."""
+        labels = self.sampled[split].label
+        if labels.ndim == 2:
+            return np.asarray(labels.sum(axis=0, dtype=np.int64))
+        return np.bincount(labels[labels >= 0], minlength=len(self.task.labels))
 
-    def names(self, label: Any) -> list[str]:
-        """The names of the labels of an example: of one label id, or of a row of 0 or 1 (or predictions) per label."""
-        ids = [label] if np.ndim(label) == 0 else np.flatnonzero(label > 0)
+    def names(self, label: Any) -> Any:
+        """The names of the labels of an example, or its value in a regression.
+
+        `label` is a label id, a row of 0 or 1 (or predictions) per label, or a text of ids of refit/data/label_sets.py.
+        """
+        if self.task.is_regression:
+            return label
+        ids = np.flatnonzero(label > 0) if np.ndim(label) else map(int, str(label).split())
         return [self.task.labels[index] for index in ids]
 
     def texts(self, split: str, rows: Column) -> list[tuple[str, ...]]:
@@ -91,11 +95,9 @@ class Run:
         return dict(values[self.task.name])
 
     def _predicted(self) -> dict[str, Predicted]:
-        with parquet.opened(paths.PREDICTIONS) as file:
-            everything = file.read()
         found = {}
-        for split in self.scored:
-            rows, table = self.sampled[split], everything.filter(pc.equal(everything["split"], split))
+        for split, table in predictions.read(paths.PREDICTIONS, self.scored).items():
+            rows = self.sampled[split]
             if not np.array_equal(rows.row, table["row"].to_numpy()):
                 raise DataError(
                     f"{paths.PREDICTIONS}: its {split} rows are not those of {paths.SAMPLED}; run: dvc repro"

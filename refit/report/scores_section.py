@@ -8,8 +8,9 @@ import numpy as np
 from markupsafe import Markup
 
 from refit.data.words import overlaps
-from refit.evaluation import against_baseline, calibration, metrics
-from refit.evaluation.against_baseline import verdict
+from refit.evaluation import calibration
+from refit.evaluation.against_baseline import is_better
+from refit.evaluation.metrics import SCORES, score
 from refit.report import charts, slices
 from refit.report.charts import Series
 from refit.report.run_data import Column, Run
@@ -28,42 +29,39 @@ Values = dict[str, Any]  # what a section of the template needs
 
 def sections(run: Run) -> dict[str, Any]:
     """The values of each section, by its name in the template."""
-    found = {"scores": _scores(run), "curves": _curves(run), "hardness": _hardness(run), "precision_recall": None}
-    if run.task.is_regression:
-        return {**found, "residuals": {split: _residuals(run, split) for split in run.scored}}
-    found["calibration"] = {split: _calibration(run, split) for split in run.scored}
-    if not run.task.is_multi_label:
-        found["confusion"] = {split: _confusion(run, split) for split in run.scored}
-    if run.task.is_multi_label or len(run.task.labels) == 2:
-        found["precision_recall"] = {split: _precision_recall(run, split) for split in run.scored}
+    task = run.task
+    of_split = {
+        "residuals": (_residuals, task.is_regression),
+        "calibration": (_calibration, not task.is_regression),
+        "confusion": (_confusion, task.problem_type == "classification"),
+        "precision_recall": (_precision_recall, task.is_multi_label or len(task.labels) == 2),
+    }
+    found = {"scores": _scores(run), "curves": _curves(run), "hardness": _hardness(run)}
+    for name, (of, is_shown) in of_split.items():
+        found |= {name: {split: of(run, split) for split in run.scored}} if is_shown else {}
     return found
 
 
 def _scores(run: Run) -> Values:
+    """What the files do not have: the main score first, the verdict on it, and scores of the most frequent label."""
     best = run.task.best_score
-    names = [best, *(name for name in run.task.scores if name != best)]
-    cards = []
+    names = sorted(run.task.scores, key=lambda name: name != best)
+    found: Values = {
+        "names": names,
+        "is_better": is_better(run.details[run.scored[0]]["baseline"][best]),
+        "classes": {},
+    }
+    if run.task.is_regression:
+        return found
+    most_frequent = int(run.label_counts("train").argmax())
+    found |= {"classes": {split: _classes(run, split) for split in run.scored}}
+    found |= {"most_frequent": run.task.labels[most_frequent], "majority": {}}
     for split in run.scored:
-        for name in names:
-            low, high = run.details[split]["intervals"][name]
-            card = {"score": name, "split": split, "value": run.scores[split][name], "low": low, "high": high}
-            majority = None if run.task.is_regression else _majority(run, split, name)
-            test = run.details[split]["baseline"][name]
-            cards.append({**card, "majority": majority, "tfidf": test["value"], "verdict": verdict(test)})
-    is_better = against_baseline.is_better(run.details[run.scored[0]]["baseline"][best])
-    classes = {} if run.task.is_regression else {split: _classes(run, split) for split in run.scored}
-    return {"cards": cards, "is_better": is_better, "classes": classes}
-
-
-def _majority(run: Run, split: str, name: str) -> float:
-    """The score of always predicting the most frequent label of the training examples used."""
-    if run.task.is_multi_label:
         labels = run.predicted[split].label
-        always = np.where(np.arange(len(run.task.labels)) == run.most_frequent, 1.0, -1.0)
-        return metrics.score(name, labels, np.tile(always, (len(labels), 1)))
-    classes = run.details[split]["classes"]
-    labels = np.repeat(np.arange(len(run.task.labels)), [classes[label]["rows"] for label in run.task.labels])
-    return metrics.score(name, labels, np.full_like(labels, run.most_frequent))
+        always = np.full(len(labels), most_frequent)
+        always = np.eye(len(run.task.labels))[always] if run.task.is_multi_label else always
+        found["majority"][split] = {name: score(name, labels, always) for name in names}
+    return found
 
 
 def _classes(run: Run, split: str) -> tuple[list[tuple[str, Values]], int]:
@@ -80,28 +78,24 @@ def _classes(run: Run, split: str) -> tuple[list[tuple[str, Values]], int]:
 
 def _curves(run: Run) -> Values:
     history, steps, best = run.history, run.steps, run.best["epoch"]
-    epochs, logged = [row["epoch"] for row in history], [row["epoch"] for row in steps]
-    losses = [
-        Series("train", logged, [row["loss"] for row in steps]),
-        Series("validation", epochs, [row["validation_loss"] for row in history]),
-    ]
-    scores = [
-        Series(metrics.label(name), epochs, [row[f"validation_{name}"] for row in history]) for name in run.task.scores
-    ]
-    rate = Series("learning rate", logged, [row["lr"] for row in steps])
-    selected = f"selected: epoch {best:.4g}"
+    selected = (best, f"selected: epoch {best:.4g}")
 
-    def by_epoch(title: str, series: Sequence[Series], mark: float | None = None) -> Markup:
-        spoken = "; ".join(f"{line.name}: {_ends(line.y)}" for line in series)
-        alt = f"{title} by epoch. {spoken}" + (f"; {selected}." if mark is not None else ".")
-        return charts.lines(series, x_label="epoch", alt=alt, mark=mark, mark_label=selected)
+    def series(name: str, rows: Sequence[dict[str, float]], column: str) -> Series:
+        return Series(name, [row["epoch"] for row in rows], [row[column] for row in rows])
+
+    def by_epoch(title: str, drawn: Sequence[Series], mark: charts.Mark | None = None) -> Markup:
+        spoken = "; ".join(f"{line.name}: {_ends(line.y)}" for line in drawn)
+        alt = f"{title} by epoch. {spoken}" + (f"; {mark[1]}." if mark else ".")
+        return charts.lines(drawn, x_label="epoch", alt=alt, mark=mark)
 
     every = max(1, len(history) // MOST_EVALUATIONS)
     shown = [row for i, row in enumerate(history) if i % every == 0 or row in (run.best, history[-1])]
+    losses = [series("train", steps, "loss"), series("validation", history, "validation_loss")]
+    scores = [series(SCORES[name].label, history, f"validation_{name}") for name in run.task.scores]
     return {
-        "loss": by_epoch("Loss", losses, best),
-        "scores": by_epoch("Validation scores", scores, best),
-        "rate": by_epoch("Learning rate", [rate]),
+        "loss": by_epoch("Loss", losses, selected),
+        "scores": by_epoch("Validation scores", scores, selected),
+        "rate": by_epoch("Learning rate", [series("learning rate", steps, "lr")]),
         "evaluations": shown,
     }
 
@@ -133,28 +127,32 @@ def _calibration(run: Run, split: str) -> Values:
     predicted = run.predicted[split]
     assert predicted.probabilities is not None
     bins = calibration.bins(predicted.probabilities, predicted.label)
-    spoken = "; ".join(f"confidence {b.confidence:.0%}, accuracy {b.accuracy:.0%}, {b.rows} examples" for b in bins)
-    chart = charts.scatter(
-        [b.confidence for b in bins], [b.accuracy for b in bins], x_label="confidence", y_label="accuracy",
-        rows=[b.rows for b in bins], alt=f"Reliability on {words(split)}: {spoken}.",
-    )  # fmt: skip
-    rows = sum(b.rows for b in bins)
-    confidence, accuracy = (sum(b.rows * value for b, value in zip(bins, of, strict=True)) / rows
-                            for of in ([b.confidence for b in bins], [b.accuracy for b in bins]))  # fmt: skip
-    return {"chart": chart, "confidence": confidence, "accuracy": accuracy}
+    confidence, accuracy, rows = (column.tolist() for column in bins)
+    spoken = "; ".join(
+        f"confidence {sure:.0%}, accuracy {right:.0%}, {count} examples"
+        for sure, right, count in zip(confidence, accuracy, rows, strict=True)
+    )
+    alt = f"Reliability on {words(split)}: {spoken}."
+    chart = charts.scatter(confidence, accuracy, x_label="confidence", y_label="accuracy", rows=rows, alt=alt)
+    means = {name: np.average(getattr(bins, name), weights=bins.rows) for name in ("confidence", "accuracy")}
+    return {"chart": chart, **means}
 
 
 def _precision_recall(run: Run, split: str) -> Values:
     """The precision-recall curves of the most frequent labels, or of the second of two, and the chosen points."""
+    from sklearn.metrics import precision_recall_curve
+
     predicted, classes = run.predicted[split], run.details[split]["classes"]
     assert predicted.probabilities is not None
-    labels = sorted(run.task.labels, key=lambda label: -classes[label]["rows"])[: charts.COLOURS]
-    labels = labels if run.task.is_multi_label else run.task.labels[1:]
-    series = []
+    shown = run.task.labels if run.task.is_multi_label else run.task.labels[1:]
+    shown = sorted((label for label in shown if classes[label]["rows"]), key=lambda label: -classes[label]["rows"])
+    series, labels = [], shown[: charts.COLOURS]
     for label in labels:
         index = run.task.labels.index(label)
-        has_label = predicted.label[:, index] if run.task.is_multi_label else predicted.label
-        series.append(Series(label, *_recall_and_precision(has_label, predicted.probabilities[:, index])))
+        has_label = predicted.label[:, index] if run.task.is_multi_label else predicted.label == index
+        precision, recall, _ = precision_recall_curve(has_label, predicted.probabilities[:, index])
+        some = np.unique(np.linspace(0, len(recall) - 2, CURVE_POINTS).astype(int))  # without the last, which is 0, 1
+        series.append(Series(label, recall[some[::-1]].tolist(), precision[some[::-1]].tolist()))
     chosen = [(classes[label]["recall"], classes[label]["precision"]) for label in labels]
     spoken = "; ".join(
         f"{label}: recall {recall:.2f}, precision {precision:.2f}"
@@ -162,16 +160,6 @@ def _precision_recall(run: Run, split: str) -> Values:
     )
     alt = f"Precision over recall on {words(split)}. Chosen points: {spoken}."
     return {"chart": charts.lines(series, x_label="recall", alt=alt, chosen=chosen), "labels": len(labels)}
-
-
-def _recall_and_precision(has_label: Column, chances: Column) -> tuple[list[float], list[float]]:
-    """The recall and precision at each threshold, highest first, at most CURVE_POINTS of them."""
-    order = np.argsort(-chances, kind="stable")
-    ends = np.flatnonzero(np.diff(chances[order], append=-np.inf))
-    right = np.cumsum(has_label[order], dtype=np.int64)[ends]
-    some = np.unique(np.linspace(0, len(ends) - 1, CURVE_POINTS).astype(int))
-    recall, precision = right / max(1, int(right[-1])), right / (ends + 1)
-    return recall[some].tolist(), precision[some].tolist()
 
 
 def _residuals(run: Run, split: str) -> Values:
@@ -187,7 +175,7 @@ def _residuals(run: Run, split: str) -> Values:
             y_label="predicted", alt=f"Predicted over true value on {name}; Pearson correlation {correlation:.3f}.",
         ),
         "histogram": charts.histogram(
-            counts.tolist(), edges.tolist(), x_label="predicted − true", mark=0.0, mark_label="0",
+            counts.tolist(), edges.tolist(), x_label="predicted − true", mark=(0.0, "0"),
             alt=f"Histogram of residuals: mean {mean:.3f}, standard deviation {deviation:.3f}.",
         ),
         "drawn": len(drawn), "examples": len(error), "mean": mean, "deviation": deviation,

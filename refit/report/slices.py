@@ -1,30 +1,24 @@
 """How a score depends on a feature of the examples, such as their length."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from refit.evaluation.bootstrap import wilson
 
 GROUPS = 5
 NORMAL_95 = 1.959964
 Values = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Examples whose feature is between `low` and `high`: the mean of their values and its 95% interval."""
+class Group(NamedTuple):
+    """Examples with similar features: the mean of their values and its 95% interval; the name is such as `5–12`."""
 
-    low: float
-    high: float
+    name: str
     rows: int
     mean: float
     interval: tuple[float, float]
-
-    @property
-    def name(self) -> str:
-        """The range of the feature, such as `5–12`."""
-        return "–".join(dict.fromkeys([f"{self.low:.0f}", f"{self.high:.0f}"]))
 
 
 def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[Group]:
@@ -38,20 +32,9 @@ def by(feature: npt.NDArray[Any], values: Values, *, is_fraction: bool) -> list[
     for index in np.unique(place):
         chosen = place == index
         of_group = values[chosen]
-        interval = _wilson(of_group) if is_fraction else _mean_interval(of_group)
-        low, high = float(feature[chosen].min()), float(feature[chosen].max())
-        groups.append(Group(low, high, len(of_group), float(of_group.mean()), interval))
+        mean = float(of_group.mean())
+        half = NORMAL_95 * float(of_group.std(ddof=1)) / len(of_group) ** 0.5 if len(of_group) > 1 else 0.0
+        interval = wilson(of_group) if is_fraction else (mean - half, mean + half)
+        name = "–".join(dict.fromkeys(f"{end:.0f}" for end in (feature[chosen].min(), feature[chosen].max())))
+        groups.append(Group(name, len(of_group), mean, interval))
     return groups
-
-
-def _wilson(values: Values) -> tuple[float, float]:
-    from scipy.stats import binomtest  # half a second to import
-
-    interval = binomtest(int(values.sum()), len(values)).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def _mean_interval(values: Values) -> tuple[float, float]:
-    half = NORMAL_95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    mean = float(values.mean())
-    return mean - half, mean + half

@@ -42,5 +42,5 @@ def test_the_features_of_a_pair_say_what_its_texts_share(tmp_path: Path) -> None
 def test_rows_are_counted_in_the_order_given(tmp_path: Path) -> None:
     """Prevents features of other rows than the labels are of."""
     pq.write_table(pa.table({"text": ["a", "a b", "a b c"]}), tmp_path / "test.parquet")
-    (column,) = count(tmp_path / "test.parquet", np.array([2, 0]), longest=1).columns
+    (column,) = count(tmp_path / "test.parquet", np.array([2, 0]), longest=1)
     assert column.sum(axis=1).ravel().tolist() == [[3, 1]]

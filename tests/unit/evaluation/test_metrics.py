@@ -78,21 +78,6 @@ def test_average_precision_is_scikit_learns(seed: int) -> None:
     assert metrics.score("average_precision", labels, predictions) == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=60)
-@given(MANY)
-def test_the_scores_of_each_class_are_scikit_learns(rows: list[tuple[int, int]]) -> None:
-    """Prevents per-class scores in the report that belong to another class."""
-    labels, predictions = columns(rows)
-    counts = metrics.count(labels, predictions, classes=4)
-    precision, recall, f1, support = sklearn_metrics.precision_recall_fscore_support(
-        labels, predictions, labels=range(4), zero_division=0
-    )
-    assert metrics.precision_of_each(counts) == pytest.approx(precision, abs=1e-12)
-    assert metrics.recall_of_each(counts) == pytest.approx(recall, abs=1e-12)
-    assert metrics.f1_of_each(counts) == pytest.approx(f1, abs=1e-12)
-    assert counts.labels.tolist() == support.tolist()
-
-
 @given(st.integers(0, 10_000))
 def test_scores_of_values_are_scipys(seed: int) -> None:
     """Prevents a difference in the correlations of STS-B, also after the float32 of evaluate."""

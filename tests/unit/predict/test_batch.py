@@ -60,7 +60,7 @@ def test_probabilities_are_transformers_own(window: int, predictor: Predictor, m
     from transformers import pipeline
 
     monkeypatch.setattr(batch, "WINDOW_ROWS", window)
-    batch.write_file(predictor, texts_file(), Path("out.parquet"))
+    batch.write(predictor, texts_file(), Path("out.parquet"))
     reference = pipeline("text-classification", model=str(predictor.model.folder), device="cpu")(TEXTS, top_k=None)
     expected = [{one["label"]: one["score"] for one in row} for row in reference]
     table = pq.read_table("out.parquet")
@@ -88,14 +88,14 @@ def test_a_stopped_run_resumes_after_its_last_window(
             raise KeyboardInterrupt
         return logits(*given)  # type: ignore[arg-type]
 
-    batch.write_file(predictor, texts_file(rows), Path("expected.parquet"))
+    batch.write(predictor, texts_file(rows), Path("expected.parquet"))
     monkeypatch.setattr(predictor, "logits", stopped_after_two)
     with pytest.raises(KeyboardInterrupt):
-        batch.write_file(predictor, texts_file(40), Path("out.parquet"))
+        batch.write(predictor, texts_file(40), Path("out.parquet"))
     assert not Path("out.parquet").exists()
     kept = paths.state_folder() / "predict"
     assert len(list(kept.rglob("*.parquet"))) == 2
-    assert batch.write_file(predictor, texts_file(rows), Path("out.parquet")) == rows
+    assert batch.write(predictor, texts_file(rows), Path("out.parquet")) == rows
     assert len(calls) == calls_in_all
     assert Path("out.parquet").read_bytes() == Path("expected.parquet").read_bytes()
     assert not list(kept.iterdir())
@@ -107,13 +107,13 @@ def test_only_files_that_predict_wrote_are_replaced(predictor: Predictor) -> Non
     pq.write_table(pa.table({"text": ["a good film", "a dull one"], "x": [1, 2]}), source)
     given = source.read_bytes()
     with pytest.raises(UsageError, match="refit did not write it"):
-        batch.write_file(predictor, source, source)
+        batch.write(predictor, source, source)
     assert source.read_bytes() == given
     for _ in range(2):
-        assert batch.write_file(predictor, source, target) == 2
+        assert batch.write(predictor, source, target) == 2
     pq.write_table(pq.read_table(target).append_column("mine", [["a", "b"]]), target)
     with pytest.raises(UsageError, match="refit did not write it"):
-        batch.write_file(predictor, source, target)
+        batch.write(predictor, source, target)
 
 
 def test_no_more_than_a_window_is_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_bad_files_are_refused_before_a_row_is_predicted(predictor: Predictor, c
     single = Predictor(replace(predictor.model, task=task_record()))
     Path("in.csv").write_text(content)
     with pytest.raises(DataError, match=said):
-        batch.write_file(single, Path("in.csv"), Path("out.parquet"))
+        batch.write(single, Path("in.csv"), Path("out.parquet"))
     assert not paths.state_folder().exists()
 
 
@@ -162,4 +162,4 @@ def test_windows_of_long_texts_are_averaged_and_pairs_have_none(predictor: Predi
 def test_split_rows_may_have_what_a_users_file_may_not() -> None:
     """Prevents a submission of QQP from being refused: its test rows have empty questions."""
     pq.write_table(pa.table({"text": ["a", ""], "text_pair": ["", "b"], "label": [-1, -1]}), "test.parquet")
-    assert list(batch.split_rows(Path("test.parquet"))) == [("a", ""), ("", "b")]
+    assert list(batch.read(Path("test.parquet"), is_split=True)) == [("a", ""), ("", "b")]

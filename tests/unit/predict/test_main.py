@@ -35,9 +35,9 @@ def test_bad_command_lines_are_named(given: list[str], said: str) -> None:
 def test_one_text_prints_the_ten_most_likely_labels(capsys: pytest.CaptureFixture[str]) -> None:
     """Prevents 2,000 lines for one text."""
     many = SimpleNamespace(
-        model=SimpleNamespace(task=None), labels=[f"label {i}" for i in range(2_000)], is_regression=False,
+        model=SimpleNamespace(task=None), labels=[f"label {i}" for i in range(2_000)],
         logits=lambda _: np.arange(2_000, dtype=np.float32)[None], thresholds=[],
-        probabilities=lambda logits: logits / logits.sum(), predictions=lambda logits: ["label 1999"],
+        problem_type="classification", predictions=lambda logits: ["label 1999"],
     )  # fmt: skip
     predict._predict_text(many, ["a text"])  # type: ignore[arg-type]
     lines = capsys.readouterr().out.splitlines()

@@ -17,12 +17,10 @@ HOSTILE = "</svg><script>alert(1)</script>"
 DRAWN = {
     "lines": lambda name: charts.lines(
         [Series(name, [1, 2, 3], [0.5, 0.4, math.nan]), Series("b", [1, 3], [1, 2])],
-        x_label=name, alt=name, mark=2, mark_label=name,
+        x_label=name, alt=name, mark=(2, name),
     ),
-    "histogram": lambda name: charts.histogram(
-        [3, 0, 5], [0, 1, 2, 3], x_label=name, alt=name, mark=2, mark_label=name
-    ),
-    "intervals": lambda name: charts.intervals([Group(1, 9, 4, 0.5, (0.4, 0.6))], x_label=name, alt=name, mean=0.5),
+    "histogram": lambda name: charts.histogram([3, 0, 5], [0, 1, 2, 3], x_label=name, alt=name, mark=(2, name)),
+    "intervals": lambda name: charts.intervals([Group(name, 4, 0.5, (0.4, 0.6))], x_label=name, alt=name, mean=0.5),
     "scatter": lambda name: charts.scatter([1, 2], [2, 1], x_label=name, y_label=name, alt=name),
     "reliability": lambda name: charts.scatter([0.4, 0.9], [0, 1], x_label=name, y_label=name, alt=name, rows=[3, 9]),
 }  # fmt: skip
