@@ -80,3 +80,12 @@ def test_two_runs_are_compared(trained: Path) -> None:
     for score in ("micro_f1", "macro_f1", "samples_f1", "subset_accuracy", "average_precision"):
         assert score in done.stdout
     assert "Rows that flipped" in done.stdout
+
+
+def test_the_model_of_an_older_version_still_predicts(trained: Path) -> None:
+    """Prevents a new param from making the models of all earlier commits useless."""
+    file = trained / "params.yaml"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("long_texts")))
+    run("git", "commit", "--quiet", "--message", "before long_texts", "params.yaml", cwd=trained)
+    said = run(sys.executable, "-m", "refit.predict", "--model", "HEAD", "soup with a drum", cwd=trained).stdout
+    assert {line.split()[0] for line in said.splitlines()} == set(THEMES)

@@ -180,13 +180,14 @@ def test_a_test_file_with_some_labels_is_refused(tmp_path: Path) -> None:
     assert "test.csv line 3: label is empty" in error_of(tmp_path)
 
 
+# Films of the task movie_genres, written as people write them.
 MESSY = """text,labels,year
-"A film, with a comma", Comedy | Drama ,1999
-Nothing fits,,2000
-A "quoted" title,Drama|Drama,
-Seven,7|Comedy,2001
+"Blonde and Groom, 16 min", Comedy | Short ,1943
+"100 Years at the Movies, 9 min",,1994
+The "Human" Factor 95 min,Drama|Drama,
+$pent 91 min,7|Drama,2000
 """
-SETS = [["Comedy", "Drama"], [], ["Drama"], ["7", "Comedy"]]
+SETS = [["Comedy", "Short"], [], ["Drama"], ["7", "Drama"]]
 
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "parquet"])
@@ -208,7 +209,7 @@ def test_several_labels_are_the_same_in_every_format(tmp_path: Path, form: str) 
         pq.write_table(pa.table({"text": texts, "labels": SETS}), path)
     loaded = local_files.load(tmp_path)
     assert loaded.problem_type == "multi_label"
-    assert loaded.labels == ["7", "Comedy", "Drama"]
+    assert loaded.labels == ["7", "Comedy", "Drama", "Short"]
     named = [[loaded.labels[index] for index in ids] for ids in loaded.splits["train"]["label"].to_pylist()]
     assert named == [sorted(of) for of in SETS]
 
