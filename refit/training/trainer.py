@@ -207,4 +207,5 @@ def class_weights(chosen: str | Mapping[Any, float], labels: npt.NDArray[Any], n
         counts = np.bincount(labels, minlength=len(names))
         others, scale = np.full(len(names), len(labels)), len(names) * counts
     weights = np.divide(others, scale, out=np.ones(len(names)), where=counts > 0)
-    return torch.from_numpy(weights if chosen == "balanced" else np.sqrt(weights)).float()
+    found = torch.from_numpy(weights).float()
+    return found if chosen == "balanced" else found.sqrt()
