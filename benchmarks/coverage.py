@@ -92,7 +92,11 @@ def scores_of(population: Population | Values) -> list[str]:
     if isinstance(population, Values):
         return [name for name, score in SCORES.items() if score.is_regression]
     two = len(population.frequencies) == 2
-    return [name for name, score in SCORES.items() if not score.is_regression and (two or not score.two_classes_only)]
+    return [
+        name
+        for name, score in SCORES.items()
+        if "classification" in score.problem_types and (two or not score.two_classes_only)
+    ]
 
 
 def generator(population: Population | Values, name: str, rows: int, seed: int) -> np.random.Generator:
